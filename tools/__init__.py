@@ -1,0 +1,1 @@
+"""Programs of the build: they check the tree and never ship with the package."""
