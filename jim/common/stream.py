@@ -1,0 +1,90 @@
+"""Send and receive messages on a byte stream: the codec joined to asyncio's streams.
+
+It knows nothing of what the messages mean. One task receives, any may send; back-pressure towards the
+peer comes from not calling `receive`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
+
+from jim.protocol.codec import Decoder, Invalid, Parser, encode
+
+if TYPE_CHECKING:
+    from msgspec import Struct
+
+MessageT = TypeVar("MessageT")
+
+READ_BYTES: Final = 65_536
+"""Taken from the socket at once: what asyncio's own transports read at most (256 KiB in 3.11) rarely
+holds more, and all frames of one read share one local transaction."""
+
+CLOSE_S: Final = 2.0
+"""How long a closing handshake may take before the connection is cut: nobody waits for it."""
+
+
+class MessageStream(Generic[MessageT]):
+    """One connection as messages."""
+
+    def __init__(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        parser: Parser[MessageT],
+        max_frame_bytes: int,
+    ) -> None:
+        """Take a connection, the parser of what the peer sends, and the longest frame accepted."""
+        self._reader = reader
+        self._writer = writer
+        self._decoder = Decoder(parser, max_frame_bytes)
+
+    @property
+    def ssl_object(self) -> ssl.SSLObject | None:
+        """The TLS layer of the connection, None if there is none."""
+        found = self._writer.get_extra_info("ssl_object")
+        return found if isinstance(found, ssl.SSLObject) else None
+
+    @property
+    def unsent_bytes(self) -> int:
+        """How much of what was sent still waits in this process."""
+        return self._writer.transport.get_write_buffer_size()
+
+    def send(self, *messages: Struct) -> None:
+        """Queue messages for the peer; errors of the connection show up in `receive`."""
+        if not self._writer.is_closing():
+            self._writer.write(b"".join(map(encode, messages)))
+
+    async def drain(self) -> None:
+        """Wait until the peer takes what was sent.
+
+        Raises:
+            OSError: the connection is gone.
+        """
+        await self._writer.drain()
+
+    async def receive(self) -> list[MessageT | Invalid]:
+        """Give the messages of the next read, at least one; an empty list is the end of the stream.
+
+        Raises:
+            OSError: the connection broke.
+        """
+        while data := await self._reader.read(READ_BYTES):
+            if messages := self._decoder.feed(data):
+                return messages
+        return []
+
+    async def aclose(self) -> None:
+        """Close the connection; never raises for what the network does meanwhile."""
+        self._writer.close()
+        with contextlib.suppress(OSError, TimeoutError):
+            async with asyncio.timeout(CLOSE_S):
+                await self._writer.wait_closed()
+                return
+        self._writer.transport.abort()
+
+    def abort(self) -> None:
+        """Cut the connection at once, dropping what was not sent."""
+        self._writer.transport.abort()

@@ -1,0 +1,358 @@
+"""The hub: from the messages of all sessions to batches for the store, and from commits to deliveries.
+
+Store durably first, then acknowledge, then push. A push is only a hint: the truth is the mailbox
+position, and a session that is not exactly where a push continues catches up from the store. The hub is
+sans-I/O. The edge asks it for the next batch whenever no commit is in flight and hands back the result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from msgspec import UNSET
+
+from jim.core.limits import Limits
+from jim.core.model import (
+    Append,
+    Batch,
+    Committed,
+    DeliveredUpTo,
+    Identity,
+    Outcome,
+    Refused,
+    Segment,
+    Standing,
+    Stored,
+)
+from jim.core.names import lookup_key
+from jim.core.ports import Bus, Event, Outlet, PresenceEvent
+from jim.errors import (
+    BadRequest,
+    NameInvalid,
+    RecipientUnknown,
+    Replaced,
+    TextTooLong,
+    WindowExceeded,
+    WireError,
+)
+from jim.protocol import messages as m
+from jim.protocol.codec import encode
+from jim.protocol.replies import error_reply
+
+_STORED = 202
+"""The course's "accepted": stored, and waiting for the addressee's device."""
+
+
+class Link:
+    """One logged-in session: its outlet and how far its mailbox has been sent."""
+
+    __slots__ = (
+        "acked",
+        "asked",
+        "identity",
+        "live",
+        "outlet",
+        "outstanding",
+        "sent",
+        "target",
+        "watching",
+    )
+
+    def __init__(self, outlet: Outlet, identity: Identity, standing: Standing) -> None:
+        """Start without delivery; `Hub.sync` starts it."""
+        self.outlet = outlet
+        self.identity = identity
+        self.asked = False
+        """The client has asked for its mailbox; before that nothing of it is sent."""
+        self.live = False
+        """Pushes go straight out; otherwise the session has not asked, or catches up."""
+        self.acked = standing.acked
+        """The last position that the device has confirmed."""
+        self.sent = standing.position
+        """The last position sent, or for a session that did not ask yet, the last there is."""
+        self.target = standing.position
+        """The highest position known to be in the mailbox."""
+        self.outstanding = 0
+        """Messages gathered or being committed."""
+        self.watching = False
+
+
+class _Presence:
+    """An account that is connected to this node."""
+
+    __slots__ = ("audience", "links", "name", "unsubscribe")
+
+    def __init__(self, name: str, audience: set[int], unsubscribe: Callable[[], None]) -> None:
+        self.name = name
+        self.audience = audience
+        self.unsubscribe = unsubscribe
+        self.links: dict[int, Link] = {}
+
+
+class Hub:
+    """Routes for one node; every method is called from one thread and returns at once."""
+
+    def __init__(self, bus: Bus, limits: Limits, now_ms: Callable[[], int]) -> None:
+        """Take the bus, the limits and the wall clock (used for time stamps only)."""
+        self._bus = bus
+        self._limits = limits
+        self._now_ms = now_ms
+        self._accounts: dict[int, _Presence] = {}
+        self._waiting: list[tuple[Link, int | str, Append]] = []
+        self._committing: list[tuple[Link, int | str, Append]] = []
+        self._acks: dict[int, int] = {}
+
+    def apply(self, limits: Limits) -> None:
+        """Use other limits from now on."""
+        self._limits = limits
+
+    # --- sessions -------------------------------------------------------------------------------
+
+    def attach(
+        self, outlet: Outlet, identity: Identity, standing: Standing, audience: Iterable[int]
+    ) -> Link:
+        """Connect a session that has logged in; an older one of the same device is ended.
+
+        `audience` are the accounts that may see this one's presence. `standing` must have been read
+        after `evict` of the same device, so that nothing of an older session can still be stored.
+        """
+        account = self._accounts.get(identity.account_id)
+        if account is None:
+            account = self._arrive(identity, set(audience))
+        self.evict(identity.account_id, identity.device_id)
+        link = Link(outlet, identity, standing)
+        account.links[identity.device_id] = link
+        return link
+
+    def evict(self, account_id: int, device_id: int) -> None:
+        """End the session that the device has, if any, and forget what it has not yet committed."""
+        account = self._accounts.get(account_id)
+        link = account.links.get(device_id) if account else None
+        if link is not None:
+            self.detach(link)
+            link.outlet.close(Replaced())
+
+    def detach(self, link: Link) -> None:
+        """Forget a session; messages that are not yet being committed are dropped, unacknowledged."""
+        account = self._accounts.get(link.identity.account_id)
+        if account is None or account.links.get(link.identity.device_id) is not link:
+            return
+        del account.links[link.identity.device_id]
+        link.live = False
+        self._waiting = [item for item in self._waiting if item[0] is not link]
+        if not account.links:
+            self._leave(link.identity.account_id, account)
+
+    def _arrive(self, identity: Identity, audience: set[int]) -> _Presence:
+        account_id = identity.account_id
+        unsubscribe = self._bus.subscribe(
+            account_id,
+            lambda event: self._receive(account_id, event),
+            lambda: self._resync(account_id),
+        )
+        account = _Presence(identity.name, audience, unsubscribe)
+        self._accounts[account_id] = account
+        self._announce(account_id, account, online=True)
+        return account
+
+    def _leave(self, account_id: int, account: _Presence) -> None:
+        account.unsubscribe()
+        del self._accounts[account_id]
+        self._announce(account_id, account, online=False)
+
+    def _announce(self, account_id: int, account: _Presence, *, online: bool) -> None:
+        event = PresenceEvent(account_id, account.name, online)
+        for watcher in account.audience:
+            self._bus.publish(watcher, event)
+
+    def is_online(self, account_id: int) -> bool:
+        """Tell whether a device of the account is connected."""
+        return account_id in self._accounts
+
+    # --- what clients ask -----------------------------------------------------------------------
+
+    def submit(self, link: Link, message: m.Msg) -> None:
+        """Take a message for the next batch.
+
+        Raises:
+            WireError: it cannot be stored as it is; its number stays unused.
+        """
+        if link.outstanding >= self._limits.window:
+            raise WindowExceeded(n=message.n, limit=self._limits.window)
+        size_bytes = len(message.message.encode())
+        if size_bytes > self._limits.text_bytes:
+            raise TextTooLong(
+                n=message.n, size_bytes=size_bytes, limit_bytes=self._limits.text_bytes
+            )
+        try:
+            key = lookup_key(message.to)
+        except NameInvalid:
+            raise RecipientUnknown(n=message.n) from None
+        link.outstanding += 1
+        append = Append(link.identity, message.n, key, message.message)
+        self._waiting.append((link, message.id, append))
+
+    def acknowledge(self, link: Link, position: int) -> None:
+        """Take a confirmation of everything up to `position` for the next batch.
+
+        Raises:
+            BadRequest: the position was never sent on this session.
+        """
+        if position > link.sent:
+            raise BadRequest("acknowledged a position that was not sent", expected=link.sent)
+        if position > link.acked:
+            link.acked = position
+            self._acks[link.identity.device_id] = position
+
+    def sync(self, link: Link, after: int) -> int:
+        """Restart delivery after a position, which is confirmed by that; give the last one there is.
+
+        What the device confirmed earlier is gone from the mailbox: delivery never restarts before.
+
+        Raises:
+            BadRequest: the position is ahead of the mailbox.
+        """
+        if after > link.target:
+            raise BadRequest("the position is ahead of the mailbox", expected=link.target)
+        after = max(after, link.acked)
+        link.asked = True
+        link.sent = after
+        link.live = after == link.target
+        self.acknowledge(link, after)
+        if not link.live:
+            link.outlet.catch_up()
+        return link.target
+
+    def loaded(self, link: Link, segments: list[Segment]) -> bool:
+        """Send what was read from the store for a session that catches up; tell whether to go on.
+
+        An empty list means that the mailbox has nothing more.
+        """
+        for segment in segments:
+            self._send_rest(link, segment)
+        if segments and link.sent < link.target:
+            return True
+        link.live = True
+        return False
+
+    # --- commits --------------------------------------------------------------------------------
+
+    def take(self) -> Batch | None:
+        """Give everything that has gathered as the next batch, None if there is nothing.
+
+        Must not be called again before `committed` has been called for it.
+        """
+        if not self._waiting and not self._acks:
+            return None
+        self._committing, self._waiting = self._waiting, []
+        acks, self._acks = self._acks, {}
+        return Batch([append for _, _, append in self._committing], acks)
+
+    def committed(self, result: Committed) -> None:
+        """Acknowledge and deliver what is now durable."""
+        committing, self._committing = self._committing, []
+        for (link, request_id, append), outcome in zip(committing, result.outcomes, strict=True):
+            link.outstanding -= 1
+            self._answer(link, request_id, append, outcome)
+        for segment in result.segments:
+            self._bus.publish(segment.account_id, segment)
+        for news in result.delivered:
+            self._bus.publish(news.account_id, news)
+
+    def _answer(
+        self, link: Link, request_id: int | str, append: Append, outcome: Outcome
+    ) -> None:
+        if isinstance(outcome, Refused):
+            link.outlet.send(encode(self._refusal(request_id, outcome.n, outcome.error)))
+            return
+        if outcome.introduced:
+            self._introduce(append.sender.account_id, outcome.introduced)
+        link.outlet.send(encode(self._stored(request_id, outcome)))
+
+    def _stored(self, request_id: int | str, outcome: Stored) -> m.Stored:
+        return m.Stored(
+            id=request_id,
+            response=_STORED,
+            time=outcome.time_ms,
+            n=outcome.n,
+            seq=outcome.seq,
+            skipped=outcome.skipped or UNSET,
+        )
+
+    def _refusal(self, request_id: int | str, n: int, error: WireError) -> m.ErrorReply:
+        error.fields.setdefault("n", n)
+        return error_reply(error, self._now_ms(), request_id)
+
+    def _introduce(self, sender: int, addressee: int) -> None:
+        """Let somebody who was written to for the first time see the sender's presence."""
+        account = self._accounts.get(sender)
+        if account is not None:
+            account.audience.add(addressee)
+            self._bus.publish(addressee, PresenceEvent(sender, account.name, online=True))
+
+    # --- deliveries -----------------------------------------------------------------------------
+
+    def _receive(self, account_id: int, event: Event) -> None:
+        account = self._accounts.get(account_id)
+        if account is None:
+            return
+        if isinstance(event, Segment):
+            link = account.links.get(event.device_id)
+            if link is not None:
+                self._push(link, event)
+        elif isinstance(event, DeliveredUpTo):
+            news = m.Delivered(name=event.by_name, seq=event.seq, time=self._now_ms())
+            self._tell(account, encode(news), watchers_only=False)
+        else:
+            change = m.PresenceChange(name=event.name, online=event.online, time=self._now_ms())
+            self._tell(account, encode(change), watchers_only=True)
+
+    @staticmethod
+    def _tell(account: _Presence, frame: bytes, *, watchers_only: bool) -> None:
+        for link in account.links.values():
+            if link.watching or not watchers_only:
+                link.outlet.send(frame)
+
+    def _push(self, link: Link, segment: Segment) -> None:
+        if segment.last > link.target:
+            link.target = segment.last
+        if not link.live:
+            return
+        if segment.first > link.sent + 1:
+            link.live = False
+            link.outlet.catch_up()
+        else:
+            self._send_rest(link, segment)
+
+    @staticmethod
+    def _send_rest(link: Link, segment: Segment) -> None:
+        """Send the frames of a segment that the session has not got yet."""
+        if segment.last <= link.sent:
+            return
+        frames = segment.frames
+        if segment.first <= link.sent:
+            already = link.sent - segment.first + 1
+            frames = frames.split(b"\n", already)[already]
+        link.sent = segment.last
+        link.outlet.send(frames)
+
+    def pause(self, link: Link) -> None:
+        """Stop pushing to a client that reads slowly; `resume` makes it whole from the store."""
+        link.live = False
+
+    def resume(self, link: Link) -> None:
+        """Go on after `pause`."""
+        if not link.asked:
+            return
+        if link.sent < link.target:
+            link.outlet.catch_up()
+        else:
+            link.live = True
+
+    def _resync(self, account_id: int) -> None:
+        """Events for this account may have been lost: look into the store instead."""
+        account = self._accounts.get(account_id)
+        for link in list(account.links.values()) if account else ():
+            if link.live:
+                link.live = False
+                link.outlet.catch_up()

@@ -1,0 +1,133 @@
+"""What the core needs from outside: a durable store, a bus between nodes, and a way to a client.
+
+Adapters translate their driver's errors into `jim.errors.StoreError` at their edge and hold no policy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from msgspec import Struct
+
+from jim.core.model import (
+    AccountRecord,
+    Batch,
+    Committed,
+    Contact,
+    DeliveredUpTo,
+    Enrolment,
+    InviteRecord,
+    Registration,
+    Segment,
+    Standing,
+)
+from jim.errors import JimError
+
+
+class Store(Protocol):
+    """The only durable truth. Calls may overlap; each is one transaction, none waits for another's caller.
+
+    What a call returned is on disk. After a failed commit the store refuses everything (`StoreError`):
+    what is on disk is then unknown until it is opened again, and nobody may be told anything.
+    """
+
+    epoch: str
+    """Random per lineage of the database; a restored copy gets a new one."""
+
+    async def commit(self, batch: Batch, now_ms: int) -> Committed:
+        """Number and store a batch (see `jim.core.numbering`), and drop what its acks confirm.
+
+        Commits take effect in the order of the calls. Cancelling the caller does not undo it.
+        """
+
+    async def standing(self, device_id: int) -> Standing:
+        """Read where a device stands, after every commit that was submitted before this call."""
+
+    async def load_after(self, device_id: int, position: int, limit_bytes: int) -> list[Segment]:
+        """Read waiting segments whose last position is greater than `position`, in order, gapless.
+
+        Gives at least one if any is there, then as many as fit into `limit_bytes`. Reads only what is
+        committed; a segment that straddles `position` is given whole.
+        """
+
+    async def find_account(self, name_key: str) -> AccountRecord | None:
+        """Read the account of a normalised name with its devices and links."""
+
+    async def register(self, registration: Registration, now_ms: int) -> AccountRecord:
+        """Create an account with its first device, consuming the invite if one is given.
+
+        The same genesis again gives the account that is there, and consumes nothing.
+
+        Raises:
+            NameTaken: the name or its skeleton belongs to another account.
+            InviteInvalid: the invite is unknown, used up or expired.
+        """
+
+    async def enrol(self, enrolment: Enrolment, now_ms: int) -> AccountRecord:
+        """Append a link to a chain and add its device; the same link again changes nothing.
+
+        Raises:
+            AuthFailed: the chain has grown meanwhile, so that the link no longer fits its head.
+            TooManyDevices: the account has `max_devices`.
+        """
+
+    async def receipts(self, account_id: int, name_keys: Sequence[str]) -> dict[str, int]:
+        """Read, for each of the named accounts that we talk to, how far it holds the conversation.
+
+        Keys of the answer are account names; somebody without a conversation with us is left out.
+        """
+
+    async def visible_to(self, account_id: int) -> list[Contact]:
+        """Read whom the account wrote to: those may see its presence."""
+
+    async def visible(self, account_id: int) -> list[Contact]:
+        """Read who wrote to the account: those it may see. At most the 1,000 latest conversations."""
+
+    async def add_invite(self, invite: InviteRecord, now_ms: int) -> None:
+        """Keep an invite; expired ones are removed on the way."""
+
+    async def aclose(self) -> None:
+        """Finish what was submitted, then close. Further calls raise `StoreError`."""
+
+
+class PresenceEvent(Struct, frozen=True):
+    """An account came (its first device connected) or went (its last one left)."""
+
+    account_id: int
+    name: str
+    online: bool
+
+
+Event = Segment | DeliveredUpTo | PresenceEvent
+
+
+class Bus(Protocol):
+    """Carries events to the nodes where an account is connected: at most once, so only a hint.
+
+    Events for one account from one node come in order. What was lost is found again by position.
+    """
+
+    def publish(self, account_id: int, event: Event) -> None:
+        """Hand an event to every subscriber of the account; never blocks, never raises."""
+
+    def subscribe(
+        self, account_id: int, receive: Callable[[Event], None], lost: Callable[[], None]
+    ) -> Callable[[], None]:
+        """Receive the account's events from now on; give the function that ends it.
+
+        `lost` is called when events may have been dropped: the subscriber then has to look for itself.
+        """
+
+
+class Outlet(Protocol):
+    """A connected client as the hub sees it. Implemented by the server's connection."""
+
+    def send(self, data: bytes) -> None:
+        """Queue frames for the client; sent together at the end of this turn of the loop."""
+
+    def close(self, error: JimError) -> None:
+        """Say goodbye with this error and close, once what is queued has been written."""
+
+    def catch_up(self) -> None:
+        """Start reading the mailbox from the store; called when a push would leave a gap."""

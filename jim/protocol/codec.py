@@ -1,0 +1,232 @@
+"""Bytes to messages and messages to bytes: newline-delimited JSON in UTF-8.
+
+A decoder is fed whatever the transport delivered and gives the messages that are complete; any chunking
+of the same bytes gives the same messages. Size is checked before parsing, nesting before decoding. What
+cannot be decoded comes back in its place as an `Invalid`, so that the session decides what becomes of
+it. The decoder never raises on input and never waits.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final, Generic, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from jim.errors import BadRequest, FrameTooLong, Malformed, UnknownAction, WireError
+from jim.protocol.messages import ClientMessage, RequestId, ServerMessage
+
+MAX_DEPTH: Final = 16
+"""Levels of nesting: the deepest message has 3 (a list of links in `chain`); the rest is room for
+unknown fields, far below the recursion limit that a decoder would otherwise meet."""
+
+_NEWLINE = 0x0A
+_OPEN_BRACE = 0x7B
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"?', re.DOTALL)
+_BRACKET = re.compile(rb"[\[\]{}]")
+
+MessageT = TypeVar("MessageT")
+
+
+class Invalid(Struct, frozen=True):
+    """A frame that is no message: the error to report, and the request it belongs to if known."""
+
+    error: WireError
+    id: int | str | None = None
+
+
+class _Head(Struct):
+    """The two fields that an error reply wants to know of a frame that is otherwise unusable."""
+
+    action: Any = None
+    id: Any = None
+
+
+_head_decoder = msgspec.json.Decoder(_Head)
+_id_type: Any = RequestId
+
+
+def _is_utf8(data: bytes) -> bool:
+    """Check the encoding of everything, for msgspec looks only at the strings that it keeps."""
+    if data.isascii():
+        return True
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _depth_of(frame: bytes) -> int:
+    """Measure the nesting of brackets outside strings; linear in the size of the frame."""
+    depth = deepest = 0
+    for bracket in _BRACKET.findall(_STRING.sub(b"", frame)):
+        if bracket in b"[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        else:
+            depth -= 1
+    return deepest
+
+
+class Decoder(Generic[MessageT]):
+    """Turns a byte stream into messages of one side; one per connection."""
+
+    __slots__ = ("_actions", "_closed", "_decode", "_decode_lines", "_rest", "max_frame_bytes")
+
+    def __init__(self, parser: Parser[MessageT], max_frame_bytes: int) -> None:
+        """Take the shared `parser` and the longest frame in bytes, its newline not counted."""
+        self._decode = parser.json.decode
+        self._decode_lines = parser.json.decode_lines
+        self._actions = parser.actions
+        self._rest = bytearray()
+        self._closed = False
+        self.max_frame_bytes = max_frame_bytes
+
+    @property
+    def pending_bytes(self) -> int:
+        """How many bytes of an incomplete frame are held."""
+        return len(self._rest)
+
+    def feed(self, data: bytes) -> list[MessageT | Invalid]:
+        """Give the messages that `data` completes, in order.
+
+        After a frame that is too long the rest of the stream has no known boundaries: the last item
+        is then an `Invalid` with a fatal error, and nothing more comes out of this decoder.
+        """
+        if self._closed:
+            return []
+        end = data.rfind(b"\n") + 1
+        if not end:
+            self._rest += data
+            return self._check_rest([])
+        if self._rest:
+            self._rest += data[:end]
+            chunk = bytes(self._rest)
+            self._rest = bytearray(data[end:])
+        else:
+            chunk = data if end == len(data) else data[:end]
+            if end != len(data):
+                self._rest += data[end:]
+        return self._check_rest(self._decode_chunk(chunk))
+
+    def _check_rest(self, items: list[MessageT | Invalid]) -> list[MessageT | Invalid]:
+        if len(self._rest) > self.max_frame_bytes and not self._closed:
+            items.append(self._too_long(len(self._rest)))
+        return items
+
+    def _too_long(self, size_bytes: int) -> Invalid:
+        self._closed = True
+        self._rest.clear()
+        return Invalid(FrameTooLong(size_bytes=size_bytes, limit_bytes=self.max_frame_bytes))
+
+    def _decode_chunk(self, chunk: bytes) -> list[MessageT | Invalid]:
+        """Decode whole lines at once where that is exact, else one by one.
+
+        `decode_lines` reads a stream of JSON values and would also accept two on one line, or one
+        over two lines. When every line starts with a brace, ends with one, and there are as many
+        values as lines, there is exactly one value a line: no value can contain `}` newline `{`.
+        """
+        lines = chunk.count(b"\n")
+        brackets = chunk.count(b"{") + chunk.count(b"[")
+        if (
+            len(chunk) <= self.max_frame_bytes
+            and chunk[0] == _OPEN_BRACE
+            and chunk.endswith(b"}\n")
+            and chunk.count(b"}\n{") == lines - 1
+            and brackets - lines < MAX_DEPTH
+            and _is_utf8(chunk)
+        ):
+            try:
+                messages = self._decode_lines(chunk)
+            except msgspec.MsgspecError:
+                pass
+            else:
+                if len(messages) == lines:
+                    return messages  # type: ignore[return-value]
+        return self._decode_each(chunk)
+
+    def _decode_each(self, chunk: bytes) -> list[MessageT | Invalid]:
+        items: list[MessageT | Invalid] = []
+        for frame in chunk[:-1].split(b"\n"):
+            if len(frame) > self.max_frame_bytes:
+                items.append(self._too_long(len(frame)))
+                break
+            if frame and not frame.isspace():
+                items.append(self._decode_one(frame))
+        return items
+
+    def _decode_one(self, frame: bytes) -> MessageT | Invalid:
+        opened = frame.count(b"{") + frame.count(b"[")
+        if opened > MAX_DEPTH and _depth_of(frame) > MAX_DEPTH:
+            return Invalid(Malformed("the frame is nested too deeply", limit=MAX_DEPTH))
+        if not _is_utf8(frame):
+            return Invalid(Malformed("the frame is not UTF-8"))
+        try:
+            return self._decode(frame)
+        except msgspec.ValidationError as error:
+            return self._explain(frame, str(error))
+        except (msgspec.DecodeError, RecursionError):
+            return Invalid(Malformed())
+
+    def _explain(self, frame: bytes, reason: str) -> Invalid:
+        try:
+            head = _head_decoder.decode(frame)
+        except (msgspec.MsgspecError, RecursionError):
+            return Invalid(Malformed())
+        try:
+            request_id: int | str | None = msgspec.convert(head.id, _id_type)
+        except msgspec.ValidationError:
+            request_id = None
+        if isinstance(head.action, str) and head.action not in self._actions:
+            return Invalid(UnknownAction(), request_id)
+        return Invalid(BadRequest(reason), request_id)
+
+
+class Parser(Generic[MessageT]):
+    """What all decoders of one side share: the compiled schema and the names of its actions."""
+
+    __slots__ = ("actions", "json")
+
+    def __init__(self, union: Any) -> None:
+        """Compile the schema of a union of message structures."""
+        self.json: msgspec.json.Decoder[MessageT] = msgspec.json.Decoder(union)
+        self.actions = frozenset(
+            str(cls.__struct_config__.tag) for cls in getattr(union, "__args__", (union,))
+        )
+
+
+FROM_CLIENT: Final[Parser[ClientMessage]] = Parser(ClientMessage)
+FROM_SERVER: Final[Parser[ServerMessage]] = Parser(ServerMessage)
+
+_encoder = msgspec.json.Encoder()
+
+
+def encode(message: Struct) -> bytes:
+    """Write one message as a frame, its newline included."""
+    return _encoder.encode(message) + b"\n"
+
+
+class _DeliveryTail(Struct, gc=False):
+    """A `Delivery` without its tag and position: the part that all receiving devices share."""
+
+    seq: int
+    sender: str = msgspec.field(name="from")
+    device: str
+    n: int
+    to: str
+    time: int
+    message: str
+
+
+def encode_delivery_tail(
+    seq: int, sender: str, device: str, n: int, to: str, time_ms: int, text: str
+) -> bytes:
+    """Encode once what every receiving device gets; `encode_delivery` adds the position."""
+    return _encoder.encode(_DeliveryTail(seq, sender, device, n, to, time_ms, text))[1:] + b"\n"
+
+
+def encode_delivery(position: int, tail: bytes) -> bytes:
+    """Put a mailbox position before a shared tail: the frame of a `Delivery`, newline included."""
+    return b'{"action":"msg","position":%d,%b' % (position, tail)

@@ -1,0 +1,394 @@
+"""Every message of JIM version 1 as a typed structure; docs/protocol.md is the prose of this module.
+
+`ClientMessage` is what a client may send, `ServerMessage` what a server may send. The field `action`
+is the tag of both unions. It never says what a message *does*; that is the hub's and the handlers'.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType, field
+
+VERSION = 1
+"""The version of the protocol that this module describes."""
+
+MAX_INTEGER = 2**53 - 1
+"""The largest integer that every JSON implementation keeps exactly (RFC 8259, section 6)."""
+
+RequestId = (
+    Annotated[int, Meta(ge=0, le=MAX_INTEGER)] | Annotated[str, Meta(min_length=1, max_length=64)]
+)
+"""Chosen by the asking side, repeated by the reply."""
+
+Count = Annotated[int, Meta(ge=0, le=MAX_INTEGER)]
+SendNumber = Annotated[int, Meta(ge=1, le=MAX_INTEGER)]
+Bytes32 = Annotated[bytes, Meta(min_length=32, max_length=32)]
+KeyOrNone = Annotated[bytes, Meta(max_length=32)]
+Bytes64 = Annotated[bytes, Meta(min_length=64, max_length=64)]
+WireName = Annotated[str, Meta(min_length=1, max_length=128)]
+"""A name as typed: longer than any valid one, so that the answer can say what is wrong with it."""
+DeviceId = Annotated[str, Meta(min_length=16, max_length=16)]
+
+
+class Link(Struct, frozen=True, kw_only=True):
+    """One signed step of an account's device chain (`jim.crypto.chain` makes and verifies it)."""
+
+    acct: WireName
+    seq: Count
+    prev: Bytes32
+    op: Annotated[str, Meta(max_length=16)]
+    device: DeviceId
+    login_key: Bytes32
+    ed: KeyOrNone = b""
+    curve: KeyOrNone = b""
+    recovery_key: KeyOrNone = b""
+    time: Count
+    proof: Bytes64
+    sig: Bytes64
+
+
+# --- client to server ---------------------------------------------------------------------------
+
+
+class Hello(Struct, tag_field="action", tag="hello", kw_only=True):
+    """Open the session: version and the client's nonce."""
+
+    id: RequestId
+    v: Count
+    cnonce: Bytes32
+    client: Annotated[str, Meta(max_length=64)] = ""
+
+
+class Auth(Struct, tag_field="action", tag="auth", kw_only=True):
+    """Log a known device in. `counter` is the highest send number the device ever used."""
+
+    id: RequestId
+    name: WireName
+    device: DeviceId
+    head: Bytes32
+    counter: Count
+    sig: Bytes64
+
+
+class Register(Struct, tag_field="action", tag="register", kw_only=True):
+    """Claim a free name with the first link of its device chain."""
+
+    id: RequestId
+    name: WireName
+    genesis: Link
+    sig: Bytes64
+    invite: Annotated[str, Meta(max_length=64)] | UnsetType = UNSET
+
+
+class Recover(Struct, tag_field="action", tag="recover", kw_only=True):
+    """Prove the recovery key and ask for the device chain."""
+
+    id: RequestId
+    name: WireName
+    sig: Bytes64
+
+
+class Enroll(Struct, tag_field="action", tag="enroll", kw_only=True):
+    """Add this new device to the chain that `recover` has shown."""
+
+    id: RequestId
+    name: WireName
+    link: Link
+    sig: Bytes64
+
+
+class Msg(Struct, tag_field="action", tag="msg", kw_only=True, gc=False):
+    """Send a text to one addressee; `n` makes it exactly once."""
+
+    id: RequestId
+    n: SendNumber
+    to: WireName
+    message: str
+
+
+class Ack(Struct, tag_field="action", tag="ack", kw_only=True, gc=False):
+    """Confirm every mailbox frame up to `position`; sent after the client's own commit, no reply."""
+
+    position: Count
+
+
+class Sync(Struct, tag_field="action", tag="sync", kw_only=True):
+    """Ask for every mailbox frame after the position, then for live delivery."""
+
+    id: RequestId
+    after: Count
+
+
+class Receipts(Struct, tag_field="action", tag="receipts", kw_only=True):
+    """Ask up to which sequence the named people hold our conversations."""
+
+    id: RequestId
+    names: Annotated[list[WireName], Meta(max_length=256)]
+
+
+class Presence(Struct, tag_field="action", tag="presence", kw_only=True):
+    """Ask who of those I talk to is online; `watch` subscribes this session to changes."""
+
+    id: RequestId
+    watch: bool = False
+
+
+class Probe(Struct, tag_field="action", tag="probe", kw_only=True, gc=False):
+    """Ask the other side for a sign of life."""
+
+    id: RequestId
+
+
+class Pong(Struct, tag_field="action", tag="pong", kw_only=True, gc=False):
+    """Answer a probe with its id."""
+
+    id: RequestId
+
+
+class Quit(Struct, tag_field="action", tag="quit", kw_only=True):
+    """End the session; the server says goodbye and closes."""
+
+    id: RequestId
+
+
+ClientMessage = (
+    Hello
+    | Auth
+    | Register
+    | Recover
+    | Enroll
+    | Msg
+    | Ack
+    | Sync
+    | Receipts
+    | Presence
+    | Probe
+    | Pong
+    | Quit
+)
+
+# --- server to client ---------------------------------------------------------------------------
+
+
+class Challenge(Struct, tag_field="action", tag="challenge", kw_only=True):
+    """Answer `hello`: the server's identity, its nonce and its terms, signed.
+
+    `terms` is a JSON text (see `Terms`), sent as a string so that both sides hash the same bytes.
+    """
+
+    id: RequestId
+    response: int
+    time: int
+    snonce: Bytes32
+    server_id: Bytes32
+    spki: Annotated[bytes, Meta(max_length=32)]
+    terms: str
+    sig: Bytes64
+
+
+class Welcome(Struct, tag_field="action", tag="welcome", kw_only=True):
+    """The login succeeded: where this device stands.
+
+    `last_n` is the last send number stored, `position` the last of the mailbox, `acked` the last
+    confirmed; `epoch` identifies the lineage of the server's store.
+    """
+
+    id: RequestId
+    response: int
+    time: int
+    name: str
+    device: str
+    last_n: int
+    position: int
+    acked: int
+    epoch: str
+    chain_seq: int
+    chain_head: Bytes32
+
+
+class Chain(Struct, tag_field="action", tag="chain", kw_only=True):
+    """Answer `recover`: all links of the account's device chain, oldest first."""
+
+    id: RequestId
+    response: int
+    time: int
+    links: list[Link]
+
+
+class Ok(Struct, tag_field="action", tag="ok", kw_only=True):
+    """Answer `sync`: frames up to `position` are on their way."""
+
+    id: RequestId
+    response: int
+    time: int
+    position: int
+
+
+class Stored(Struct, tag_field="action", tag="stored", kw_only=True, gc=False):
+    """Answer `msg`: the message is on disk, under this sequence of the conversation.
+
+    `skipped` counts devices of the addressee whose mailbox takes nothing more for now.
+    """
+
+    id: RequestId
+    response: int
+    time: int
+    n: int
+    seq: int
+    skipped: int | UnsetType = UNSET
+
+
+class ReceiptsReply(Struct, tag_field="action", tag="receipts", kw_only=True):
+    """Answer `receipts`: name to the last sequence that a device of theirs holds."""
+
+    id: RequestId
+    response: int
+    time: int
+    delivered: dict[str, int]
+
+
+class Contacts(Struct, tag_field="action", tag="contacts", kw_only=True):
+    """Answer `presence`: who can be seen, and who of them is here."""
+
+    id: RequestId
+    response: int
+    time: int
+    online: list[str]
+    offline: list[str]
+
+
+class Delivery(Struct, tag_field="action", tag="msg", kw_only=True, gc=False):
+    """A message at a mailbox position, as pushed to a device and as stored for it."""
+
+    position: int
+    seq: int
+    sender: str = field(name="from")
+    device: str
+    n: int
+    to: str
+    time: int
+    message: str
+
+
+class Notice(Struct, tag_field="action", tag="notice", kw_only=True):
+    """A tombstone at a mailbox position; `code` says what is missing from here on."""
+
+    position: int
+    code: str
+    time: int
+
+
+class Delivered(Struct, tag_field="action", tag="delivered", kw_only=True):
+    """A device of `name` holds everything of our conversation up to `seq`."""
+
+    name: str
+    seq: int
+    time: int
+
+
+class PresenceChange(Struct, tag_field="action", tag="presence", kw_only=True):
+    """Somebody whom this session watches came or went."""
+
+    name: str
+    online: bool
+    time: int
+
+
+class Goodbye(Struct, tag_field="action", tag="goodbye", kw_only=True):
+    """The server ends the session; `code` is an error's code or "quit"."""
+
+    code: str
+    time: int
+    id: RequestId | UnsetType = UNSET
+    response: int | UnsetType = UNSET
+    error: str | UnsetType = UNSET
+    retry_after_ms: int | UnsetType = UNSET
+
+
+class ErrorReply(Struct, tag_field="action", tag="error", kw_only=True):
+    """A request failed. The numbers that explain it are fields of their own where they apply."""
+
+    response: int
+    code: str
+    error: str
+    time: int
+    fatal: bool = False
+    id: RequestId | UnsetType = UNSET
+    n: int | UnsetType = UNSET
+    expected: int | UnsetType = UNSET
+    reason: str | UnsetType = UNSET
+    size_bytes: int | UnsetType = UNSET
+    limit_bytes: int | UnsetType = UNSET
+    limit: int | UnsetType = UNSET
+    retry_after_ms: int | UnsetType = UNSET
+    incident: str | UnsetType = UNSET
+
+
+ServerMessage = (
+    Challenge
+    | Welcome
+    | Chain
+    | Ok
+    | Stored
+    | ReceiptsReply
+    | Contacts
+    | Delivery
+    | Notice
+    | Delivered
+    | PresenceChange
+    | Probe
+    | Pong
+    | Goodbye
+    | ErrorReply
+)
+
+
+class AnnouncedLimits(Struct, frozen=True, kw_only=True):
+    """What a client has to keep to; part of the signed terms."""
+
+    frame_bytes: int
+    text_bytes: int
+    window: int
+    messages_per_second: float
+    message_burst: int
+    bytes_per_second: int
+    byte_burst: int
+    ping_s: float
+    idle_s: float
+
+
+class Policy(Struct, frozen=True, kw_only=True):
+    """What a newcomer should know before joining; part of the signed terms."""
+
+    registration: str
+    plain: bool
+    waiting_messages: int
+    waiting_days: int
+
+
+class Terms(Struct, frozen=True, kw_only=True):
+    """The parsed `terms` of a challenge."""
+
+    versions: list[int]
+    server: str
+    limits: AnnouncedLimits
+    policy: Policy
+
+
+def encode_terms(terms: Terms) -> str:
+    """Write the terms as the JSON text that is signed."""
+    return msgspec.json.encode(terms).decode()
+
+
+_terms = msgspec.json.Decoder(Terms)
+
+
+def parse_terms(text: str) -> Terms:
+    """Parse the JSON text of a verified challenge.
+
+    Raises:
+        msgspec.DecodeError: the text is not JSON or misses a field.
+    """
+    return _terms.decode(text)

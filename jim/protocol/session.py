@@ -1,0 +1,109 @@
+"""The states of a session as one table, for both sides; the diagram in the docs is made from it.
+
+A transition is written once, whoever sends the message: the server advances with what it receives and
+with what it answers, a client the other way round.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from msgspec import Struct
+
+from jim.errors import Unauthorised, Unexpected
+from jim.protocol import messages as m
+
+
+class State(enum.Enum):
+    """Where a session stands; the value is the word used in the documentation."""
+
+    OPENED = "opened"
+    GREETED = "greeted"
+    CHALLENGED = "challenged"
+    VERIFYING = "verifying"
+    RECOVERING = "recovering"
+    ACTIVE = "active"
+    CLOSED = "closed"
+
+
+_STAY_ACTIVE: tuple[type[Struct], ...] = (
+    m.Msg,
+    m.Stored,
+    m.Delivery,
+    m.Notice,
+    m.Ack,
+    m.Sync,
+    m.Ok,
+    m.Receipts,
+    m.ReceiptsReply,
+    m.Delivered,
+    m.Presence,
+    m.Contacts,
+    m.PresenceChange,
+    m.Probe,
+    m.Pong,
+    m.ErrorReply,
+)
+
+_END: dict[type[Struct], State] = {m.Quit: State.CLOSED, m.Goodbye: State.CLOSED}
+
+TRANSITIONS: Final[Mapping[State, Mapping[type[Struct], State]]] = MappingProxyType(
+    {
+        State.OPENED: {m.Hello: State.GREETED, m.ErrorReply: State.OPENED, **_END},
+        State.GREETED: {m.Challenge: State.CHALLENGED, m.ErrorReply: State.OPENED, **_END},
+        State.CHALLENGED: {
+            m.Auth: State.VERIFYING,
+            m.Register: State.VERIFYING,
+            m.Recover: State.VERIFYING,
+            m.ErrorReply: State.OPENED,
+            **_END,
+        },
+        State.VERIFYING: {
+            m.Welcome: State.ACTIVE,
+            m.Chain: State.RECOVERING,
+            m.ErrorReply: State.OPENED,
+            **_END,
+        },
+        State.RECOVERING: {m.Enroll: State.VERIFYING, m.ErrorReply: State.OPENED, **_END},
+        State.ACTIVE: {**dict.fromkeys(_STAY_ACTIVE, State.ACTIVE), **_END},
+        State.CLOSED: {},
+    }
+)
+"""State to the messages possible in it to the state that follows. A challenge serves one attempt: every
+failed login leads back to `opened`, where only a new `hello` helps."""
+
+
+def advance(state: State, message: type[Struct]) -> State:
+    """Give the state after `message`.
+
+    Raises:
+        Unauthorised: the message is for logged-in sessions and this one is not yet.
+        Unexpected: the message has no place in this state.
+    """
+    following = TRANSITIONS[state].get(message)
+    if following is None:
+        if state not in (State.ACTIVE, State.CLOSED) and message in TRANSITIONS[State.ACTIVE]:
+            raise Unauthorised
+        raise Unexpected(f"not possible in state {state.value}")
+    return following
+
+
+def diagram() -> str:
+    """Draw the table as a Mermaid state diagram; transitions between the same states are joined."""
+    lines = ["stateDiagram-v2", "    [*] --> opened"]
+    for state, row in TRANSITIONS.items():
+        joined: dict[State, list[str]] = {}
+        for message, following in row.items():
+            joined.setdefault(following, []).append(_label(message))
+        for following, labels in joined.items():
+            lines.append(f"    {state.value} --> {following.value}: {', '.join(labels)}")
+    lines.append("    closed --> [*]")
+    return "\n".join(lines)
+
+
+def _label(message: type[Struct]) -> str:
+    tag = str(message.__struct_config__.tag)
+    return {m.Delivery: "msg (pushed)", m.ReceiptsReply: "receipts (reply)"}.get(message, tag)
