@@ -1,0 +1,1 @@
+"""Identity keys, transcripts, device chains, certificates; the only place that names PyNaCl."""

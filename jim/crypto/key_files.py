@@ -1,0 +1,229 @@
+"""Keep private keys in files that nobody else can read, and refuse files that somebody else could.
+
+A key is written once and never overwritten. Reading checks the opened file, not its name, so
+nothing can be swapped in between. On Windows the checks of mode and owner do not apply: the user's
+profile directory protects there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shlex
+import stat
+import sys
+from typing import TYPE_CHECKING, Final
+
+from jim.crypto import base32
+from jim.crypto.keys import KEY_BYTES, SigningKey
+from jim.errors import KeyFileError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FILE_MODE: Final = 0o600
+DIRECTORY_MODE: Final = 0o700
+
+OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
+"""Bits that let group or others touch a file; ssh refuses a private key that has any of them."""
+
+OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
+"""Bits that let others replace a directory's files (ssh's StrictModes refuses exactly these)."""
+
+MAX_FILE_BYTES: Final = 65536
+"""Bytes read of a key file: ours have 117, a PEM key with its certificate 4 kB."""
+
+FORMAT: Final = "jim-key-1"
+"""First word of a key file; then the seed and its public key, which shows damage."""
+
+_OPEN_FLAGS: Final = (
+    os.O_RDONLY
+    | getattr(os, "O_CLOEXEC", 0)
+    | getattr(os, "O_NONBLOCK", 0)
+    | getattr(os, "O_BINARY", 0)
+)
+"""Without blocking, so that a FIFO in the place of a key cannot hang the start."""
+
+
+def load_or_create(path: Path) -> SigningKey:
+    """Read the key, or make one if there is none; two processes at once get the same key.
+
+    Raises:
+        KeyFileError: as `read_key` and `write_key`.
+    """
+    if not path.exists():
+        key = SigningKey.generate()
+        with contextlib.suppress(FileExistsError):
+            write_key(path, key.seed)
+            return key
+    return read_key(path)
+
+
+def write_key(path: Path, seed: bytes) -> None:
+    """Write a new key file, 0600, durably: after the return it survives a power cut.
+
+    Directories that are missing are made, 0700. The file appears under its name complete or not at
+    all.
+
+    Raises:
+        FileExistsError: there is a file already; it stays as it is.
+        KeyFileError: with `reason` directory (others can write to it) or unwritable.
+    """
+    public = SigningKey(seed).public
+    text = f"{FORMAT} {base32.encode(seed)} {base32.encode(public)}\n"
+    write_private(path, text.encode("ascii"))
+
+
+def read_key(path: Path) -> SigningKey:
+    """Read a key file that belongs to us and to nobody else.
+
+    Raises:
+        KeyFileError: with `reason` missing, unreadable, owner, permissions, directory or damaged,
+            and a detail that says how to repair it.
+    """
+    check_directory(path.parent)
+    words = read_private(path).decode("ascii", "replace").split()
+    with contextlib.suppress(ValueError):
+        if len(words) == 3 and words[0] == FORMAT:  # noqa: PLR2004 - format, seed, public key
+            key = SigningKey(base32.decode(words[1], KEY_BYTES))
+            if base32.encode(key.public) == words[2]:
+                return key
+    raise _error(path, "damaged", "the file is damaged; restore it from a backup")
+
+
+def write_private(path: Path, content: bytes, *, replace: bool = False) -> None:
+    """Write a file that only we can read, atomically and durably; `replace` allows an older one.
+
+    Raises:
+        FileExistsError: there is a file already, and `replace` is not set.
+        KeyFileError: as `write_key`.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.new")
+    try:
+        make_directory(path.parent)
+        check_directory(path.parent)
+        try:
+            _write_new(temporary, content)
+            _move(temporary, path, replace=replace)
+        finally:
+            temporary.unlink(missing_ok=True)
+        _sync_directory(path.parent)
+    except FileExistsError:
+        raise
+    except OSError as error:
+        raise _error(path, "unwritable", f"cannot write: {error.strerror}") from error
+
+
+def read_private(path: Path) -> bytes:
+    """Read a small file that belongs to us and to nobody else.
+
+    Raises:
+        KeyFileError: with `reason` missing, unreadable, owner, permissions or damaged.
+    """
+    try:
+        descriptor = os.open(path, _OPEN_FLAGS)
+    except FileNotFoundError:
+        raise _error(path, "missing", "there is no such file") from None
+    except OSError as error:
+        raise _error(path, "unreadable", f"cannot read: {error.strerror}") from error
+    try:
+        check_private(path, os.fstat(descriptor))
+        return os.read(descriptor, MAX_FILE_BYTES)
+    finally:
+        os.close(descriptor)
+
+
+def check_private(path: Path, status: os.stat_result) -> None:
+    """Refuse what is no plain file of ours, or open to others.
+
+    Raises:
+        KeyFileError: with `reason` damaged, owner or permissions.
+    """
+    if not stat.S_ISREG(status.st_mode):
+        raise _error(path, "damaged", "this is not a plain file")
+    if sys.platform == "win32":
+        return
+    quoted = shlex.quote(str(path))
+    if status.st_uid != os.geteuid():
+        fix = f"sudo chown {os.geteuid()} {quoted}"
+        raise _error(path, "owner", f"the file belongs to user {status.st_uid}; to fix it: {fix}")
+    if status.st_mode & OTHERS:
+        mode = stat.S_IMODE(status.st_mode)
+        fix = f"chmod {FILE_MODE:o} {quoted}"
+        raise _error(
+            path, "permissions", f"others can use the file (mode {mode:04o}); to fix it: {fix}"
+        )
+
+
+def make_directory(path: Path) -> None:
+    """Make a directory and its missing parents, each 0700 whatever the umask.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    if path.is_dir():
+        return
+    make_directory(path.parent)
+    with contextlib.suppress(FileExistsError):
+        path.mkdir(mode=DIRECTORY_MODE)
+        path.chmod(DIRECTORY_MODE)
+
+
+def check_directory(path: Path) -> None:
+    """Refuse a directory whose files others could replace; who can only look in does no harm.
+
+    Raises:
+        KeyFileError: with `reason` directory, or missing.
+    """
+    if sys.platform == "win32":
+        return
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise _error(path, "missing", f"cannot use the directory: {error.strerror}") from error
+    quoted = shlex.quote(str(path))
+    if status.st_uid not in {os.geteuid(), 0}:
+        fix = f"sudo chown {os.geteuid()} {quoted}"
+        raise _error(path, "directory", f"it belongs to user {status.st_uid}; to fix it: {fix}")
+    if status.st_mode & OTHERS_WRITE:
+        fix = f"chmod {DIRECTORY_MODE:o} {quoted}"
+        raise _error(path, "directory", f"others can write to the directory; to fix it: {fix}")
+
+
+def _write_new(path: Path, content: bytes) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    with os.fdopen(os.open(path, flags, FILE_MODE), "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _move(temporary: Path, path: Path, *, replace: bool) -> None:
+    """Give the finished file its name; without `replace` a hard link refuses a taken one."""
+    if replace:
+        temporary.replace(path)
+        return
+    try:
+        path.hardlink_to(temporary)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links: a small gap is left between look and rename
+        if path.exists():
+            raise FileExistsError(path) from None
+        temporary.rename(path)
+
+
+def _sync_directory(path: Path) -> None:
+    """Make the new name durable; Windows has no such call and needs none."""
+    if sys.platform == "win32":
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _error(path: Path, reason: str, detail: str) -> KeyFileError:
+    return KeyFileError(f"{path}: {detail}", path=str(path), reason=reason)
