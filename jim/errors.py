@@ -1,9 +1,9 @@
 """Every exception of the project, and the wire code of those that a peer can see.
 
-This module imports nothing. A class attribute `code` is the stable string on the wire, `response` the
-course's number, `fatal` whether the session ends with it, `retryable` whether the same request may
-succeed later without being changed. Numbers and names that explain an error travel as keyword fields
-(`limit_bytes=`, `expected=`), never only inside the text.
+This module imports nothing. A class attribute `code` is the stable string on the wire, `response`
+the course's number, `fatal` whether the session ends with it, `retryable` whether the same request
+may succeed later without being changed. Numbers and names that explain an error travel as keyword
+fields (`limit_bytes=`, `expected=`), never only inside the text.
 
 `docs/errors.md` is generated from this tree (`python -m jim.protocol.pages errors`).
 """

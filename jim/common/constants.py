@@ -21,4 +21,5 @@ ENCODING: Final = "utf-8"
 """Of every frame (the course's default)."""
 
 TLS_FIRST_BYTE: Final = 0x16
-"""Content type "handshake" of a TLS record (RFC 8446, 5.1): how one port tells TLS from plain JSON."""
+"""Content type "handshake" of a TLS record (RFC 8446, 5.1): how one port tells TLS from plain
+JSON."""

@@ -1,7 +1,7 @@
 """Send and receive messages on a byte stream: the codec joined to asyncio's streams.
 
-It knows nothing of what the messages mean. One task receives, any may send; back-pressure towards the
-peer comes from not calling `receive`.
+It knows nothing of what the messages mean. One task receives, any may send; back-pressure towards
+the peer comes from not calling `receive`.
 """
 
 from __future__ import annotations
@@ -19,11 +19,21 @@ if TYPE_CHECKING:
 MessageT = TypeVar("MessageT")
 
 READ_BYTES: Final = 65_536
-"""Taken from the socket at once: what asyncio's own transports read at most (256 KiB in 3.11) rarely
-holds more, and all frames of one read share one local transaction."""
+"""Taken at once: what an `asyncio.StreamReader` holds before it pauses the transport; all frames of
+one read share one local transaction."""
 
 CLOSE_S: Final = 2.0
 """How long a closing handshake may take before the connection is cut: nobody waits for it."""
+
+
+def cut_off(transport: asyncio.WriteTransport) -> None:
+    """Cut a connection at once, whatever state it is in.
+
+    Before Python 3.11.4, asyncio's TLS transport cannot be aborted any more once it was closed; its
+    own shutdown timeout ends the connection then.
+    """
+    with contextlib.suppress(AttributeError):
+        transport.abort()
 
 
 class MessageStream(Generic[MessageT]):
@@ -83,8 +93,8 @@ class MessageStream(Generic[MessageT]):
             async with asyncio.timeout(CLOSE_S):
                 await self._writer.wait_closed()
                 return
-        self._writer.transport.abort()
+        cut_off(self._writer.transport)
 
     def abort(self) -> None:
         """Cut the connection at once, dropping what was not sent."""
-        self._writer.transport.abort()
+        cut_off(self._writer.transport)

@@ -1,1 +1,1 @@
-"""The messenger's core, pure: names, numbering, mailboxes, the hub, and the ports to the outside."""
+"""The messenger's core, pure: names, numbering, mailboxes, the hub, the ports to the outside."""

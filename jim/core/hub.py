@@ -1,17 +1,17 @@
-"""The hub: from the messages of all sessions to batches for the store, and from commits to deliveries.
+"""The hub: from messages of all sessions to batches for the store, from commits to deliveries.
 
 Store durably first, then acknowledge, then push. A push is only a hint: the truth is the mailbox
-position, and a session that is not exactly where a push continues catches up from the store. The hub is
-sans-I/O. The edge asks it for the next batch whenever no commit is in flight and hands back the result.
+position, and a session that is not exactly where a push continues catches up from the store. The
+hub is sans-I/O. The edge asks it for the next batch whenever no commit is in flight and hands back
+the result.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
 from msgspec import UNSET
 
-from jim.core.limits import Limits
 from jim.core.model import (
     Append,
     Batch,
@@ -39,6 +39,11 @@ from jim.protocol import messages as m
 from jim.protocol.codec import encode
 from jim.protocol.replies import error_reply
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from jim.core.limits import Limits
+
 _STORED = 202
 """The course's "accepted": stored, and waiting for the addressee's device."""
 
@@ -49,6 +54,7 @@ class Link:
     __slots__ = (
         "acked",
         "asked",
+        "attached",
         "identity",
         "live",
         "outlet",
@@ -62,6 +68,8 @@ class Link:
         """Start without delivery; `Hub.sync` starts it."""
         self.outlet = outlet
         self.identity = identity
+        self.attached = True
+        """False once the session is over, whatever still arrives from it."""
         self.asked = False
         """The client has asked for its mailbox; before that nothing of it is sent."""
         self.live = False
@@ -116,10 +124,11 @@ class Hub:
         `audience` are the accounts that may see this one's presence. `standing` must have been read
         after `evict` of the same device, so that nothing of an older session can still be stored.
         """
+        # First of all: the account leaves with its last session, and has to arrive again then.
+        self.evict(identity.account_id, identity.device_id)
         account = self._accounts.get(identity.account_id)
         if account is None:
             account = self._arrive(identity, set(audience))
-        self.evict(identity.account_id, identity.device_id)
         link = Link(outlet, identity, standing)
         account.links[identity.device_id] = link
         return link
@@ -133,12 +142,12 @@ class Hub:
             link.outlet.close(Replaced())
 
     def detach(self, link: Link) -> None:
-        """Forget a session; messages that are not yet being committed are dropped, unacknowledged."""
+        """Forget a session and its messages that are not yet being committed, unacknowledged."""
         account = self._accounts.get(link.identity.account_id)
         if account is None or account.links.get(link.identity.device_id) is not link:
             return
         del account.links[link.identity.device_id]
-        link.live = False
+        link.live = link.attached = False
         self._waiting = [item for item in self._waiting if item[0] is not link]
         if not account.links:
             self._leave(link.identity.account_id, account)
@@ -175,8 +184,11 @@ class Hub:
         """Take a message for the next batch.
 
         Raises:
+            Replaced: the session is over; its numbers are those of the next one now.
             WireError: it cannot be stored as it is; its number stays unused.
         """
+        if not link.attached:
+            raise Replaced
         if link.outstanding >= self._limits.window:
             raise WindowExceeded(n=message.n, limit=self._limits.window)
         size_bytes = len(message.message.encode())
@@ -205,7 +217,7 @@ class Hub:
             self._acks[link.identity.device_id] = position
 
     def sync(self, link: Link, after: int) -> int:
-        """Restart delivery after a position, which is confirmed by that; give the last one there is.
+        """Restart delivery after a position, confirming it by that; give the last one there is.
 
         What the device confirmed earlier is gone from the mailbox: delivery never restarts before.
 
@@ -217,23 +229,25 @@ class Hub:
         after = max(after, link.acked)
         link.asked = True
         link.sent = after
-        link.live = after == link.target
+        link.live = False
         self.acknowledge(link, after)
-        if not link.live:
-            link.outlet.catch_up()
+        # Also when nothing seems to wait: what was stored between the reading of `standing` and
+        # `attach` was pushed to nobody.
+        link.outlet.catch_up()
         return link.target
 
     def loaded(self, link: Link, segments: list[Segment]) -> bool:
         """Send what was read from the store for a session that catches up; tell whether to go on.
 
-        An empty list means that the mailbox has nothing more.
+        It must have been read behind `link.sent` as that is now. An empty list means that the
+        mailbox has nothing more, so `link.target` must not have changed since its reading began.
+        Only an empty one ends the catching up: where pushes were lost, `target` is behind the
+        store.
         """
         for segment in segments:
             self._send_rest(link, segment)
-        if segments and link.sent < link.target:
-            return True
-        link.live = True
-        return False
+        link.live = not segments
+        return not link.live
 
     # --- commits --------------------------------------------------------------------------------
 
@@ -259,9 +273,7 @@ class Hub:
         for news in result.delivered:
             self._bus.publish(news.account_id, news)
 
-    def _answer(
-        self, link: Link, request_id: int | str, append: Append, outcome: Outcome
-    ) -> None:
+    def _answer(self, link: Link, request_id: int | str, append: Append, outcome: Outcome) -> None:
         if isinstance(outcome, Refused):
             link.outlet.send(encode(self._refusal(request_id, outcome.n, outcome.error)))
             return
@@ -314,8 +326,7 @@ class Hub:
                 link.outlet.send(frame)
 
     def _push(self, link: Link, segment: Segment) -> None:
-        if segment.last > link.target:
-            link.target = segment.last
+        link.target = max(link.target, segment.last)
         if not link.live:
             return
         if segment.first > link.sent + 1:

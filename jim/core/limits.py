@@ -1,7 +1,7 @@
 """Every limit of the server with its unit and the reason for its default.
 
-Defaults are those of the project's threat model (docs/security.md, "Limits") where nothing else is said.
-Settings may change each of them; the pure parts get the values as arguments.
+Defaults are those of the project's threat model (docs/security.md, "Limits") where nothing else is
+said. Settings may change each of them; the pure parts get the values as arguments.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from jim.protocol.messages import AnnouncedLimits
 KIB = 1024
 
 WINDOW = 64
-"""Messages a device may have outstanding. The answers of the last window are kept with the device, so
-that a retry gets the very answer of the first time; 64 is also where throughput stops growing."""
+"""Messages a device may have outstanding. The answers of the last window are kept with the device,
+so that a retry gets the very answer of the first time; 64 is also where throughput stops
+growing."""
 
 
 class Limits(Struct, frozen=True, kw_only=True):
@@ -22,7 +23,8 @@ class Limits(Struct, frozen=True, kw_only=True):
 
     # connecting
     first_byte_s: float = 3.0
-    """A client sends its TLS hello at once; 3 s is a bad mobile link's round trip, several times."""
+    """A client sends its TLS hello at once; 3 s is a bad mobile link's round trip, several
+    times."""
     tls_s: float = 5.0
     """Total for the TLS handshake."""
     login_s: float = 15.0
@@ -79,7 +81,8 @@ class Limits(Struct, frozen=True, kw_only=True):
     # liveness
     ping_s: float = 90.0
     idle_s: float = 150.0
-    """A probe after 90 s of silence, the end after 150 s: two lost probes of a NAT-friendly period."""
+    """A probe after 90 s of silence, the end after 150 s: two lost probes of a NAT-friendly
+    period."""
     drain_s: float = 5.0
     """From SIGTERM to the exit."""
 

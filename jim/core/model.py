@@ -53,7 +53,7 @@ Outcome = Stored | Refused
 
 
 class Segment(Struct, gc=False):
-    """What one commit adds to one mailbox: consecutive frames as the bytes that go onto the wire."""
+    """What one commit adds to one mailbox: consecutive frames, as the bytes for the wire."""
 
     account_id: int
     device_id: int

@@ -1,19 +1,19 @@
 """Numbers, sequences and positions of one batch: the heart of exactly-once, shared by every store.
 
 A store calls `plan` inside its transaction with a view of its counters. The plan assigns, for each
-message in order of arrival: the sender's number (a repetition gets the first answer, a gap is refused),
-the conversation's next sequence, and one position in the mailbox of every receiving device; and it
-builds the frames. The store then writes what was touched and commits. Nothing here does I/O.
+message in order of arrival: the sender's number (a repetition gets the first answer, a gap is
+refused), the conversation's next sequence, and one position in the mailbox of every receiving
+device; and it builds the frames. The store then writes what was touched and commits. Nothing here
+does I/O.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from msgspec import Struct, field
 
-from jim.core.limits import Limits
 from jim.core.model import (
     Append,
     Batch,
@@ -27,6 +27,9 @@ from jim.core.model import (
 from jim.errors import MailboxFull, NumberGap, RecipientUnknown
 from jim.protocol.codec import encode, encode_delivery, encode_delivery_tail
 from jim.protocol.messages import Notice
+
+if TYPE_CHECKING:
+    from jim.core.limits import Limits
 
 _MS_PER_DAY = 86_400_000
 
@@ -125,6 +128,12 @@ class _Open(Struct):
     first: int
     frames: list[bytes]
     marks: dict[int, int]
+    size_bytes: int = 0
+
+    def add(self, frame: bytes) -> None:
+        """Append a frame."""
+        self.frames.append(frame)
+        self.size_bytes += len(frame)
 
 
 class _Planner:
@@ -135,6 +144,7 @@ class _Planner:
         self._limits = limits
         self._now_ms = now_ms
         self._open: dict[int, _Open] = {}
+        self._closed: list[PlannedSegment] = []
         self._devices: dict[int, DeviceCounters] = {}
         self._conversations: dict[int, ConversationCounters] = {}
         self._collected: dict[int, int] = {}
@@ -145,7 +155,7 @@ class _Planner:
         outcomes = [self._append(message) for message in batch.appends]
         return Plan(
             outcomes=outcomes,
-            segments=[self._close(mailbox) for mailbox in self._open.values()],
+            segments=self._closed + [self._close(mailbox) for mailbox in self._open.values()],
             devices=self._devices,
             conversations=self._conversations,
             collected=self._collected,
@@ -172,9 +182,14 @@ class _Planner:
         addressee = self._counters.find(message.to_key)
         if addressee is None:
             return Refused(message.n, RecipientUnknown())
-        receiving = [device for device in addressee.devices if self._takes(device, sender)]
-        skipped = sum(device is not sender for device in addressee.devices) - len(receiving)
-        if skipped and not receiving:
+        receiving = []
+        skipped = 0
+        for device in addressee.devices:
+            if self._takes(device, sender):
+                receiving.append(device)
+            elif device is not sender:
+                skipped += 1
+        if not receiving and addressee.account_id != message.sender.account_id:
             return Refused(message.n, MailboxFull())
         return self._store(message, sender, addressee, receiving, skipped)
 
@@ -194,10 +209,11 @@ class _Planner:
         skipped: int,
     ) -> Stored:
         me = message.sender
-        low, high = sorted((me.account_id, addressee.account_id))
+        mine, theirs = me.account_id, addressee.account_id
+        low, high = (mine, theirs) if mine <= theirs else (theirs, mine)
         conversation = self._counters.conversation(low, high)
         conversation.last_seq += 1
-        first_time = conversation.mark_wrote(me.account_id)
+        first_time = conversation.mark_wrote(mine)
         self._conversations[conversation.conversation_id] = conversation
         seq = conversation.last_seq
         tail = encode_delivery_tail(
@@ -205,15 +221,18 @@ class _Planner:
         )
         for device in receiving:
             opened = self._push(device, tail)
-            if device.account_id != me.account_id:
+            if mine != theirs:
                 opened.marks[conversation.conversation_id] = seq
-        if addressee.account_id != me.account_id:
-            for device in self._counters.account(me.account_id).devices:
+        if mine != theirs:
+            for device in self._counters.account(mine).devices:
                 if self._takes(device, sender):
                     self._push(device, tail)
-        introduced = addressee.account_id if first_time and low != high else 0
-        answer = Stored(message.n, seq, self._now_ms, skipped, introduced)
+        introduced = theirs if first_time and mine != theirs else 0
+        answer = Stored(message.n, seq, self._now_ms, skipped)
         self._count(sender, message.n, answer)
+        if introduced:
+            # Once only: a repetition introduces nobody again.
+            return Stored(message.n, seq, self._now_ms, skipped, introduced)
         return answer
 
     def _count(self, sender: DeviceCounters, n: int, answer: Stored) -> None:
@@ -224,7 +243,7 @@ class _Planner:
         self._devices[sender.device_id] = sender
 
     def _takes(self, device: DeviceCounters, sender: DeviceCounters) -> bool:
-        """Tell whether the device gets the message; a mailbox that is full from now on turns stale."""
+        """Tell whether the device gets the message; a mailbox that is full by now turns stale."""
         if device is sender or device.state is not MailboxState.LIVE:
             return False
         waiting = device.last_position - device.acked
@@ -244,11 +263,11 @@ class _Planner:
         device.state = MailboxState.STALE
         opened = self._grow(device)
         notice = Notice(position=device.last_position, code=MailboxFull.code, time=self._now_ms)
-        opened.frames.append(encode(notice))
+        opened.add(encode(notice))
 
     def _push(self, device: DeviceCounters, tail: bytes) -> _Open:
         opened = self._grow(device)
-        opened.frames.append(encode_delivery(device.last_position, tail))
+        opened.add(encode_delivery(device.last_position, tail))
         return opened
 
     def _grow(self, device: DeviceCounters) -> _Open:
@@ -256,6 +275,10 @@ class _Planner:
             device.waiting_since_ms = self._now_ms
         device.last_position += 1
         opened = self._open.get(device.device_id)
+        if opened is not None and opened.size_bytes >= self._limits.page_bytes:
+            # A segment is sent whole: a larger one might never fit into a client's outgoing buffer.
+            self._closed.append(self._close(opened))
+            opened = None
         if opened is None:
             opened = _Open(device, device.last_position, [], {})
             self._open[device.device_id] = opened

@@ -1,12 +1,12 @@
 """What the core needs from outside: a durable store, a bus between nodes, and a way to a client.
 
-Adapters translate their driver's errors into `jim.errors.StoreError` at their edge and hold no policy.
+Adapters translate their driver's errors into `jim.errors.StoreError` at their edge and hold no
+policy.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from msgspec import Struct
 
@@ -22,14 +22,19 @@ from jim.core.model import (
     Segment,
     Standing,
 )
-from jim.errors import JimError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from jim.errors import JimError
 
 
 class Store(Protocol):
-    """The only durable truth. Calls may overlap; each is one transaction, none waits for another's caller.
+    """The only durable truth. Calls may overlap; each is one transaction of its own.
 
-    What a call returned is on disk. After a failed commit the store refuses everything (`StoreError`):
-    what is on disk is then unknown until it is opened again, and nobody may be told anything.
+    What a call returned is on disk. After a failed commit the store refuses everything
+    (`StoreError`): what is on disk is then unknown until it is opened again, and nobody may be told
+    anything.
     """
 
     epoch: str
@@ -47,8 +52,8 @@ class Store(Protocol):
     async def load_after(self, device_id: int, position: int, limit_bytes: int) -> list[Segment]:
         """Read waiting segments whose last position is greater than `position`, in order, gapless.
 
-        Gives at least one if any is there, then as many as fit into `limit_bytes`. Reads only what is
-        committed; a segment that straddles `position` is given whole.
+        Gives at least one if any is there, then as many as fit into `limit_bytes`. Reads only what
+        is committed; a segment that straddles `position` is given whole.
         """
 
     async def find_account(self, name_key: str) -> AccountRecord | None:
@@ -82,7 +87,7 @@ class Store(Protocol):
         """Read whom the account wrote to: those may see its presence."""
 
     async def visible(self, account_id: int) -> list[Contact]:
-        """Read who wrote to the account: those it may see. At most the 1,000 latest conversations."""
+        """Read who wrote to the account: those it may see. At most the 1,000 latest ones."""
 
     async def add_invite(self, invite: InviteRecord, now_ms: int) -> None:
         """Keep an invite; expired ones are removed on the way."""
@@ -116,7 +121,8 @@ class Bus(Protocol):
     ) -> Callable[[], None]:
         """Receive the account's events from now on; give the function that ends it.
 
-        `lost` is called when events may have been dropped: the subscriber then has to look for itself.
+        `lost` is called when events may have been dropped: the subscriber then has to look for
+        itself.
         """
 
 

@@ -1,4 +1,4 @@
-"""A token bucket in two numbers: how far ahead of its rate a sender is. Pure, the clock is handed in."""
+"""A token bucket in two numbers: how far ahead of its rate a sender is. Pure, without a clock."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from __future__ import annotations
 class Bucket:
     """Allows `burst` units at once and `per_s` units a second in the long run.
 
-    It never refuses: it says how long the sender should not be read from. So a burst costs its sender
-    time and nothing else, and no message has to be answered with an error and sent again.
+    It never refuses: it says how long the sender should not be read from. So a burst costs its
+    sender time and nothing else, and no message has to be answered with an error and sent again.
     """
 
     __slots__ = ("_burst_s", "_cost_s", "_paid_until_s")
@@ -20,7 +20,7 @@ class Bucket:
 
     def take(self, units: float, now_s: float) -> float:
         """Spend `units` and give the seconds that the sender has to wait now, 0 if none."""
-        start = self._paid_until_s if self._paid_until_s > now_s else now_s
+        start = max(now_s, self._paid_until_s)
         self._paid_until_s = start + units * self._cost_s
         wait_s = self._paid_until_s - now_s - self._burst_s
-        return wait_s if wait_s > 0.0 else 0.0
+        return max(0.0, wait_s)

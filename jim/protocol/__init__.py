@@ -1,1 +1,1 @@
-"""The protocol, pure: bytes to messages and back, the session's states, versions. No I/O, no clock."""
+"""The protocol, pure: bytes to messages and back, the session's states. No I/O, no clock."""

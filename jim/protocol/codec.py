@@ -1,9 +1,9 @@
 """Bytes to messages and messages to bytes: newline-delimited JSON in UTF-8.
 
-A decoder is fed whatever the transport delivered and gives the messages that are complete; any chunking
-of the same bytes gives the same messages. Size is checked before parsing, nesting before decoding. What
-cannot be decoded comes back in its place as an `Invalid`, so that the session decides what becomes of
-it. The decoder never raises on input and never waits.
+A decoder is fed whatever the transport delivered and gives the messages that are complete; any
+chunking of the same bytes gives the same messages. Size is checked before parsing, nesting before
+decoding. What cannot be decoded comes back in its place as an `Invalid`, so that the session
+decides what becomes of it. The decoder never raises on input and never waits.
 """
 
 from __future__ import annotations

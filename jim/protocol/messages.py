@@ -1,7 +1,8 @@
-"""Every message of JIM version 1 as a typed structure; docs/protocol.md is the prose of this module.
+"""Every message of JIM version 1 as a typed structure; docs/protocol.md is its prose.
 
-`ClientMessage` is what a client may send, `ServerMessage` what a server may send. The field `action`
-is the tag of both unions. It never says what a message *does*; that is the hub's and the handlers'.
+`ClientMessage` is what a client may send, `ServerMessage` what a server may send. The field
+`action` is the tag of both unions. It never says what a message *does*; that is the hub's and the
+handlers'.
 """
 
 from __future__ import annotations
@@ -109,7 +110,7 @@ class Msg(Struct, tag_field="action", tag="msg", kw_only=True, gc=False):
 
 
 class Ack(Struct, tag_field="action", tag="ack", kw_only=True, gc=False):
-    """Confirm every mailbox frame up to `position`; sent after the client's own commit, no reply."""
+    """Confirm every mailbox frame up to `position`, after the client's own commit. No reply."""
 
     position: Count
 

@@ -9,7 +9,16 @@ from msgspec import UNSET, UnsetType
 from jim.errors import JimError, WireError, from_wire
 from jim.protocol.messages import ErrorReply, Goodbye
 
-_FIELDS = ("n", "expected", "reason", "size_bytes", "limit_bytes", "limit", "retry_after_ms", "incident")
+_FIELDS = (
+    "n",
+    "expected",
+    "reason",
+    "size_bytes",
+    "limit_bytes",
+    "limit",
+    "retry_after_ms",
+    "incident",
+)
 
 
 def error_reply(error: WireError, time_ms: int, request_id: int | str | None = None) -> ErrorReply:

@@ -1,20 +1,22 @@
 """The states of a session as one table, for both sides; the diagram in the docs is made from it.
 
-A transition is written once, whoever sends the message: the server advances with what it receives and
-with what it answers, a client the other way round.
+A transition is written once, whoever sends the message: the server advances with what it receives
+and with what it answers, a client the other way round.
 """
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Final
-
-from msgspec import Struct
+from typing import TYPE_CHECKING, Final
 
 from jim.errors import Unauthorised, Unexpected
 from jim.protocol import messages as m
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from msgspec import Struct
 
 
 class State(enum.Enum):
@@ -72,8 +74,8 @@ TRANSITIONS: Final[Mapping[State, Mapping[type[Struct], State]]] = MappingProxyT
         State.CLOSED: {},
     }
 )
-"""State to the messages possible in it to the state that follows. A challenge serves one attempt: every
-failed login leads back to `opened`, where only a new `hello` helps."""
+"""State to the messages possible in it to the state that follows. A challenge serves one attempt:
+every failed login leads back to `opened`, where only a new `hello` helps."""
 
 
 def advance(state: State, message: type[Struct]) -> State:

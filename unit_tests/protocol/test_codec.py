@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 
 import msgspec
@@ -79,13 +80,11 @@ def test_any_chunking_gives_the_same_messages(frames: list[bytes], cuts: list[in
     chunked = decoder()
     items = [
         comparable(item)
-        for start, end in zip(bounds, bounds[1:], strict=False)
+        for start, end in itertools.pairwise(bounds)
         for item in chunked.feed(data[start:end])
     ]
     one_by_one = decoder()
-    bytewise = [
-        comparable(item) for byte in data for item in one_by_one.feed(bytes([byte]))
-    ]
+    bytewise = [comparable(item) for byte in data for item in one_by_one.feed(bytes([byte]))]
     assert items == bytewise == feed_all(data)
 
 
@@ -223,7 +222,7 @@ def test_no_frame_contains_a_newline_of_its_own() -> None:
 
 
 def test_every_server_message_has_a_tag_of_its_own() -> None:
-    tags = [cls.__struct_config__.tag for cls in m.ServerMessage.__args__]  # type: ignore[attr-defined]
+    tags = [cls.__struct_config__.tag for cls in m.ServerMessage.__args__]
     assert len(tags) == len(set(tags))
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
-from msgspec import Struct
 
 from jim.errors import Unauthorised, Unexpected
 from jim.protocol import messages as m
 from jim.protocol.session import TRANSITIONS, State, advance, diagram
 
-LOGIN = [m.Hello, m.Challenge, m.Auth, m.Welcome]
+if TYPE_CHECKING:
+    from msgspec import Struct
+
+LOGIN: list[type[Struct]] = [m.Hello, m.Challenge, m.Auth, m.Welcome]
 
 
 def walk(*steps: type[Struct]) -> State:
@@ -54,14 +58,15 @@ def test_one_may_always_leave_and_nothing_follows() -> None:
     for state in State:
         if state is not State.CLOSED:
             assert advance(state, m.Quit) is State.CLOSED
-    for message in (*LOGIN, m.Quit, m.Msg):
+    later: list[type[Struct]] = [*LOGIN, m.Quit, m.Msg]
+    for message in later:
         with pytest.raises(Unexpected):
             advance(State.CLOSED, message)
 
 
 def test_every_message_has_a_place() -> None:
     placed = {message for row in TRANSITIONS.values() for message in row}
-    unions = (*m.ClientMessage.__args__, *m.ServerMessage.__args__)  # type: ignore[attr-defined]
+    unions = (*m.ClientMessage.__args__, *m.ServerMessage.__args__)
     assert set(unions) == placed
 
 
@@ -70,7 +75,8 @@ def test_the_diagram_shows_every_transition() -> None:
     for state, row in TRANSITIONS.items():
         for message, following in row.items():
             line = next(
-                text for text in drawn.splitlines()
+                text
+                for text in drawn.splitlines()
                 if text.strip().startswith(f"{state.value} --> {following.value}:")
             )
             assert str(message.__struct_config__.tag) in line
