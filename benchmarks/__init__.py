@@ -1,1 +1,1 @@
-"""Measures the server: throughput, latency, logins and memory; see docs/performance.md for the method."""
+"""Measures the server: throughput, latency, logins, memory; the method: docs/performance.md."""

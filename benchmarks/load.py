@@ -1,0 +1,190 @@
+"""The workloads: pairs with a full window, pairs with a schedule, connections that idle."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from typing import TYPE_CHECKING
+
+from benchmarks.peer import Account, Address, Peer, connect
+from jim.protocol import messages as m
+from jim.protocol.codec import encode
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+BODY_BYTES = 100
+LOGINS_AT_ONCE = 32
+"""Handshakes under way together while connecting: enough to keep the server busy, and below the
+limit of its listening queue."""
+
+_DUE = re.compile(rb'"message":"(\d+)')
+
+
+class Receiver(Peer):
+    """Counts what arrives, confirms it, and notes how late it is where the body says when due."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.received = 0
+        self.late_ns: list[int] | None = None
+
+    def frames(self, data: bytes) -> None:
+        """Count, note the lateness, and confirm the last position."""
+        if self.late_ns is not None:
+            now = time.monotonic_ns()
+            self.late_ns.extend(now - int(due) for due in _DUE.findall(data))
+        self.received += data.count(b'"action":"msg"')
+        at = data.rfind(b'"position":') + 11
+        if at > 10:
+            self.transport.write(b'{"action":"ack","position":%d}\n' % _integer(data, at))
+
+
+def _integer(data: bytes, at: int) -> int:
+    return int(data[at : data.index(b",", at)])
+
+
+class Sender(Peer):
+    """Sends to one receiver, either as fast as its window allows or when told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stored = 0
+        self.errors = 0
+        self.n = 0
+        self.to = b""
+        self.running = False
+
+    def frames(self, data: bytes) -> None:
+        """Count the answers and, while running, keep the window full."""
+        done = data.count(b'"action":"stored"')
+        self.errors += data.count(b'"action":"error"')
+        self.stored += done
+        if self.running and done:
+            self.burst(done)
+
+    def burst(self, count: int, body: bytes = b"x" * BODY_BYTES) -> None:
+        """Write `count` further messages."""
+        first = self.n + 1
+        self.n += count
+        template = b'{"action":"msg","id":%%d,"n":%%d,"to":"%b","message":"%b"}\n' % (self.to, body)
+        self.transport.write(b"".join([template % (n, n) for n in range(first, self.n + 1)]))
+
+
+class Pairs:
+    """Senders and receivers, one to one."""
+
+    def __init__(self, senders: list[Sender], receivers: list[Receiver]) -> None:
+        self.senders = senders
+        self.receivers = receivers
+
+    @property
+    def stored(self) -> int:
+        """How many messages have been acknowledged."""
+        return sum(sender.stored for sender in self.senders)
+
+    @property
+    def received(self) -> int:
+        """How many messages have arrived."""
+        return sum(receiver.received for receiver in self.receivers)
+
+    @property
+    def errors(self) -> int:
+        """How many refusals and lost connections there were."""
+        peers: Sequence[Peer] = [*self.senders, *self.receivers]
+        return sum(sender.errors for sender in self.senders) + sum(peer.lost for peer in peers)
+
+    async def settle(self) -> None:
+        """Wait until everything stored has arrived; give up after 10 s without progress."""
+        seen, since = -1, time.monotonic()
+        while any(s.stored < s.n for s in self.senders) or self.received < self.stored:
+            if self.stored + self.received != seen:
+                seen, since = self.stored + self.received, time.monotonic()
+            if time.monotonic() - since > 10:
+                raise TimeoutError(f"stored {self.stored}, received {self.received}")
+            await asyncio.sleep(0.01)
+
+    def close(self) -> None:
+        """Close all connections."""
+        for peer in (*self.senders, *self.receivers):
+            peer.transport.close()
+
+
+async def open_pairs(address: Address, count: int, prefix: str, *, plain_relay: bool) -> Pairs:
+    """Connect `count` pairs; at the relay a name is enough, at our server it is registered."""
+    gate = asyncio.Semaphore(LOGINS_AT_ONCE)
+
+    async def enter(kind: type[Sender | Receiver], name: str) -> Sender | Receiver:
+        async with gate:
+            peer = await connect(kind, address)
+            if plain_relay:
+                peer.transport.write(b'{"name":"%b"}\n' % name.encode())
+            else:
+                await peer.login(Account(name))
+                if isinstance(peer, Receiver):
+                    await peer.ask(m.Sync(id=3, after=0))
+            peer.go_raw()
+            return peer
+
+    names = [f"{prefix}{letter}{i}" for letter in "sr" for i in range(count)]
+    kinds = [Sender] * count + [Receiver] * count
+    peers = await asyncio.gather(*map(enter, kinds, names))
+    senders = [peer for peer in peers if isinstance(peer, Sender)]
+    receivers = [peer for peer in peers if isinstance(peer, Receiver)]
+    for index, sender in enumerate(senders):
+        sender.to = names[count + index].encode()
+    return Pairs(senders, receivers)
+
+
+async def throughput(pairs: Pairs, window: int, warm_s: float, measure_s: float) -> float:
+    """Keep every window full; give messages stored a second, all of them also received."""
+    for sender in pairs.senders:
+        sender.running = True
+        sender.burst(window)
+    await asyncio.sleep(warm_s)
+    stored, started = pairs.stored, time.perf_counter()
+    await asyncio.sleep(measure_s)
+    rate = (pairs.stored - stored) / (time.perf_counter() - started)
+    for sender in pairs.senders:
+        sender.running = False
+    await pairs.settle()
+    return rate
+
+
+async def latency(pairs: Pairs, per_s: int, measure_s: float) -> list[int]:
+    """Send on a schedule whatever happens; give the lateness of each arrival against it, in ns."""
+    late: list[int] = []
+    for receiver in pairs.receivers:
+        receiver.late_ns = late
+    step_ns = 1_000_000_000 // per_s
+    due = time.monotonic_ns() + step_ns
+    end = due + int(measure_s * 1e9)
+    index = 0
+    while due < end:
+        now = time.monotonic_ns()
+        while due <= now and due < end:
+            body = b"%d" % due
+            pairs.senders[index % len(pairs.senders)].burst(1, body.ljust(BODY_BYTES, b" "))
+            index += 1
+            due += step_ns
+        await asyncio.sleep(max(0.0, (due - time.monotonic_ns()) / 1e9))
+    await pairs.settle()
+    for receiver in pairs.receivers:
+        receiver.late_ns = None
+    return late
+
+
+async def idle(address: Address, accounts: list[Account]) -> list[Peer]:
+    """Log accounts in and leave them connected, receiving."""
+    gate = asyncio.Semaphore(LOGINS_AT_ONCE)
+
+    async def enter(account: Account) -> Peer:
+        async with gate:
+            peer = await connect(Peer, address)
+            await peer.login(account)
+            peer.transport.write(encode(m.Sync(id=3, after=0)))
+            peer.go_raw()
+            return peer
+
+    return list(await asyncio.gather(*map(enter, accounts)))

@@ -1,0 +1,110 @@
+"""The processes under load: our server and the reference relay, each alone on core 0."""
+
+from __future__ import annotations
+
+import os
+import resource
+import socket
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from benchmarks.peer import Address
+
+SERVER_CORE, LOAD_CORE = 0, 1
+START_S = 20.0
+"""To wait for a port; a cold start takes well under a second here."""
+
+LIFTED = {"messages_per_s": 0, "bytes_per_s": 0, "unauthenticated_start": 4096}
+LIFTED |= {"unauthenticated_full": 8192, "waiting_messages": 100_000_000}
+"""Flood limits that would measure themselves; 0 means none. Everything else is as delivered."""
+
+
+def pin(core: int) -> None:
+    """Bind this process to a core, where the machine has more than one."""
+    if core in os.sched_getaffinity(0):
+        os.sched_setaffinity(0, {core})
+
+
+def free_port() -> int:
+    """Find a port that nobody uses right now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def our_server(directory: Path | None = None) -> Iterator[tuple[Address, int]]:
+    """Run `jim-server` with a fresh store; give its address and process id."""
+    limits = [part for name, value in LIFTED.items() for part in ("--limit", f"{name}={value}")]
+    with TemporaryDirectory(dir=directory) as data:
+        port = free_port()
+        command = ["-m", "jim.server", "-a", "127.0.0.1", "-p", str(port), "--data-dir", data]
+        with _running([*command, *limits], port) as target:
+            yield target
+
+
+@contextmanager
+def reference_relay() -> Iterator[tuple[Address, int]]:
+    """Run the relay; give its address and process id."""
+    with TemporaryDirectory() as data:
+        port = free_port()
+        with _running(["-m", "benchmarks.relay", str(port), data], port) as target:
+            yield target
+
+
+@contextmanager
+def _running(arguments: list[str], port: int) -> Iterator[tuple[Address, int]]:
+    process = subprocess.Popen(
+        [sys.executable, *arguments],
+        preexec_fn=lambda: pin(SERVER_CORE),  # noqa: PLW1509 - no threads here
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        _wait_for(port, process)
+        yield ("127.0.0.1", port), process.pid
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise SystemExit(f"the server ended with {process.returncode}")
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+        except OSError:
+            time.sleep(0.02)
+        else:
+            return
+    raise SystemExit("the server does not listen")
+
+
+def rss_kib(pid: int) -> int:
+    """Read the resident memory of a process in KiB."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1])
+    raise ProcessLookupError(pid)
+
+
+def cpu_s(pid: int) -> float:
+    """Read how many seconds of CPU a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def raise_descriptor_limit() -> int:
+    """Allow as many descriptors as the machine does; give their number."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
