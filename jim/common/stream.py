@@ -89,11 +89,17 @@ class MessageStream(Generic[MessageT]):
     async def aclose(self) -> None:
         """Close the connection; never raises for what the network does meanwhile."""
         self._writer.close()
-        with contextlib.suppress(OSError, TimeoutError):
-            async with asyncio.timeout(CLOSE_S):
-                await self._writer.wait_closed()
-                return
-        cut_off(self._writer.transport)
+        closed = asyncio.ensure_future(self._wait_closed())
+        try:
+            # Not a time-out around the wait: that would cancel a future which the streams share.
+            await asyncio.wait([closed], timeout=CLOSE_S)
+        finally:
+            if not closed.done():
+                cut_off(self._writer.transport)
+
+    async def _wait_closed(self) -> None:
+        with contextlib.suppress(OSError):
+            await self._writer.wait_closed()
 
     def abort(self) -> None:
         """Cut the connection at once, dropping what was not sent."""

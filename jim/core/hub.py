@@ -61,6 +61,7 @@ class Link:
         "outstanding",
         "sent",
         "target",
+        "unsure",
         "watching",
     )
 
@@ -80,6 +81,8 @@ class Link:
         """The last position sent, or for a session that did not ask yet, the last there is."""
         self.target = standing.position
         """The highest position known to be in the mailbox."""
+        self.unsure = False
+        """Pushes may have been lost, perhaps after the page in flight was read."""
         self.outstanding = 0
         """Messages gathered or being committed."""
         self.watching = False
@@ -246,7 +249,8 @@ class Hub:
         """
         for segment in segments:
             self._send_rest(link, segment)
-        link.live = not segments
+        link.live = not segments and not link.unsure
+        link.unsure = link.unsure and bool(segments)
         return not link.live
 
     # --- commits --------------------------------------------------------------------------------
@@ -355,7 +359,7 @@ class Hub:
         """Go on after `pause`."""
         if not link.asked:
             return
-        if link.sent < link.target:
+        if link.unsure or link.sent < link.target:
             link.outlet.catch_up()
         else:
             link.live = True
@@ -364,6 +368,7 @@ class Hub:
         """Events for this account may have been lost: look into the store instead."""
         account = self._accounts.get(account_id)
         for link in list(account.links.values()) if account else ():
+            link.unsure = True
             if link.live:
                 link.live = False
                 link.outlet.catch_up()

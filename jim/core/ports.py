@@ -72,6 +72,9 @@ class Store(Protocol):
     async def enrol(self, enrolment: Enrolment, now_ms: int) -> AccountRecord:
         """Append a link to a chain and add its device; the same link again changes nothing.
 
+        The new device's mailbox begins with what waits for the account's other devices
+        (`jim.core.inheritance`).
+
         Raises:
             AuthFailed: the chain has grown meanwhile, so that the link no longer fits its head.
             TooManyDevices: the account has `max_devices`.

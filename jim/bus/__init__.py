@@ -1,0 +1,1 @@
+"""Adapters of the `Bus` port: `local` within one process."""

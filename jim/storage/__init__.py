@@ -1,0 +1,1 @@
+"""Adapters of the `Store` port: `sqlite` for a server, `memory` for tests and simulations."""

@@ -1,0 +1,175 @@
+"""Open the database file: its place and modes, its settings, whether it is sound.
+
+Every process that opens the database does it through here, so that no connection is ever less
+durable than another. It knows nothing of what is inside, except for the schema's number.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import sys
+from typing import TYPE_CHECKING, Final
+
+from jim.errors import StoreCorrupt, StoreError, StoreUnwritable
+from jim.storage.sqlite import schema
+from jim.storage.sqlite.failures import translate, translated
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DIRECTORY_MODE: Final = 0o700
+FILE_MODE: Final = 0o600
+
+OLDEST_SQLITE: Final = (3, 37, 0)
+"""STRICT tables (3.37, of 2021); RETURNING is older."""
+
+BUSY_S: Final = 30.0
+"""How long a writer waits for the other process that may write, an admin command: it holds the lock
+for milliseconds, so only one that is stopped in the middle of it gets anybody that far."""
+
+CACHE_KIB: Final = 16 * 1024
+"""Pages kept in memory, 4,096 of them: the counters of about 20,000 active devices."""
+
+CHECKED_WHOLE_BYTES: Final = 128 * 1024 * 1024
+"""Up to this size the whole file is checked at the start: half a million waiting messages, 0.3 s
+from memory and a second from a slow disk. Beyond it the mailboxes, which are nearly all of it, are
+left out, so that a start takes no longer; damage there is found when it is read."""
+
+
+def prepare(path: Path) -> None:
+    """Make the directory, 0700, and the file, 0600, whatever the umask.
+
+    A directory that is there keeps its mode. SQLite gives its other files the mode of the main one.
+
+    Raises:
+        StoreUnwritable: either cannot be made.
+    """
+    try:
+        _make_directory(path.parent)
+        fresh = not path.exists()
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, FILE_MODE)
+        try:
+            if sys.platform != "win32":
+                os.fchmod(descriptor, FILE_MODE)
+        finally:
+            os.close(descriptor)
+        if fresh:
+            _sync_directory(path.parent)
+    except OSError as error:
+        raise StoreUnwritable(
+            f"{path}: cannot write: {error.strerror}; check the owner or choose another directory",
+            path=str(path),
+        ) from error
+
+
+def _make_directory(path: Path) -> None:
+    if path.is_dir():
+        return
+    _make_directory(path.parent)
+    path.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
+    path.chmod(DIRECTORY_MODE)
+
+
+def _sync_directory(path: Path) -> None:
+    """Make the new name durable; Windows has no such call and needs none."""
+    if sys.platform == "win32":
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def open_writer(path: Path) -> sqlite3.Connection:
+    """Open, check and migrate the database; the file has to exist.
+
+    Raises:
+        StoreCorrupt: it is damaged, or not ours.
+        StoreTooNew: a newer version of the program wrote it.
+        StoreError: something else stands in the way, with the path and the reason.
+    """
+    connection = connect(path)
+    try:
+        steps = schema.migrations()
+        fresh = schema.check_owner(connection)
+        schema.check_known(connection, steps)
+        if not fresh:
+            _check_sound(connection, path)
+        _make_durable(connection)
+        schema.migrate(connection, steps)
+    except BaseException as error:
+        connection.close()
+        raise _located(path, error) from error
+    return connection
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """Open a writing connection as every process has to: durable, checked, forgetting.
+
+    Raises:
+        StoreError: the file cannot be opened, or SQLite is too old.
+    """
+    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+        raise StoreError(
+            f"SQLite {sqlite3.sqlite_version} is too old, JIM needs 3.37; update the system"
+        )
+    settings = {
+        "synchronous": "FULL",  # a power cut loses nothing acknowledged; NORMAL lost 0.9 % of it
+        "fullfsync": "ON",  # macOS: flush the drive's cache too; nothing elsewhere
+        "foreign_keys": "ON",
+        "secure_delete": "ON",  # the server forgets: deleted frames are zeroed; no measurable cost
+        "cache_size": f"-{CACHE_KIB}",
+    }
+    with translated(path):
+        connection = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
+        try:
+            for name, value in settings.items():
+                connection.execute(f"PRAGMA {name} = {value}")
+        except BaseException:
+            connection.close()
+            raise
+    return connection
+
+
+def open_reader(path: Path) -> sqlite3.Connection:
+    """Open a connection that cannot write, beside a writer that is open."""
+    uri = f"{path.absolute().as_uri()}?mode=ro"
+    with translated(path):
+        connection = sqlite3.connect(uri, uri=True, timeout=BUSY_S, isolation_level=None)
+        # The first query attaches it to the log: from then on it counts as a user of the database.
+        connection.execute("SELECT epoch FROM meta").fetchone()
+    return connection
+
+
+def _make_durable(connection: sqlite3.Connection) -> None:
+    (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+    if mode != "wal":
+        raise StoreError("this file system does not support SQLite's write-ahead log")
+
+
+def _check_sound(connection: sqlite3.Connection, path: Path) -> None:
+    """Look for damage in everything, or in everything but the mailboxes of a large database."""
+    tables = ["1"]  # everything, up to the first damage
+    if path.stat().st_size > CHECKED_WHOLE_BYTES:
+        listed = connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
+        tables = [name for (name,) in listed if name != "mailbox"]
+    for table in tables:
+        (found,) = connection.execute(f"PRAGMA quick_check({table})").fetchone()
+        if found != "ok":
+            damage = str(found).splitlines()[0]
+            raise StoreCorrupt(
+                f"the database is damaged ({damage}); "
+                "put a backup in its place, or move it away to begin empty"
+            )
+
+
+def _located(path: Path, error: BaseException) -> BaseException:
+    """Say in the error which file it is about."""
+    if isinstance(error, sqlite3.Error):
+        return translate(path, error)
+    if isinstance(error, StoreError) and str(path) not in error.detail:
+        fields = {**error.fields, "path": str(path)}
+        return type(error)(f"{path}: {error.detail}", **fields)
+    return error

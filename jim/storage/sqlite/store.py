@@ -1,0 +1,224 @@
+"""The `Store` port on SQLite: one thread writes, one reads, the event loop waits for neither.
+
+What has to be seen in the order of the calls (numbers, accounts, devices) goes through the writing
+thread; mailboxes and contacts are read beside it. After a transaction that failed for any reason
+but the caller's request, nothing is known about the disk: every later call is refused.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING, TypeVar
+
+from jim.core.model import Standing
+from jim.errors import StoreError, WireError
+from jim.storage.lock_file import LockFile
+from jim.storage.sqlite import accounts, files, reading, schema
+from jim.storage.sqlite.counters import SqliteCounters
+from jim.storage.sqlite.failures import translate, translated
+from jim.storage.sqlite.offline import LOCK_NAME
+from jim.storage.sqlite.worker import Worker
+from jim.storage.sqlite.writing import BatchWriter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from jim.core.limits import Limits
+    from jim.core.model import (
+        AccountRecord,
+        Batch,
+        Committed,
+        Contact,
+        Enrolment,
+        InviteRecord,
+        Registration,
+        Segment,
+    )
+
+T = TypeVar("T")
+
+_REFUSALS = (WireError, sqlite3.IntegrityError)
+"""Failures of a registration that roll back cleanly: nothing in memory has changed with it."""
+
+
+async def open_store(path: Path, limits: Limits) -> SqliteStore:
+    """Open the database at `path`, making and migrating it as needed; it is ours until `aclose`.
+
+    Raises:
+        StoreLocked: another process works with this directory.
+        StoreCorrupt: the file is damaged or no database of ours.
+        StoreTooNew: a newer version of the program wrote it.
+        StoreUnwritable: the directory or the file cannot be written.
+        StoreFull: the disk is full.
+        StoreError: something else; always with a text that says what to do.
+    """
+    store = SqliteStore(path, limits)
+    await store.open()
+    return store
+
+
+class SqliteStore:
+    """A database that this process has for itself; made by `open_store`."""
+
+    def __init__(self, path: Path, limits: Limits) -> None:
+        """Take the path and the limits of the mailboxes; nothing is opened yet."""
+        self.path = path
+        self.limits = limits
+        """May be replaced while the store is open: the next batch is held to it."""
+        self.epoch = ""
+        self._failure: StoreError | None = None
+        self._closing = False
+        self._lock = LockFile(path.with_name(LOCK_NAME))
+        self._writing = Worker("store-writer")
+        self._reading = Worker("store-reader")
+        self._connection: sqlite3.Connection
+        self._reader: sqlite3.Connection
+        self._counters: SqliteCounters
+        self._batches: BatchWriter
+
+    async def open(self) -> None:
+        """Open the files; see `open_store`. After an exception the store is closed."""
+        try:
+            await self._writing.call(self._open_writer)
+            await self._reading.call(self._open_reader)
+        except BaseException:
+            await self.aclose()
+            raise
+
+    async def commit(self, batch: Batch, now_ms: int) -> Committed:
+        """Number and store a batch; what is given back is on disk."""
+        return await self._write(lambda: self._batches.commit(batch, self.limits, now_ms))
+
+    async def standing(self, device_id: int) -> Standing:
+        """Read where a device stands, after every commit that was submitted before this call."""
+        return await self._ask(lambda: self._stand(device_id))
+
+    async def load_after(self, device_id: int, position: int, limit_bytes: int) -> list[Segment]:
+        """Read waiting segments behind `position`, in order, gapless."""
+        return await self._read(
+            lambda: reading.load_after(self._reader, device_id, position, limit_bytes)
+        )
+
+    async def find_account(self, name_key: str) -> AccountRecord | None:
+        """Read the account of a normalised name, after every earlier call that changes one."""
+        return await self._ask(lambda: accounts.find(self._connection, name_key))
+
+    async def register(self, registration: Registration, now_ms: int) -> AccountRecord:
+        """Create an account with its first device; the same genesis again changes nothing."""
+        return await self._write(
+            lambda: accounts.register(self._connection, registration, now_ms), harmless=_REFUSALS
+        )
+
+    async def enrol(self, enrolment: Enrolment, now_ms: int) -> AccountRecord:
+        """Append a link to a chain and add its device; the same link again changes nothing."""
+        return await self._write(lambda: self._enrol(enrolment, now_ms), harmless=_REFUSALS)
+
+    async def receipts(self, account_id: int, name_keys: Sequence[str]) -> dict[str, int]:
+        """Read how far each of the named accounts holds its conversation with this one."""
+        return await self._read(lambda: reading.receipts(self._reader, account_id, name_keys))
+
+    async def visible_to(self, account_id: int) -> list[Contact]:
+        """Read whom the account wrote to."""
+        return await self._read(lambda: reading.visible_to(self._reader, account_id))
+
+    async def visible(self, account_id: int) -> list[Contact]:
+        """Read who wrote to the account, at most 1,000, the latest conversation first."""
+        return await self._read(lambda: reading.visible(self._reader, account_id))
+
+    async def add_invite(self, invite: InviteRecord, now_ms: int) -> None:
+        """Keep an invite; those that nobody can use any more are removed on the way."""
+        await self._write(lambda: accounts.add_invite(self._connection, invite, now_ms))
+
+    async def aclose(self) -> None:
+        """Finish what was submitted, then close; a second time does nothing."""
+        self._closing = True
+        # Closing the last writing connection moves the log into the database. That is right when
+        # all is well, and wrong after a failure: then the reader, which cannot do it, goes last.
+        if self._failure is None:
+            await self._reading.aclose(self._close_reader)
+            await self._writing.aclose(self._close_writer)
+        else:
+            await self._writing.aclose(self._close_writer)
+            await self._reading.aclose(self._close_reader)
+        self._lock.release()
+
+    # --- how calls get into the threads -----------------------------------------------------------
+
+    async def _write(
+        self, function: Callable[[], T], *, harmless: tuple[type[Exception], ...] = ()
+    ) -> T:
+        """Run a transaction; a failure that is not `harmless` ends the store."""
+        return await self._call(self._writing, function, (Exception,), harmless)
+
+    async def _ask(self, function: Callable[[], T]) -> T:
+        """Read in the order of the writer's calls."""
+        return await self._call(self._writing, function)
+
+    async def _read(self, function: Callable[[], T]) -> T:
+        """Read what is committed, beside the writer."""
+        return await self._call(self._reading, function)
+
+    async def _call(
+        self,
+        worker: Worker,
+        function: Callable[[], T],
+        ending: tuple[type[Exception], ...] = (),
+        harmless: tuple[type[Exception], ...] = (),
+    ) -> T:
+        if self._closing:
+            raise StoreError(f"{self.path}: the store is closed")
+
+        def guarded() -> T:
+            # Looked at in the thread: calls that were queued behind a failing one are refused too.
+            if self._failure is not None:
+                raise type(self._failure)(self._failure.detail, **self._failure.fields)
+            try:
+                return function()
+            except WireError as error:
+                if not isinstance(error, harmless):
+                    self._failure = translate(self.path, error)
+                raise
+            except Exception as error:
+                translated = translate(self.path, error)
+                if isinstance(error, ending) and not isinstance(error, harmless):
+                    self._failure = translated
+                raise translated from error
+
+        return await worker.call(guarded)
+
+    # --- in the threads ---------------------------------------------------------------------------
+
+    def _open_writer(self) -> None:
+        files.prepare(self.path)
+        self._lock.acquire()
+        self._connection = files.open_writer(self.path)
+        with translated(self.path):
+            self.epoch = schema.read_epoch(self._connection)
+        self._counters = SqliteCounters(self._connection)
+        self._batches = BatchWriter(self._connection, self._counters)
+
+    def _open_reader(self) -> None:
+        self._reader = files.open_reader(self.path)
+
+    def _close_writer(self) -> None:
+        if hasattr(self, "_connection"):
+            self._connection.close()
+
+    def _close_reader(self) -> None:
+        if hasattr(self, "_reader"):
+            self._reader.close()
+
+    def _stand(self, device_id: int) -> Standing:
+        device = self._counters.device(device_id)
+        return Standing(device.last_n, device.last_position, device.acked)
+
+    def _enrol(self, enrolment: Enrolment, now_ms: int) -> AccountRecord:
+        def hand_over(account_id: int, device_id: int) -> None:
+            self._batches.hand_over(account_id, device_id, self.limits, now_ms)
+
+        try:
+            return accounts.enrol(self._connection, enrolment, hand_over)
+        finally:
+            # Also after a rollback: the counters must not know of a device that is not there.
+            self._counters.forget(enrolment.account_id)

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jim.core.rate import Bucket
+
+
+def test_a_burst_costs_no_waiting() -> None:
+    bucket = Bucket(burst=20, per_s=5)
+    assert max(bucket.take(1, 100.0) for _ in range(20)) == pytest.approx(0.0, abs=1e-9)
+
+
+def test_beyond_the_burst_each_unit_costs_its_time() -> None:
+    bucket = Bucket(burst=20, per_s=5)
+    bucket.take(20, 100.0)
+    assert bucket.take(1, 100.0) == pytest.approx(0.2)
+    assert bucket.take(4, 100.0) == pytest.approx(1.0)
+
+
+def test_a_full_window_over_the_burst_takes_nine_seconds() -> None:
+    assert Bucket(burst=20, per_s=5).take(64, 7.0) == pytest.approx(8.8)
+
+
+def test_who_waited_as_told_does_not_wait_again_for_it() -> None:
+    bucket = Bucket(burst=2, per_s=1)
+    wait_s = bucket.take(5, 10.0)
+    assert wait_s == pytest.approx(3.0)
+    assert bucket.take(0, 10.0 + wait_s) == pytest.approx(0.0, abs=1e-9)
+    assert bucket.take(1, 10.0 + wait_s) == pytest.approx(1.0)
+
+
+def test_silence_fills_the_bucket_but_never_over_its_burst() -> None:
+    bucket = Bucket(burst=3, per_s=1)
+    bucket.take(3, 0.0)
+    assert bucket.take(3, 1_000_000.0) == 0.0
+    assert bucket.take(1, 1_000_000.0) == pytest.approx(1.0)
+
+
+def test_a_rate_of_zero_means_no_limit() -> None:
+    bucket = Bucket(burst=0, per_s=0)
+    assert bucket.take(10**9, 0.0) == 0.0
+
+
+def test_taking_nothing_never_costs() -> None:
+    assert Bucket(burst=1, per_s=1).take(0, 5.0) == 0.0
+
+
+@given(
+    burst=st.integers(1, 100),
+    per_s=st.integers(1, 100),
+    steps=st.lists(st.tuples(st.floats(0, 2), st.integers(0, 20)), min_size=1, max_size=60),
+)
+def test_whoever_obeys_never_exceeds_burst_plus_rate(
+    burst: int, per_s: int, steps: list[tuple[float, int]]
+) -> None:
+    bucket, now_s, sent = Bucket(burst, per_s), 0.0, 0
+    for pause_s, units in steps:
+        now_s += pause_s
+        before = sent
+        sent += units
+        now_s += bucket.take(units, now_s)
+        # At the end of the wait everything taken is paid for: the burst is full of it at most.
+        assert before <= sent <= burst + per_s * now_s + 1e-6
+
+
+@given(st.lists(st.tuples(st.floats(0, 5), st.integers(1, 10)), min_size=1, max_size=50))
+def test_the_wait_grows_with_what_is_taken(steps: list[tuple[float, int]]) -> None:
+    small, large, now_s = Bucket(5, 2), Bucket(5, 2), 0.0
+    for pause_s, units in steps:
+        now_s += pause_s
+        assert small.take(units, now_s) <= large.take(units + 1, now_s)

@@ -1,0 +1,193 @@
+"""The counters in memory must never be told apart from those in the database."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+
+from jim.core.limits import Limits
+from jim.core.model import Append, Batch
+from jim.storage.memory import MemoryStore
+from jim.storage.sqlite import counters, open_store
+from unit_tests.support.accounts import NOW_MS, add_account, enrolment, send, stored
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from jim.core.model import Committed, Identity
+    from jim.core.numbering import AccountView
+    from jim.core.ports import Store
+    from jim.storage.sqlite import SqliteStore
+
+LIMITS = Limits(window=5, waiting_messages=12)
+NAMES = ["a", "b", "c", "d", "e"]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "server.db"
+
+
+@pytest.mark.parametrize("bound", [0, 3, 10_000])
+@pytest.mark.parametrize("seed", range(5))
+async def test_forgetting_and_reopening_change_no_answer(
+    path: Path, monkeypatch: pytest.MonkeyPatch, bound: int, seed: int
+) -> None:
+    monkeypatch.setattr(counters, "MAX_DEVICES", bound)
+    monkeypatch.setattr(counters, "MAX_CONVERSATIONS", bound)
+    rng = random.Random(seed)
+    model = MemoryStore(LIMITS)
+    store = await open_store(path, LIMITS)
+    devices: list[Identity] = []
+    for name in NAMES:
+        count = rng.randrange(1, 3)
+        devices += await add_account(model, name, count)
+        await add_account(store, name, count)
+    for step in range(120):
+        if rng.random() < 0.05:
+            await store.aclose()
+            store = await open_store(path, LIMITS)
+        if rng.random() < 0.03:
+            await grow(model, store, rng, devices)
+        batch = random_batch(rng, devices, [(await model.standing(d.device_id)) for d in devices])
+        now_ms = NOW_MS + step * 1_000
+        assert plain(await store.commit(batch, now_ms)) == plain(await model.commit(batch, now_ms))
+    await compare(model, store, devices)
+    await store.aclose()
+
+
+def random_batch(rng: random.Random, devices: list[Identity], standings: list[object]) -> Batch:
+    appends = []
+    next_n = [standing.last_n + 1 for standing in standings]  # type: ignore[attr-defined]
+    for _ in range(rng.randrange(6)):
+        sender = rng.randrange(len(devices))
+        n = max(1, next_n[sender] - rng.choice([0, 0, 0, 0, 1, 3, -1]))
+        next_n[sender] = max(next_n[sender], n + 1)
+        appends.append(Append(devices[sender], n, rng.choice([*NAMES, "nobody"]), "t" * n))
+    acks = {}
+    for _ in range(rng.randrange(3)):
+        place = rng.randrange(len(devices))
+        last = standings[place].position  # type: ignore[attr-defined]
+        acks[devices[place].device_id] = rng.randrange(last + 2)
+    return Batch(appends, acks)
+
+
+async def grow(
+    model: MemoryStore, store: SqliteStore, rng: random.Random, devices: list[Identity]
+) -> None:
+    account = await model.find_account(rng.choice(NAMES))
+    assert account is not None
+    if len(account.devices) < 4:
+        step = enrolment(account)
+        grown = await model.enrol(step, NOW_MS)
+        assert await store.enrol(step, NOW_MS) == grown
+        device = grown.devices[-1]
+        owner = next(each for each in devices if each.name == account.name)
+        devices.append(
+            msgspec.structs.replace(owner, device_id=device.device_id, device=device.device)
+        )
+
+
+def plain(committed: Committed) -> object:
+    """Make a result comparable: errors by class and fields."""
+    outcomes = [
+        (type(each.error), each.error.fields) if hasattr(each, "error") else each
+        for each in committed.outcomes
+    ]
+    return outcomes, committed.segments, committed.delivered
+
+
+async def compare(model: Store, store: Store, devices: list[Identity]) -> None:
+    for device in devices:
+        assert await store.standing(device.device_id) == await model.standing(device.device_id)
+        for position in range(0, 40, 3):
+            wanted = await model.load_after(device.device_id, position, 300)
+            assert await store.load_after(device.device_id, position, 300) == wanted
+    for account_id in {device.account_id for device in devices}:
+        wanted_receipts = await model.receipts(account_id, NAMES)
+        assert await store.receipts(account_id, NAMES) == wanted_receipts
+        for name in ("visible", "visible_to"):
+            wanted_contacts = await getattr(model, name)(account_id)
+            assert await getattr(store, name)(account_id) == wanted_contacts
+
+
+async def test_an_enrolled_device_is_seen_by_the_next_commit(path: Path) -> None:
+    store = await open_store(path, LIMITS)
+    [alice] = await add_account(store, "alice")
+    await add_account(store, "bob")
+    await send(store, alice, "bob", 1)
+    account = await store.find_account("bob")
+    assert account is not None
+    await store.enrol(enrolment(account), NOW_MS)
+    assert len((await send(store, alice, "bob", 2)).segments) == 2
+    await store.aclose()
+
+
+async def test_a_revoked_device_receives_nothing_but_can_be_asked_for(path: Path) -> None:
+    store = await open_store(path, LIMITS)
+    [alice] = await add_account(store, "alice")
+    desk, phone = await add_account(store, "bob", devices=2)
+    revoke = "UPDATE receiving SET state = 2 WHERE device_id = ?"
+    await store._writing.call(lambda: store._connection.execute(revoke, (phone.device_id,)))
+    result = await send(store, alice, "bob", 1)
+    assert [segment.device_id for segment in result.segments] == [desk.device_id]
+    assert stored(result.outcomes[0]).skipped == 0
+    assert (await store.standing(phone.device_id)).position == 0
+    account = await store.find_account("bob")
+    assert account is not None
+    assert [device.revoked for device in account.devices] == [False, True]
+    await store.enrol(enrolment(account, max_devices=2), NOW_MS)
+    assert len((await send(store, alice, "bob", 2)).segments) == 2
+    await store.aclose()
+
+
+async def test_only_what_is_asked_for_is_loaded(path: Path) -> None:
+    store = await open_store(path, LIMITS)
+    [alice] = await add_account(store, "alice")
+    [bob] = await add_account(store, "bob")
+    await add_account(store, "carol")
+    await send(store, bob, "alice", 1)
+    await store.aclose()
+    store = await open_store(path, LIMITS)
+    await send(store, alice, "bob", 1)
+    loaded = store._counters
+    assert sorted(view.name for view in loaded._accounts.values()) == ["alice", "bob"]
+    assert loaded._devices[alice.device_id].unpacked
+    assert not loaded._devices[bob.device_id].unpacked
+    with pytest.raises(LookupError):
+        await store._writing.call(lambda: loaded.account(999))
+    await store.aclose()
+
+
+async def test_what_is_kept_in_memory_is_bounded(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(counters, "MAX_DEVICES", 4)
+    monkeypatch.setattr(counters, "MAX_CONVERSATIONS", 4)
+    store = await open_store(path, LIMITS)
+    people = [(await add_account(store, f"u{k}"))[0] for k in range(20)]
+    for k, sender in enumerate(people[1:]):
+        await send(store, sender, f"u{k}", 1)
+        kept = store._counters
+        assert len(kept._devices) == sum(len(view.devices) for view in kept._accounts.values()) <= 6
+        assert len(kept._names) == len(kept._accounts)
+        assert len(kept._pairs) == len(kept._conversations) <= 5
+    await store.aclose()
+
+
+async def test_an_account_view_is_one_object_with_the_devices_of_the_store(path: Path) -> None:
+    # The numbering tells the sending device from the others by identity.
+    store = await open_store(path, LIMITS)
+    desk, _ = await add_account(store, "alice", devices=2)
+
+    def look() -> tuple[AccountView | None, AccountView, object]:
+        view = store._counters
+        return view.find("alice"), view.account(desk.account_id), view.device(desk.device_id)
+
+    found, account, device = await store._writing.call(look)
+    assert found is account
+    assert device is account.devices[0]
+    await store.aclose()

@@ -1,0 +1,295 @@
+"""A client library without a network, for tests of the front ends, and a program that runs them.
+
+`python -m unit_tests.support.fake_client line|plain|pipe NAME` talks to a world of its own. What
+happens in it comes as JSON lines from the file named by JIM_TEST_CONTROL (a FIFO), one step each;
+see `Fake.do`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jim import i18n
+from jim.client.console.session import Session
+from jim.client.console.shown import Shown
+from jim.client.events import (
+    CANCELLED,
+    Contacts,
+    Conversation,
+    Event,
+    Fatal,
+    FirstContact,
+    LinkChanged,
+    LinkState,
+    Message,
+    MessageState,
+    OwnChanged,
+    Received,
+    Registered,
+)
+from jim.core.limits import Limits
+from jim.errors import ConnectFailed, JimError, NameInvalid, RecipientUnknown, from_wire
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from jim.client.console.library import Messenger
+    from jim.protocol.messages import AnnouncedLimits
+
+WORDS = tuple(f"word{number}" for number in range(1, 13))
+
+
+def message(number: int = 1, **fields: Any) -> Message:
+    """Make a message; only what the test is about has to be named."""
+    known: dict[str, Any] = {
+        "peer": "bob",
+        "outgoing": False,
+        "sender": "bob",
+        "text": "hi",
+        "time_ms": time.time_ns() // 1_000_000,
+        "seq": number,
+        "n": number,
+        "device": "d" * 16,
+        "state": MessageState.RECEIVED,
+        "error_code": None,
+    }
+    return Message(message_id=number, **{**known, **fields})
+
+
+class Fake:
+    """Fits `Messenger`. If online, messages to anybody but `nobody` are delivered at once."""
+
+    def __init__(
+        self,
+        name: str = "alice",
+        *,
+        online: bool = True,
+        words: tuple[str, ...] | None = None,
+        deliver: bool = True,
+        start_error: JimError | None = None,
+    ) -> None:
+        self.name = name
+        self.fingerprint: str | None = "aaaa bbbb"
+        self.state = LinkState.CONNECTING
+        self.limits: AnnouncedLimits = Limits().announced()
+        self.error: JimError | None = None
+        self.messages: dict[int, Message] = {}
+        self.retried = 0
+        self.words_were_shown = False
+        self._online = online
+        self._words = words
+        self._deliver = deliver
+        self._start_error = start_error
+        self._queues: list[asyncio.Queue[Event | None]] = []
+        self._changed = asyncio.Condition()
+
+    async def start(self) -> None:
+        if self._start_error is not None:
+            raise self._start_error
+        if self._words is not None:
+            self.emit(FirstContact("localhost:7777", "aaaa bbbb cccc dddd", "pin"))
+            self.emit(Registered(self.name, self._words))
+        self.link(LinkState.ONLINE if self._online else LinkState.WAITING)
+
+    def events(self) -> AsyncIterator[Event]:
+        queue: asyncio.Queue[Event | None] = asyncio.Queue()
+        self._queues.append(queue)
+
+        async def stream() -> AsyncIterator[Event]:
+            while (event := await queue.get()) is not None:
+                yield event
+
+        return stream()
+
+    def emit(self, event: Event) -> None:
+        for queue in self._queues:
+            queue.put_nowait(event)
+
+    def link(self, state: LinkState, retry_in_s: float = 30.0) -> None:
+        self.state = state
+        if state is LinkState.WAITING:
+            self.emit(LinkChanged(state, retry_in_s, ConnectFailed(reason="refused")))
+        else:
+            self.emit(LinkChanged(state))
+
+    async def send(self, to: str, text: str, *, key: str | None = None) -> Message:
+        if not to.strip() or " " in to:
+            raise NameInvalid(reason="empty" if not to.strip() else "characters")
+        number = len(self.messages) + 1
+        made = message(
+            number,
+            peer=to,
+            outgoing=True,
+            sender=self.name,
+            text=text,
+            state=MessageState.QUEUED,
+        )
+        await self.change(made)
+        if self.state is LinkState.ONLINE:
+            await self._decide(number)
+        return self.messages[number]
+
+    async def _decide(self, number: int) -> None:
+        if self.messages[number].peer == "nobody":
+            await self.become(number, "failed", RecipientUnknown.code)
+            return
+        await self.become(number, "stored")
+        if self._deliver:
+            await self.become(number, "delivered")
+
+    async def become(self, number: int, state: str, error_code: str | None = None) -> None:
+        fields = {name: getattr(self.messages[number], name) for name in Message.__struct_fields__}
+        fields.update(state=MessageState(state), error_code=error_code)
+        await self.change(Message(**fields))
+
+    async def change(self, made: Message) -> None:
+        self.messages[made.message_id] = made
+        self.emit(OwnChanged(made))
+        async with self._changed:
+            self._changed.notify_all()
+
+    async def wait_stored(self, message_id: int, timeout_s: float | None = None) -> Message:
+        async with asyncio.timeout(timeout_s), self._changed:
+            await self._changed.wait_for(lambda: self.messages[message_id].settled)
+        return self.messages[message_id]
+
+    async def flush(self, timeout_s: float | None = None) -> bool:
+        try:
+            for number in list(self.messages):
+                await self.wait_stored(number, timeout_s)
+        except TimeoutError:
+            return False
+        return True
+
+    async def cancel(self, message_id: int) -> bool:
+        if self.messages.get(message_id) is None or self.messages[message_id].settled:
+            return False
+        await self.become(message_id, "failed", CANCELLED)
+        return True
+
+    async def resend(self, message_id: int) -> Message:
+        old = self.messages[message_id]
+        return await self.send(old.peer, old.text)
+
+    async def history(
+        self, peer: str, *, before: int | None = None, limit: int = 50
+    ) -> list[Message]:
+        found = [
+            each
+            for each in self.messages.values()
+            if each.peer == peer and (before is None or each.message_id < before)
+        ]
+        return found[-limit:]
+
+    async def conversations(self) -> list[Conversation]:
+        last = {each.peer: each for each in self.messages.values()}
+        return [Conversation(peer, each) for peer, each in last.items()]
+
+    async def presence(self, *, watch: bool = False) -> Contacts:
+        if self.state is not LinkState.ONLINE:
+            raise ConnectFailed(reason="network")
+        return Contacts(["bob"], ["carol"])
+
+    async def words_shown(self) -> None:
+        self.words_were_shown = True
+
+    def retry_now(self) -> None:
+        self.retried += 1
+        self.link(LinkState.ONLINE)
+
+    async def aclose(self) -> None:
+        self.emit(LinkChanged(LinkState.STOPPED))
+        for queue in self._queues:
+            queue.put_nowait(None)
+
+    async def do(self, step: dict[str, Any]) -> None:
+        """Let one thing happen: receive, link, state or fatal."""
+        match step["do"]:
+            case "receive":
+                number = len(self.messages) + 1
+                sender = step.get("from", "bob")
+                got = message(number, peer=sender, sender=sender, text=step["text"])
+                self.messages[number] = got
+                self.emit(Received(got))
+            case "link":
+                self.link(LinkState(step["state"]), step.get("retry_in_s", 30.0))
+                if step["state"] == "online":
+                    for number in [n for n, m in self.messages.items() if not m.settled]:
+                        await self._decide(number)
+            case "state":
+                await self.become(step["number"], step["state"])
+            case "fatal":
+                self.error = from_wire(step["code"])
+                self.emit(Fatal(self.error))
+            case other:
+                raise ValueError(other)
+
+
+def session_on(fake: Messenger, **fields: Any) -> Session:
+    """Make what a mode is started with, for a fake client."""
+
+    async def open_client() -> Messenger:
+        return fake
+
+    async def open_shown(_client: Messenger) -> Shown:
+        return Shown(None)
+
+    known = {"name": fake.name, "address": "localhost:7777", "version": "0.0"}
+    return Session(open_client, open_shown, **{**known, **fields})
+
+
+def main() -> int:
+    """Run one mode on a fake client that follows the control file."""
+    mode, name = sys.argv[1:3]
+    settings = json.loads(os.environ.get("JIM_TEST_FAKE", "{}"))
+    i18n.set_language(settings.pop("language", None))
+    fields = {"timeout_s": settings.pop("timeout_s", 60.0)}
+    fields["colours"] = settings.pop("colours", True)
+    if settings.get("words"):
+        settings["words"] = WORDS
+
+    def make_session(given: str) -> Session:
+        async def open_client() -> Messenger:
+            fake = Fake(given, **settings)
+            _follow(fake)
+            return fake
+
+        session = session_on(Fake(given), **fields)
+        return session._replace(open_client=open_client)
+
+    if mode == "line":
+        from jim.client.console import line_mode
+
+        return line_mode.run(make_session(name))
+    if mode == "plain":
+        from jim.client.console import plain_mode
+
+        return plain_mode.run(make_session(name))
+    from jim.client.console import pipe_mode
+
+    return pipe_mode.run(make_session, "" if name == "-" else name)
+
+
+def _follow(fake: Fake) -> None:
+    control = os.environ.get("JIM_TEST_CONTROL")
+    if control is None:
+        return
+    loop = asyncio.get_running_loop()
+
+    def read() -> None:
+        with Path(control).open(encoding="utf-8") as steps:
+            for step in steps:
+                asyncio.run_coroutine_threadsafe(fake.do(json.loads(step)), loop)
+
+    threading.Thread(target=read, daemon=True).start()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
