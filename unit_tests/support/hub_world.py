@@ -1,3 +1,4 @@
+# long module: one simulated world, its parts know each other
 """A world around the hub: devices, connections, a store and an edge, put in any order by a seed.
 
 Everything that takes time in a real server is a step of its own here: a commit, a page read from

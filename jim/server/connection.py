@@ -1,0 +1,318 @@
+"""One connection: bytes in, frames out, back-pressure both ways, one good end. Knows no message.
+
+Writes are collected and made once per turn of the loop. When the client reads too slowly, pushes
+stop (the store has everything) and only answers to what it asks itself still pile up, up to a
+bound.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import logging
+from typing import TYPE_CHECKING, Final, Protocol, cast
+
+from msgspec import Struct
+
+from jim.common.stream import cut_off
+from jim.core.admission import Ticket
+from jim.errors import Internal, LoginTimeout, Shutdown, SlowConsumer, WireError
+from jim.protocol.codec import FROM_CLIENT, Decoder, Invalid, encode
+from jim.protocol.messages import ClientMessage
+from jim.protocol.replies import error_reply, goodbye
+from jim.server.node import now_ms
+
+if TYPE_CHECKING:
+    from jim.errors import JimError
+    from jim.server.node import Node
+
+log = logging.getLogger(__name__)
+
+LINGER_S: Final = 2.0
+"""From the last frame to cutting the connection off: a round trip of a bad link, and a bit."""
+
+Item = ClientMessage | Invalid
+
+
+class Hold(enum.IntFlag):
+    """Why a connection is not read from at the moment."""
+
+    PACE = 1
+    LOGIN = 2
+    TASKS = 4
+    DRAIN = 8
+
+
+class Stage(Protocol):
+    """What a session does with what arrives: `Login` first, `Active` after it."""
+
+    def receive(self, items: list[Item], size_bytes: int, now_s: float) -> None:
+        """Take the messages of one read, in order."""
+
+    def paused(self) -> None:
+        """Stop pushing: the client reads too slowly."""
+
+    def resumed(self) -> None:
+        """Go on: what was written has left."""
+
+    def catch_up(self) -> None:
+        """Read the mailbox from the store."""
+
+    def end(self) -> None:
+        """Let go of everything; called once, when the session is over."""
+
+    def label(self) -> str:
+        """Say who this is, for the log."""
+
+
+class Visitor(Struct, frozen=True):
+    """What the listener knows of a connection."""
+
+    address: str
+    ticket: Ticket
+    spki: bytes
+    """Of the certificate that this connection's TLS has shown."""
+    since_s: float
+    """When its first byte came; the login is timed from here."""
+
+
+class Over:
+    """What is left of a session: the last stage and the last transport of every connection.
+
+    Putting it in their places parts the connection from what points back at it. Otherwise each one
+    that has ended would keep its TLS buffers until the garbage collector comes by.
+    """
+
+    def receive(self, items: list[Item], size_bytes: int, now_s: float) -> None:
+        """Ignore what comes too late."""
+
+    def _nothing(self) -> None:
+        """Do nothing."""
+
+    paused = resumed = catch_up = end = close = abort = pause_reading = resume_reading = _nothing
+
+    def label(self) -> str:
+        """Say that there is nobody."""
+        return "over"
+
+    def write(self, data: bytes) -> None:
+        """Drop what nobody will read."""
+
+
+_OVER: Final = Over()
+
+
+class Connection(asyncio.Protocol):
+    """A client on the other end of a transport; the `Outlet` of its session."""
+
+    __slots__ = (
+        "_deadline",
+        "_decoder",
+        "_ended",
+        "_excess_bytes",
+        "_holds",
+        "_out",
+        "_transport",
+        "_writable",
+        "closing",
+        "heard_s",
+        "node",
+        "paused_s",
+        "probed",
+        "stage",
+        "visitor",
+    )
+
+    _transport: asyncio.Transport
+    stage: Stage
+
+    def __init__(self, node: Node, visitor: Visitor) -> None:
+        """Start before the login; the door sets the first stage."""
+        self.node = node
+        self.visitor = visitor
+        self.heard_s = visitor.since_s
+        """When something last came from the client."""
+        self.probed = False
+        """A probe is out since then."""
+        self.closing = False
+        self.paused_s: float | None = None
+        """Since when the client reads too slowly, None if it does not."""
+        self._decoder = Decoder(FROM_CLIENT, node.limits.login_frame_bytes)
+        self._deadline: asyncio.TimerHandle | None = None
+        self._ended = False
+        self._excess_bytes = 0
+        self._holds = Hold(0)
+        self._out: list[bytes] = []
+        self._writable: asyncio.Future[None] | None = None
+
+    # --- called by the transport ------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Start the clock of the login."""
+        self._transport = stream = cast("asyncio.Transport", transport)  # uvloop's is no subclass
+        limits = self.node.limits
+        stream.set_write_buffer_limits(high=limits.outgoing_bytes // 2)
+        self.node.connections.add(self)
+        ends_s = self.visitor.since_s + limits.login_s
+        self._deadline = self.node.loop.call_at(ends_s, self.close, LoginTimeout())
+        log.info("connected %s", self.visitor.address)
+        if self.node.draining:
+            self.close(Shutdown())
+
+    def data_received(self, data: bytes) -> None:
+        """Decode what came and hand it on."""
+        if self.closing:
+            return
+        now_s = self.heard_s = self.node.loop.time()
+        self.probed = False
+        items = self._decoder.feed(data)
+        try:
+            self.stage.receive(items, len(data), now_s)
+        except Exception as error:  # noqa: BLE001 - one session's fault must not reach the others
+            self.fail(error)
+
+    def pause_writing(self) -> None:
+        """Note that the client reads too slowly."""
+        self.paused_s = self.node.loop.time()
+        self._excess_bytes = 0
+        self.stage.paused()
+
+    def resume_writing(self) -> None:
+        """Note that the client has read enough to go on."""
+        self.paused_s = None
+        self._set_writable()
+        if not self.closing:
+            self.stage.resumed()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Let go of everything."""
+        self.closing = True
+        self._end()
+        self._set_writable()
+        self.node.departed(self)
+        self.node.admission.leave(self.visitor.ticket)
+        reason = type(exc).__name__ if exc else "closed"
+        log.info("disconnected %s (%s): %s", self.visitor.address, self.stage.label(), reason)
+        self.stage = _OVER
+        self._transport = cast("asyncio.Transport", _OVER)
+
+    # --- sending ----------------------------------------------------------------------------------
+
+    def send(self, data: bytes) -> None:
+        """Queue frames; they are written together at the end of this turn of the loop."""
+        if self.closing:
+            return
+        if not self._out:
+            self.node.outbox.mark(self)
+        self._out.append(data)
+
+    def reply(self, message: Struct) -> None:
+        """Queue one message."""
+        self.send(encode(message))
+
+    def flush(self) -> None:
+        """Write what is queued; end a session whose answers pile up unread."""
+        if not self._out:
+            return
+        data = self._out[0] if len(self._out) == 1 else b"".join(self._out)
+        self._out.clear()
+        if self.paused_s is not None and not self.closing:
+            self._excess_bytes += len(data)
+            if self._excess_bytes > self.node.limits.outgoing_bytes // 2:
+                self.close(SlowConsumer(limit_bytes=self.node.limits.outgoing_bytes))
+                return
+        self._transport.write(data)
+
+    async def writable(self) -> None:
+        """Wait until the client has read enough, or is gone."""
+        while self.paused_s is not None and not self.closing:
+            if self._writable is None:
+                self._writable = self.node.loop.create_future()
+            await asyncio.shield(self._writable)
+
+    def catch_up(self) -> None:
+        """Read the mailbox from the store."""
+        self.stage.catch_up()
+
+    # --- reading ----------------------------------------------------------------------------------
+
+    @property
+    def held(self) -> bool:
+        """Whether we do not read at the moment, so that silence says nothing about the client."""
+        return bool(self._holds)
+
+    def hold(self, reason: Hold) -> None:
+        """Stop reading until `release` of the same reason."""
+        if not self._holds and not self.closing:
+            self._transport.pause_reading()
+        self._holds |= reason
+
+    def release(self, reason: Hold) -> None:
+        """Read again, unless there are other reasons not to."""
+        if not self._holds & reason:
+            return
+        self._holds &= ~reason
+        if not self._holds and not self.closing:
+            self.heard_s = self.node.loop.time()
+            self._transport.resume_reading()
+
+    def logged_in(self, stage: Stage) -> None:
+        """Go on with the stage and the limits of a session that has logged in."""
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+        self.node.admission.authenticated(self.visitor.ticket)
+        self._decoder.max_frame_bytes = self.node.limits.frame_bytes
+        self.stage = stage
+
+    # --- the end ----------------------------------------------------------------------------------
+
+    def close(self, error: JimError) -> None:
+        """Say goodbye with this error and close, once what is queued has been written."""
+        self.finish(encode(goodbye(error, now_ms())), error.code)
+
+    def refuse(self, error: WireError, request_id: int | str | None) -> None:
+        """Answer with an error that ends the session."""
+        reply = error_reply(error, now_ms(), request_id)
+        reply.fatal = True
+        self.finish(encode(reply), error.code)
+
+    def fail(self, error: Exception, request_id: int | str | None = None) -> None:
+        """End the session over something that nobody foresaw; the log has the details."""
+        incident = self.node.incident(error, f"session of {self.visitor.address}")
+        self.refuse(Internal(incident=incident), request_id)
+
+    def finish(self, last_frame: bytes, code: str) -> None:
+        """Write the last frame after all queued ones, and close."""
+        if self.closing:
+            return
+        log.info("closing %s (%s): %s", self.visitor.address, self.stage.label(), code)
+        self.closing = True
+        self._out.append(last_frame)
+        self.flush()
+        self._end()
+        self._set_writable()
+        self._transport.close()
+        self.node.loop.call_later(LINGER_S, self._cut_off)
+
+    def abort(self) -> None:
+        """Cut the connection off without a word."""
+        self.closing = True
+        self._end()
+        self._cut_off()
+
+    def _cut_off(self) -> None:
+        cut_off(self._transport)
+
+    def _end(self) -> None:
+        if self._ended:
+            return
+        self._ended = True
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self.stage.end()
+
+    def _set_writable(self) -> None:
+        if self._writable is not None and not self._writable.done():
+            self._writable.set_result(None)
+        self._writable = None

@@ -1,0 +1,204 @@
+"""The stage before the login: one step at a time, few frames, few attempts.
+
+While a step waits for the store, the connection is not read from, and what came behind it in the
+same read waits its turn; it counts against `login_frames`, so there is never much of it. Everything
+that is no message ends the connection here: whoever has not shown who they are gets no patience.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+
+from jim.core.model import AccountRecord, DeviceRecord, Identity, Standing
+from jim.errors import AuthFailed, StoreError, TooManyFailures, TooManyFrames, WireError
+from jim.protocol import messages as m
+from jim.protocol.codec import Invalid
+from jim.protocol.replies import error_reply
+from jim.protocol.session import State, advance
+from jim.server.active import Active
+from jim.server.commands import COMMANDS
+from jim.server.connection import Connection, Hold, Item
+from jim.server.node import now_ms
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from jim.crypto.transcript import Exchange
+
+log = logging.getLogger(__name__)
+
+
+class Login:
+    """The way of one connection from `hello` to `welcome`."""
+
+    __slots__ = (
+        "_active",
+        "_backlog",
+        "_busy",
+        "_failures",
+        "_frames",
+        "_proof_failed",
+        "connection",
+        "exchange",
+        "node",
+        "recovering",
+        "state",
+    )
+
+    def __init__(self, connection: Connection) -> None:
+        """Wait for `hello`."""
+        self.connection = connection
+        self.node = connection.node
+        self.state = State.OPENED
+        self.exchange: Exchange | None = None
+        """Of the challenge that is out; None without one."""
+        self.recovering: AccountRecord | None = None
+        """The account whose recovery key the peer has proven."""
+        self._active: Active | None = None
+        self._backlog: deque[Item] = deque()
+        self._busy = False
+        self._failures = 0
+        self._frames = 0
+        self._proof_failed = False
+
+    # --- the stage --------------------------------------------------------------------------------
+
+    def receive(self, items: list[Item], size_bytes: int, now_s: float) -> None:
+        """Take frames in order; too many of them end the connection."""
+        limit = self.node.limits.login_frames
+        for item in items:
+            self._frames += 1
+            if self._frames > limit:
+                self.connection.refuse(TooManyFrames(limit=limit), getattr(item, "id", None))
+                return
+            self._backlog.append(item)
+            self._work()
+
+    def paused(self) -> None:
+        """Have nothing to stop: there are no pushes yet."""
+
+    def resumed(self) -> None:
+        """Have nothing to go on with."""
+
+    def catch_up(self) -> None:
+        """Have no mailbox yet."""
+
+    def end(self) -> None:
+        """Shut the source out for a while if proofs have failed and none was accepted."""
+        self._backlog.clear()
+        if self._proof_failed:
+            ticket = self.connection.visitor.ticket
+            seconds = self.node.admission.penalise(ticket, self.node.loop.time())
+            if seconds:
+                log.warning("failed logins from %s: shut out for %g s", ticket.source, seconds)
+
+    def label(self) -> str:
+        """Say that nobody has logged in."""
+        return "not logged in"
+
+    # --- what the handlers use --------------------------------------------------------------------
+
+    def challenged(self) -> Exchange:
+        """Give the exchange of the challenge that this message answers."""
+        if self.exchange is None:
+            raise AuthFailed
+        return self.exchange
+
+    async def enter(self, account: AccountRecord, device: DeviceRecord) -> Standing | None:
+        """Make this connection the one session of a device; None if the client is gone meanwhile.
+
+        Whatever an older session of the device has gathered is gone before the standing is read, so
+        `welcome` tells exactly what is stored.
+        """
+        node, hub = self.node, self.node.hub
+        identity = Identity(account.account_id, device.device_id, account.name, device.device)
+        async with node.locks.held(device.device_id):
+            hub.evict(account.account_id, device.device_id)
+            standing = await node.store.standing(device.device_id)
+            # Read after `standing`, hence after every commit of an older session: it may have
+            # written to somebody for the first time.
+            audience = await node.store.visible_to(account.account_id)
+            if self.connection.closing:
+                return None
+            watching = [contact.account_id for contact in audience]
+            link = hub.attach(self.connection, identity, standing, watching)
+        self._active = Active(self.connection, link)
+        return standing
+
+    # --- one frame after the other ----------------------------------------------------------------
+
+    def _work(self) -> None:
+        while self._backlog and not self._busy and not self.connection.closing:
+            if self.connection.stage is not self:
+                rest = list(self._backlog)
+                self._backlog.clear()
+                self.connection.stage.receive(rest, 0, self.node.loop.time())
+                return
+            self._take(self._backlog.popleft())
+
+    def _take(self, item: Item) -> None:
+        if isinstance(item, Invalid):
+            self.connection.refuse(item.error, item.id)
+            return
+        try:
+            self.state = advance(self.state, type(item))
+            answer = COMMANDS[type(item)].handler(self, item)
+        except WireError as error:
+            self._refused(error, item)
+            return
+        if inspect.iscoroutine(answer):
+            self._busy = True
+            self.connection.hold(Hold.LOGIN)
+            self.node.spawn(self._finish(item, answer))
+        elif isinstance(answer, Struct):
+            self._answered(answer)
+
+    async def _finish(self, message: Struct, answering: Coroutine[Any, Any, Struct | None]) -> None:
+        try:
+            reply = await answering
+        except WireError as error:
+            self._refused(error, message)
+        except StoreError:
+            raise
+        except Exception as error:  # noqa: BLE001 - answered as `internal`
+            self.connection.fail(error, getattr(message, "id", None))
+        else:
+            if reply is not None:
+                self._answered(reply)
+        self._busy = False
+        self.connection.release(Hold.LOGIN)
+        self._work()
+
+    def _answered(self, reply: Struct) -> None:
+        self.connection.reply(reply)
+        self.state = advance(self.state, type(reply))
+        if self._active is not None:
+            self.connection.logged_in(self._active)
+            log.info("logged in %s from %s", self._active.label(), self.connection.visitor.address)
+
+    def _refused(self, error: WireError, message: Struct) -> None:
+        if self.connection.closing:
+            self._proof_failed |= isinstance(error, AuthFailed)
+            return
+        request_id = getattr(message, "id", None)
+        attempted = self.state is State.VERIFYING
+        self._proof_failed |= isinstance(error, AuthFailed)
+        if error.fatal:
+            self.connection.refuse(error, request_id)
+            return
+        self.connection.reply(error_reply(error, now_ms(), request_id))
+        self.state = advance(self.state, m.ErrorReply)
+        self.exchange = self.recovering = None
+        if attempted:
+            self._count_failure()
+
+    def _count_failure(self) -> None:
+        self._frames = 0
+        self._failures += 1
+        if self._failures >= self.node.limits.login_failures:
+            self.connection.close(TooManyFailures(limit=self._failures))

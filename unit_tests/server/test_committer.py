@@ -1,0 +1,139 @@
+"""When commits happen: never two at once, never by a timer, everything gathered goes together."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from jim.errors import StoreError
+from jim.server.committer import Committer
+
+if TYPE_CHECKING:
+    from jim.core.model import Batch, Committed
+
+
+class FakeHub:
+    def __init__(self) -> None:
+        self.gathered: list[int] = []
+        self.batches: list[list[int]] = []
+        self.results: list[list[int]] = []
+
+    def take(self) -> list[int] | None:
+        taken, self.gathered = self.gathered, []
+        if taken:
+            self.batches.append(taken)
+        return taken or None
+
+    def committed(self, result: list[int]) -> None:
+        self.results.append(result)
+
+
+class FakeStore:
+    def __init__(self) -> None:
+        self.running = 0
+        self.gates: list[asyncio.Future[None]] = []
+        self.error: Exception | None = None
+
+    async def commit(self, batch: Batch, now_ms: int) -> Committed:
+        assert self.running == 0, "two commits at once"
+        assert now_ms == 1_000
+        self.running += 1
+        gate: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.gates.append(gate)
+        await gate
+        self.running -= 1
+        if self.error:
+            raise self.error
+        return batch  # type: ignore[return-value]
+
+
+class Bench:
+    def __init__(self) -> None:
+        self.hub, self.store = FakeHub(), FakeStore()
+        self.failures: list[StoreError] = []
+        self.committer = Committer(
+            self.hub,  # type: ignore[arg-type]
+            self.store,  # type: ignore[arg-type]
+            lambda: 1_000,
+            self.failures.append,
+        )
+
+    def add(self, item: int) -> None:
+        self.hub.gathered.append(item)
+        self.committer.wake()
+
+    async def finish_commit(self) -> None:
+        await turns()
+        self.store.gates.pop(0).set_result(None)
+        await turns()
+
+
+async def turns() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+async def test_one_turn_of_the_loop_is_one_batch() -> None:
+    bench = Bench()
+    for item in range(5):
+        bench.add(item)
+    assert bench.hub.batches == []
+    await bench.finish_commit()
+    assert bench.hub.results == [[0, 1, 2, 3, 4]]
+
+
+async def test_what_arrives_during_a_commit_is_the_next_batch() -> None:
+    bench = Bench()
+    bench.add(1)
+    await turns()
+    for item in (2, 3):
+        bench.add(item)
+        await turns()
+    assert bench.hub.batches == [[1]]
+    await bench.finish_commit()
+    assert bench.hub.results == [[1]]
+    await bench.finish_commit()
+    assert bench.hub.results == [[1], [2, 3]]
+    bench.add(4)
+    await bench.finish_commit()
+    assert bench.hub.results[-1] == [4]
+
+
+async def test_settled_waits_for_what_has_gathered_and_no_longer() -> None:
+    bench = Bench()
+    await bench.committer.settled()
+    bench.add(1)
+    await turns()
+    bench.add(2)
+    waiting = asyncio.ensure_future(bench.committer.settled())
+    await turns()
+    await bench.finish_commit()
+    bench.add(3)
+    assert not waiting.done()
+    await bench.finish_commit()
+    assert waiting.done()
+    assert bench.hub.results == [[1], [2]]
+    await bench.finish_commit()
+
+
+@pytest.mark.parametrize("error", [StoreError("disk"), ZeroDivisionError("bug")])
+async def test_after_a_failure_nothing_is_committed_or_answered_any_more(error: Exception) -> None:
+    bench = Bench()
+    bench.store.error = error
+    bench.add(1)
+    await turns()
+    waiting = asyncio.ensure_future(bench.committer.settled())
+    await bench.finish_commit()
+    assert bench.hub.results == []
+    assert len(bench.failures) == 1
+    assert isinstance(bench.failures[0], StoreError)
+    with pytest.raises(StoreError):
+        await waiting
+    bench.add(2)
+    await turns()
+    assert bench.store.gates == []
+    assert bench.hub.batches == [[1]]
+    with pytest.raises(StoreError):
+        await bench.committer.settled()
