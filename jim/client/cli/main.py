@@ -1,0 +1,62 @@
+"""From the command line to an exit status: choose the parser, run what was asked, map errors."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from jim import i18n
+from jim.client.cli.parsers import parse
+from jim.errors import JimError
+
+PIPE_STATUS = 141
+"""What a shell reports for a program that SIGPIPE has ended (128 + 13): `jim listen | head -1`."""
+
+INTERRUPTED_STATUS = 130
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the client; the status is one of `jim.client.console.explain.Exit`.
+
+    Raises:
+        SystemExit: argparse has shown a help text (0) or a usage error (2).
+    """
+    given = sys.argv[1:] if arguments is None else arguments
+    i18n.set_language(_language(given))
+    i18n.install_argparse()
+    try:
+        options = parse(given)
+        status = int(options.run(options))
+        sys.stdout.flush()
+    except JimError as error:
+        status = _failed(error)
+    except BrokenPipeError:
+        _forget_stdout()
+        status = PIPE_STATUS
+    except KeyboardInterrupt:
+        status = INTERRUPTED_STATUS
+    return status
+
+
+def _language(arguments: list[str]) -> str | None:
+    """Find --lang before the parser is made, so that the parser speaks it too."""
+    for place, argument in enumerate(arguments):
+        if argument.startswith("--lang="):
+            return argument.partition("=")[2]
+        if argument == "--lang" and place + 1 < len(arguments):
+            return arguments[place + 1]
+    return None
+
+
+def _failed(error: JimError) -> int:
+    from jim.client.cli.output import complain
+    from jim.client.console.explain import explain, startup_exit
+
+    complain(explain(error))
+    return startup_exit(error)
+
+
+def _forget_stdout() -> None:
+    """Give the interpreter somewhere to write what is still buffered when it ends."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())

@@ -1,0 +1,66 @@
+"""Data on standard output, everything else on standard error; JSON that is safe on a terminal."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from jim.client.console.text import safe_line
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from jim.client.events import Message
+
+SCHEMA: Final = 1
+"""Version of the JSON lines; grows when a field changes its meaning or goes, not for a new one."""
+
+
+def complain(text: str) -> None:
+    """Write one line of our own to standard error, under the program's name."""
+    sys.stderr.write(f"jim: {text}\n")
+    sys.stderr.flush()
+
+
+def put(text: str) -> None:
+    """Write one line of data, at once: a reader at the other end of a pipe is waiting."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def json_line(record: Mapping[str, object]) -> str:
+    """Write a record as JSON on one line, with the schema version first.
+
+    JSON itself escapes only C0. Whatever else a terminal would obey or hide is escaped here too, so
+    the line loses nothing and is harmless wherever it is shown.
+    """
+    text = msgspec.json.encode({"schema": SCHEMA, **record}).decode()
+    return text if text.isascii() and text.isprintable() else "".join(map(_escaped, text))
+
+
+def message_record(message: Message) -> dict[str, object]:
+    """Give the fields of a message that scripts may rely on (docs/client.md, "JSON")."""
+    record: dict[str, object] = {
+        "type": "message",
+        "id": message.message_id,
+        "peer": message.peer,
+        "from": message.sender,
+        "outgoing": message.outgoing,
+        "text": message.text,
+        "time_ms": message.time_ms,
+        "seq": message.seq,
+        "state": str(message.state),
+    }
+    if message.error_code is not None:
+        record["error"] = message.error_code
+    return record
+
+
+def _escaped(character: str) -> str:
+    if safe_line(character) == character:
+        return character
+    units = character.encode("utf-16-be", "surrogatepass")
+    pairs = (units[place : place + 2] for place in range(0, len(units), 2))
+    return "".join(f"\\u{int.from_bytes(pair, 'big'):04x}" for pair in pairs)

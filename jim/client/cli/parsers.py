@@ -1,0 +1,256 @@
+"""What the command line looks like. argparse cannot mix plain positionals with subcommands.
+
+So the first argument decides: a known subcommand has a parser of its own, everything else is the
+seed's `[address] [port] -n NAME`. (A server whose host is called like a subcommand: `send:7777`.)
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from jim import __version__
+from jim.i18n import N_, _
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+SUBCOMMANDS: Final = {
+    "send": N_("send one message and end when the server has it"),
+    "listen": N_("print messages as they arrive"),
+    "history": N_("print the messages with somebody, from this machine's store"),
+    "doctor": N_("check everything that a connection needs, and say how to mend it"),
+    "recover": N_("bring an account to this machine with its twelve words"),
+    "whoami": N_("show name, server, fingerprint and device"),
+}
+"""Name to summary; each has a module of its name, with `run(options)`, in this package."""
+
+EXAMPLES: Final = N_(
+    "examples:\n"
+    "  jim -n alice                     talk on the server of this machine\n"
+    "  jim chat.example.org -n alice    talk on that server\n"
+    "  jim 'jim://HOST:7777/PIN/TOKEN'  join with an invite\n"
+    "  echo hi | jim send bob           send from a script; 0 means stored\n"
+    "  jim listen --json | jq .text     read in a script\n"
+)
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser without abbreviations: a new flag must never change an old script."""
+
+    def __init__(self, **settings: object) -> None:
+        super().__init__(
+            allow_abbrev=False,
+            add_help=False,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            **settings,  # type: ignore[arg-type]
+        )
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Parse the command line; `run` of the result takes the result and gives the exit status."""
+    if arguments and arguments[0] in SUBCOMMANDS:
+        name = arguments[0]
+        options = subcommand_parser(name).parse_args(arguments[1:])
+        options.run = _lazily(f"jim.client.cli.{name}")
+        return options
+    options = main_parser().parse_args(arguments)
+    options.run = _lazily("jim.client.cli.interactive")
+    return options
+
+
+def _lazily(module: str) -> Callable[[argparse.Namespace], int]:
+    def run(options: argparse.Namespace) -> int:
+        return int(importlib.import_module(module).run(options))
+
+    return run
+
+
+def program() -> str:
+    """Give the name that the program was started by: jim, or the seed's script."""
+    name = Path(sys.argv[0]).name
+    return name if name.endswith(".py") and name != "__main__.py" else "jim"
+
+
+def main_parser() -> argparse.ArgumentParser:
+    """Make the seed's parser; its help also lists the subcommands."""
+    listed = "\n".join(f"  {name:<10} {_(text)}" for name, text in SUBCOMMANDS.items())
+    parser = Parser(
+        prog=program(),
+        description=_("JIM, a console messenger. Without a subcommand: connect and talk."),
+        epilog=f"{_('subcommands')}:\n{listed}\n\n{_(EXAMPLES)}",
+    )
+    parser.add_argument(
+        "address",
+        nargs="?",
+        help=_("server: HOST, HOST:PORT or an invite jim://… (default: localhost)"),
+    )
+    parser.add_argument("port", nargs="?", help=_("TCP port (default: 7777)"))
+    _add_account(parser, server=False)
+    screen = parser.add_argument_group(_("screen"))
+    screen.add_argument(
+        "--plain",
+        action="store_true",
+        help=_("only append lines, states in words (screen readers)"),
+    )
+    screen.add_argument(
+        "--color",
+        choices=("auto", "always", "never"),
+        default="auto",
+        help=_("use colours (default: auto, which also heeds NO_COLOR)"),
+    )
+    _add_timeout(screen, 60.0, _("in a pipe: seconds to wait at the end for messages to be stored"))
+    _add_general(parser)
+    return parser
+
+
+def subcommand_parser(name: str) -> argparse.ArgumentParser:
+    """Make the parser of one subcommand."""
+    parser = Parser(prog=f"{program()} {name}", description=_(SUBCOMMANDS[name]))
+    _ADDERS[name](parser)
+    _add_general(parser)
+    return parser
+
+
+def _add_send(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("to", metavar=_("TO"), help=_("name of the recipient"))
+    parser.add_argument(
+        "text", metavar=_("TEXT"), nargs="?", help=_("the text (default: standard input)")
+    )
+    parser.add_argument(
+        "--id",
+        metavar=_("KEY"),
+        help=_("send at most once under this key, however often the command is repeated"),
+    )
+    _add_timeout(parser, 30.0, _("seconds to wait until it is stored"))
+    _add_account(parser)
+
+
+def _add_listen(parser: argparse.ArgumentParser) -> None:
+    _add_json(parser)
+    parser.add_argument(
+        "--after",
+        metavar="N",
+        type=_count,
+        help=_("begin with what is stored here after message N (0: with the first)"),
+    )
+    parser.add_argument("--count", metavar="N", type=_count, help=_("end after N messages"))
+    _add_timeout(parser, None, _("end after so many seconds"))
+    _add_account(parser)
+
+
+def _add_history(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("to", metavar=_("NAME"), help=_("with whom"))
+    parser.add_argument(
+        "--limit", metavar="N", type=_count, default=50, help=_("the last N (default: 50)")
+    )
+    _add_json(parser)
+    _add_account(parser)
+
+
+def _add_doctor(parser: argparse.ArgumentParser) -> None:
+    _add_json(parser)
+    _add_account(parser)
+
+
+def _add_recover(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("to", metavar=_("NAME"), help=_("name of the account"))
+    parser.add_argument(
+        "address", nargs="?", help=_("server: HOST or HOST:PORT (default: localhost)")
+    )
+    _add_timeout(parser, 30.0, _("seconds to wait for the server"))
+    _add_account(parser, pin=False)
+
+
+def _add_whoami(parser: argparse.ArgumentParser) -> None:
+    _add_json(parser)
+    _add_account(parser)
+
+
+_ADDERS: Final[dict[str, Callable[[argparse.ArgumentParser], None]]] = {
+    "send": _add_send,
+    "listen": _add_listen,
+    "history": _add_history,
+    "doctor": _add_doctor,
+    "recover": _add_recover,
+    "whoami": _add_whoami,
+}
+
+
+def _add_account(parser: argparse.ArgumentParser, *, server: bool = True, pin: bool = True) -> None:
+    group = parser.add_argument_group(_("account and server"))
+    group.add_argument(
+        "-n", "--name", metavar=_("NAME"), help=_("who you are (environment: JIM_NAME)")
+    )
+    if server:
+        group.add_argument(
+            "--server",
+            metavar="HOST[:PORT]",
+            help=_("the server (environment: JIM_SERVER; default: the account's)"),
+        )
+    if pin:
+        group.add_argument(
+            "--pin", metavar="PIN", help=_("the key that the server must show (as in an invite)")
+        )
+    group.add_argument(
+        "--ca-file",
+        metavar=_("FILE"),
+        type=Path,
+        help=_("trust these authorities (PEM) for the server's certificate, and nothing less"),
+    )
+    group.add_argument(
+        "--data-dir",
+        metavar=_("DIRECTORY"),
+        type=Path,
+        help=_("where keys and messages are kept (environment: JIM_DATA_DIR)"),
+    )
+
+
+def _add_general(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group(_("general"))
+    group.add_argument("--lang", choices=("en", "ru"), help=_("language of all texts"))
+    group.add_argument("-h", "--help", action="help", help=_("show this help message and exit"))
+    group.add_argument(
+        "--version",
+        action="version",
+        version=f"jim {__version__}",
+        help=_("show program's version number and exit"),
+    )
+
+
+def _add_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--json", action="store_true", help=_("one JSON object a line (docs/client.md)")
+    )
+
+
+def _add_timeout(parser: argparse._ActionsContainer, default: float | None, text: str) -> None:
+    shown = "" if default is None else _(" (default: %(default)s)")
+    parser.add_argument(
+        "--timeout", metavar=_("SECONDS"), type=_seconds, default=default, help=text + shown
+    )
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise ValueError(text)
+    return number
+
+
+FOREVER_S: Final = 1e9
+"""Thirty years: above that clocks of operating systems overflow."""
+
+
+def _seconds(text: str) -> float:
+    number = float(text)
+    if not 0 <= number < FOREVER_S:
+        raise ValueError(text)
+    return number
+
+
+_count.__name__, _seconds.__name__ = "number", "seconds"
+"""What argparse calls the types in its errors."""

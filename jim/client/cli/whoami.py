@@ -1,0 +1,48 @@
+"""`jim whoami`: which accounts this machine has, without asking any server."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jim.client.cli.accounts import account
+from jim.client.cli.output import json_line, put
+from jim.client.cli.places import account_place
+from jim.client.console.explain import Exit
+from jim.client.console.text import safe_line
+from jim.i18n import _
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def run(options: argparse.Namespace) -> int:
+    """Show name, server, the server's fingerprint and this device.
+
+    Raises:
+        JimError: no such account, or its key cannot be read.
+    """
+    from jim.crypto.key_files import read_key
+    from jim.crypto.keys import device_id
+
+    chosen = account(options)
+    place = account_place(chosen.address, chosen.name, options.data_dir)
+    device = "" if place is None else device_id(read_key(place / "device.key").public)
+    record = {
+        "type": "account",
+        "name": chosen.name,
+        "server": str(chosen.address),
+        "fingerprint": chosen.fingerprint,
+        "device": device,
+    }
+    if options.json:
+        put(json_line(record))
+        return Exit.OK
+    labels = (
+        (_("name"), chosen.name),
+        (_("server"), str(chosen.address)),
+        (_("fingerprint of the server"), chosen.fingerprint),
+        (_("this device"), device),
+    )
+    for label, value in labels:
+        put(f"{label}: {safe_line(value)}")
+    return Exit.OK

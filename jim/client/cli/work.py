@@ -1,0 +1,95 @@
+"""Run one piece of work with a client: open, watch for its end, close, and say what is new."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+from jim.client import events
+from jim.client.console import view
+from jim.client.console.explain import Exit
+from jim.client.console.lines import as_text
+from jim.client.console.view import Look
+from jim.errors import JimError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from jim.client import Client
+
+CLOSE_S = 3.0
+LOOK = Look(one_line=True, words=True)
+
+
+def run_client(client: Client, work: Callable[[], Awaitable[int]]) -> int:
+    """Start the client, do the work, close the client; the status is the work's.
+
+    What a first contact brings (fingerprint, recovery words) goes to standard error.
+
+    Raises:
+        JimError: the client has stopped for good.
+    """
+    from jim import log_config
+
+    with log_config.configure("client"):
+        return asyncio.run(_run(client, work))
+
+
+async def _run(client: Client, work: Callable[[], Awaitable[int]]) -> int:
+    stream = client.events()
+    working: asyncio.Task[int] | None = None
+    telling = asyncio.create_task(_tell(stream, client))
+    try:
+        await client.start()
+        working = asyncio.ensure_future(work())
+        signalled = asyncio.ensure_future(_signal())
+        await asyncio.wait({working, telling, signalled}, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            return working.result()
+        if signalled.done():
+            return Exit.INTERRUPTED
+        return await _after_the_end(client, working)
+    finally:
+        for task in filter(None, (working, telling)):
+            task.cancel()
+        with contextlib.suppress(TimeoutError, JimError):
+            await asyncio.wait_for(client.aclose(), CLOSE_S)
+
+
+async def _after_the_end(client: Client, working: asyncio.Task[int]) -> int:
+    """The client has stopped for good while somebody was at work with it."""
+    with contextlib.suppress(TimeoutError):
+        return await asyncio.wait_for(working, 1)
+    raise client.error or JimError
+
+
+async def _tell(stream: AsyncIterator[events.Event], client: Client) -> None:
+    """Report what must not be missed, until the client ends."""
+    async for event in stream:
+        lines = []
+        match event:
+            case events.FirstContact():
+                lines = view.first_contact(event, LOOK)
+            case events.Registered(words=words) if words:
+                lines = view.recovery_words(words, LOOK)
+            case events.MissingNotice(code, time_ms):
+                lines = view.missing(code, time_ms, LOOK)
+            case events.DevicesChanged():
+                lines = view.devices_changed(LOOK)
+        for each in lines:
+            sys.stderr.write(f"{as_text(each)}\n")
+        if isinstance(event, events.Registered) and event.words:
+            await client.words_shown()
+
+
+async def _signal() -> None:
+    """Wait for SIGTERM or SIGHUP; SIGINT is KeyboardInterrupt already."""
+    called = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in ("SIGTERM", "SIGHUP"):
+        with contextlib.suppress(NotImplementedError, ValueError, AttributeError):
+            loop.add_signal_handler(getattr(signal, name), called.set)
+    await called.wait()

@@ -1,0 +1,283 @@
+"""The client that front ends use: one account on one server, kept connected in the background.
+
+It shows nothing and asks nothing. What happens comes as events; what was sent is durable when
+`send` returns, and stays on its way until the server has decided about it, over any number of
+connections and restarts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Self, TypeVar
+
+import msgspec
+
+from jim.client.accounts import default_data_dir
+from jim.client.background import Background, Options
+from jim.client.events import Contacts, Conversation, LinkState, Message, MessageState
+from jim.client.feed import Feed, Subscription
+from jim.client.store import Draft
+from jim.core.limits import Limits
+from jim.core.names import normalise
+from jim.crypto import words as recovery_words
+from jim.crypto.keys import fingerprint
+from jim.decorators import log_calls
+from jim.errors import BadRequest, ConnectFailed, JimError, TextTooLong
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from jim.client.accounts import AccountStore
+    from jim.client.address import Address
+    from jim.crypto.invites import Invite
+    from jim.protocol.messages import AnnouncedLimits
+
+ResultT = TypeVar("ResultT")
+
+
+class Client:
+    """One account on one server; see the module."""
+
+    def __init__(
+        self,
+        server: Address,
+        name: str,
+        *,
+        data_dir: Path | None = None,
+        invite: Invite | None = None,
+        ca_file: Path | None = None,
+        language: str = "en",
+        share: bool = False,
+    ) -> None:
+        """Take what the user chose; nothing happens before `start`.
+
+        Args:
+            server: where to connect.
+            name: as typed.
+            data_dir: where accounts live; by default where the platform keeps such things.
+            invite: pin of the server and token for the registration.
+            ca_file: accept only a certificate of these authorities.
+            language: of recovery words that have to be made, "en" or "ru".
+            share: where another process has the account, send through its store instead of failing.
+        """
+        self.address = server
+        self.name = name
+        self._options = Options(
+            address=server,
+            name=name,
+            data_dir=data_dir or default_data_dir(),
+            invite=invite,
+            ca_file=ca_file,
+            language=language,
+            share=share,
+        )
+        self._feed = Feed()
+        self._started: Background | None = None
+
+    @classmethod
+    def recover(
+        cls,
+        server: Address,
+        name: str,
+        words: str,
+        *,
+        data_dir: Path | None = None,
+        ca_file: Path | None = None,
+    ) -> Client:
+        """Make a client that adds this machine to an account by the twelve words; then `start` it.
+
+        Raises:
+            WordsInvalid: these are not twelve recovery words.
+        """
+        recovery = recovery_words.parse_words(words)
+        client = cls(server, name, data_dir=data_dir, ca_file=ca_file)
+        client._options = msgspec.structs.replace(client._options, recovery=recovery)
+        return client
+
+    # --- life -------------------------------------------------------------------------------------
+
+    @log_calls
+    async def start(self) -> None:
+        """Open the account if the server is known, and begin to connect in the background.
+
+        A server that is down is no error: events tell.
+
+        Raises:
+            NameInvalid: the name cannot be one.
+            AccountInUse: another process works with this account.
+            JimError: a key, the store or the list of known servers cannot be used.
+        """
+        background = Background(self._options, self._feed)
+        self.name = background.name
+        await background.start()
+        self._started = background
+
+    async def aclose(self) -> None:
+        """Say goodbye and close everything; what is queued stays queued."""
+        if self._started is not None:
+            await self._started.aclose()
+        self._feed.close()
+
+    async def __aenter__(self) -> Self:
+        """Start."""
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close."""
+        await self.aclose()
+
+    # --- what there is to know ----------------------------------------------------------------
+
+    def events(self) -> Subscription:
+        """Give every event from now on; the iterator ends with the client."""
+        return self._feed.subscribe()
+
+    @property
+    def state(self) -> LinkState:
+        """How the client and its server stand."""
+        return self._started.keeper.state if self._started else LinkState.CONNECTING
+
+    @property
+    def error(self) -> JimError | None:
+        """Why there is no link at the moment, or never again."""
+        return (self._started.fatal or self._started.keeper.error) if self._started else None
+
+    @property
+    def fingerprint(self) -> str | None:
+        """The server's fingerprint to show, None before the first contact."""
+        server_id = self._started.server_id if self._started else None
+        return None if server_id is None else fingerprint(server_id)
+
+    @property
+    def limits(self) -> AnnouncedLimits:
+        """What the server announced, or the usual limits before that."""
+        return self._started.keeper.limits if self._started else Limits().announced()
+
+    def retry_now(self) -> None:
+        """Try to connect at once instead of waiting."""
+        self._background.keeper.retry_now()
+
+    @property
+    def _background(self) -> Background:
+        if self._started is None:
+            raise RuntimeError("the client has not been started")
+        return self._started
+
+    # --- messages ---------------------------------------------------------------------------------
+
+    async def send(self, to: str, text: str, *, key: str | None = None) -> Message:
+        """Queue a message durably; at a first contact waits until there is an account.
+
+        The same `key` gives the same message again, unless that one has definitely failed.
+
+        Raises:
+            NameInvalid: nobody can have this name.
+            TextTooLong: with `size_bytes` and `limit_bytes`.
+            BadRequest: the text is not Unicode.
+            JimError: the client has stopped, or the store cannot be written.
+        """
+        draft = Draft(normalise(to), text, int(time.time() * 1000), key)
+        self._check_text(text)
+        courier = await self._background.courier()
+        return await courier.send(draft)
+
+    async def wait_stored(self, message_id: int, timeout_s: float | None = None) -> Message:
+        """Wait until the server has decided about a message of ours.
+
+        Raises:
+            TimeoutError: it has not; the message stays queued.
+            JimError: the client has stopped.
+        """
+
+        def settled(store: AccountStore) -> Message | None:
+            message = store.message(message_id)
+            return None if message and message.state is MessageState.QUEUED else message
+
+        async with asyncio.timeout(timeout_s):
+            return await self._until(settled)
+
+    async def flush(self, timeout_s: float | None = None) -> bool:
+        """Wait until the server has decided about everything queued; tell whether it has.
+
+        Raises:
+            JimError: the client has stopped.
+        """
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await self._until(lambda store: store.queued_count() == 0 or None)
+        except TimeoutError:
+            return False
+
+    async def cancel(self, message_id: int) -> bool:
+        """Take a queued message back; False if it may be on its way already."""
+        courier = await self._background.courier()
+        return await courier.cancel(message_id)
+
+    async def resend(self, message_id: int) -> Message:
+        """Queue the text of a failed message again, as a new message.
+
+        Raises:
+            BadRequest: there is no such message, or it has not failed.
+        """
+        account = await self._background.account()
+        message = await account.writer.read(lambda store: store.message(message_id))
+        if message is None or message.state is not MessageState.FAILED:
+            raise BadRequest("only a failed message can be sent again")
+        return await self.send(message.peer, message.text)
+
+    async def history(
+        self, peer: str, *, before: int | None = None, limit: int = 50
+    ) -> list[Message]:
+        """Read a page of a conversation, oldest first: its end, or what precedes a message.
+
+        Raises:
+            NameInvalid: nobody can have this name.
+        """
+        name = normalise(peer)
+        account = await self._background.account()
+        return await account.writer.read(lambda store: store.history(name, before, limit))
+
+    async def conversations(self) -> list[Conversation]:
+        """Read everybody there are messages with, the latest first."""
+        account = await self._background.account()
+        return await account.writer.read(lambda store: store.conversations())
+
+    async def presence(self, *, watch: bool = False) -> Contacts:
+        """Ask who of those we talk to is online; with `watch` changes come as events from now on.
+
+        Raises:
+            ConnectFailed: there is no link.
+        """
+        link = self._background.keeper.link
+        if link is None:
+            raise ConnectFailed("not connected")
+        return await self._background.presence.ask(link, watch=watch)
+
+    async def words_shown(self) -> None:
+        """Erase the recovery words: the user has seen them."""
+        account = await self._background.account()
+        await account.forget_words()
+
+    # --- helpers ----------------------------------------------------------------------------------
+
+    async def _until(self, look: Callable[[AccountStore], ResultT | None]) -> ResultT:
+        """Look into the store now and after every change, until there is something."""
+        while True:
+            account = await self._background.account()
+            changed = self._background.changed()
+            if (found := await account.writer.read(look)) is not None:
+                return found
+            if self._background.fatal is not None:
+                raise self._background.fatal
+            await changed.wait()
+
+    def _check_text(self, text: str) -> None:
+        try:
+            size_bytes = len(text.encode())
+        except UnicodeEncodeError:
+            raise BadRequest("the text is not Unicode") from None
+        if size_bytes > self.limits.text_bytes:
+            raise TextTooLong(size_bytes=size_bytes, limit_bytes=self.limits.text_bytes)

@@ -1,0 +1,99 @@
+"""The commands at work: each calls the client library and gives the lines to show."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from jim.client.console import view
+from jim.client.console.commands import Action
+from jim.client.console.lines import Line, Style, line
+from jim.client.console.splitting import split_text
+from jim.client.console.text import safe_name
+from jim.i18n import _, ngettext_
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from jim.client.console.console import Console
+    from jim.client.console.dialogue import Run, Send
+    from jim.client.console.library import Messenger
+    from jim.client.console.reactions import Screen
+    from jim.client.events import Message
+
+LATEST = 10
+"""Own messages listed by /status: half a small screen."""
+
+
+async def send(client: Messenger, intention: Send, screen: Screen) -> AsyncIterator[Message]:
+    """Put a text into the outbox, in several messages if it is longer than one may be.
+
+    Yields:
+        Each message once it is durably in the outbox.
+
+    Raises:
+        JimError: as `Client.send`; the parts before the one refused are sent.
+    """
+    parts = split_text(valid_text(intention.text), client.limits.text_bytes)
+    if len(parts) > 1:
+        template = ngettext_(
+            "The text is long: it goes as {count} message.",
+            "The text is long: it goes as {count} messages.",
+            len(parts),
+        )
+        screen.report([line(template.format(count=len(parts)), Style.DIM)])
+    for part in parts:
+        yield await client.send(intention.to, part)
+
+
+def valid_text(text: str) -> str:
+    """Replace what is no Unicode: bytes that the terminal sent and that were no UTF-8."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+async def run(client: Messenger, intention: Run, console: Console) -> list[Line]:
+    """Run a command other than sending; `quit` is the mode's own.
+
+    Raises:
+        JimError: of the client library.
+    """
+    look = console.screen.look
+    match intention.action:
+        case Action.HELP:
+            return view.full_help(look)
+        case Action.WHO:
+            contacts = await client.presence()
+            return view.contacts(contacts.online, contacts.offline, look)
+        case Action.HISTORY:
+            return await _history(client, intention, console)
+        case Action.STATUS:
+            own, link = console.seen.own, console.seen.link
+            now, now_ms = time.monotonic(), time.time_ns() // 1_000_000
+            return view.state(link.describe(now), own.queued, own.latest(LATEST), look, now_ms)
+        case Action.RETRY:
+            client.retry_now()
+            return []
+        case Action.CANCEL:
+            return [_cancelled(done=await client.cancel(intention.number))]
+        case Action.RESEND:
+            await client.resend(intention.number)
+            return []
+        case _:
+            return []
+
+
+async def _history(client: Messenger, intention: Run, console: Console) -> list[Line]:
+    messages = await client.history(intention.name, limit=intention.number)
+    if not messages:
+        text = _("No messages with {name}.")
+        return [line(text.format(name=safe_name(intention.name, view.NAME_CELLS)), Style.DIM)]
+    look, now_ms = console.screen.look, time.time_ns() // 1_000_000
+    return [
+        shown for message in messages for shown in view.past(message, client.name, look, now_ms)
+    ]
+
+
+def _cancelled(*, done: bool) -> Line:
+    if done:
+        return line(_("The message is not going to be sent."), Style.DIM)
+    return line(_("Too late, or no such message: /status lists the latest ones."), Style.DIM)

@@ -1,0 +1,195 @@
+"""The one table of the client's commands, and how a typed line is matched against it.
+
+Everything that lists commands is made from `COMMANDS`: the help on the screen, completion, the hint
+for an unknown command, and the table in docs/client.md. Pure: it neither sends nor prints.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from jim.client.console.keyboard import SLASH_KEYS, spellings
+from jim.i18n import N_
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class Action(Enum):
+    """What a command does."""
+
+    MESSAGE = "message"
+    HELP = "help"
+    QUIT = "quit"
+    WHO = "who"
+    HISTORY = "history"
+    STATUS = "status"
+    RETRY = "retry"
+    CANCEL = "cancel"
+    RESEND = "resend"
+
+
+class Command(NamedTuple):
+    """A row of the table.
+
+    `words` are typed alone on a line (the seed's commands), `slash` begins a line and may be
+    followed by arguments. In both the English form comes first, then the Russian one.
+    """
+
+    action: Action
+    slash: tuple[str, ...]
+    summary: str
+    number: str = ""
+    words: tuple[str, ...] = ()
+    arguments: str = ""
+
+    @property
+    def usage(self) -> str:
+        """The English slash form with the placeholders of its arguments, not translated."""
+        return f"{self.slash[0]} {self.arguments}".strip()
+
+
+COMMANDS: Final = (
+    Command(
+        Action.MESSAGE,
+        ("/msg", "/сообщение"),
+        N_("send a message. Recipient and text are asked for separately."),
+        number="1",
+        words=("message", "сообщение"),
+        arguments=N_("[NAME [TEXT]]"),
+    ),
+    Command(
+        Action.HELP,
+        ("/help", "/справка"),
+        N_("show this help."),
+        number="2",
+        words=("help", "справка"),
+    ),
+    Command(
+        Action.QUIT,
+        ("/quit", "/выход"),
+        N_("leave the program."),
+        number="3",
+        words=("exit", "выход"),
+    ),
+    Command(Action.WHO, ("/who", "/кто"), N_("who of those you write to is here")),
+    Command(
+        Action.HISTORY,
+        ("/history", "/история"),
+        N_("the last messages with NAME"),
+        arguments=N_("NAME [COUNT]"),
+    ),
+    Command(
+        Action.STATUS, ("/status", "/состояние"), N_("the connection and your latest messages")
+    ),
+    Command(Action.RETRY, ("/retry", "/повтор"), N_("connect again now")),
+    Command(
+        Action.CANCEL,
+        ("/cancel", "/отмена"),
+        N_("do not send queued message NUMBER"),
+        arguments=N_("NUMBER"),
+    ),
+    Command(
+        Action.RESEND,
+        ("/resend", "/заново"),
+        N_("send failed message NUMBER again"),
+        arguments=N_("NUMBER"),
+    ),
+)
+
+BY_ACTION: Final = {command.action: command for command in COMMANDS}
+_BY_WORD: Final = {
+    form: command for command in COMMANDS for form in (command.number, *command.words) if form
+}
+_BY_SLASH: Final = {form: command for command in COMMANDS for form in command.slash}
+
+
+class Invocation(NamedTuple):
+    """A line that is a command; `arguments` is the rest of the line as typed."""
+
+    command: Command
+    arguments: str
+
+
+class Unknown(NamedTuple):
+    """A line that is no command, and the form of one that looks most like it, or ""."""
+
+    typed: str
+    suggestion: str
+
+
+def parse(line: str) -> Invocation | Unknown | None:
+    """Match a line against the table; None means that it is empty.
+
+    Case does not matter, nor does the keyboard layout: `учше`, `/йгше` and `.йгше` are found. Only
+    a slash form takes arguments, so that a sentence which happens to begin with "exit" is no
+    command.
+    """
+    stripped = line.strip()
+    if not stripped:
+        return None
+    head, _, arguments = stripped.partition(" ")
+    if "\n" in head:
+        head, _, arguments = stripped.partition("\n")
+    command = _find_slash(head)
+    if command:
+        return Invocation(command, arguments.strip(" "))
+    command = _find_word(stripped)
+    return Invocation(command, "") if command else Unknown(head, suggest(head))
+
+
+def _find_slash(head: str) -> Command | None:
+    if head[0] not in SLASH_KEYS:
+        return None
+    return _find(head[1:], {form[1:]: command for form, command in _BY_SLASH.items()})
+
+
+def _find_word(word: str) -> Command | None:
+    return _find(word.removesuffix(".") if word[0].isdecimal() else word, _BY_WORD)
+
+
+def _find(word: str, table: dict[str, Command]) -> Command | None:
+    found = (table.get(spelling.casefold()) for spelling in spellings(word))
+    return next(filter(None, found), None)
+
+
+def suggest(head: str) -> str:
+    """Give the form of a command that looks most like `head`, in either layout, or ""."""
+    import difflib
+
+    slash = head[0] in SLASH_KEYS
+    forms = [form[1:] for form in _BY_SLASH] if slash else [w for w in _BY_WORD if len(w) > 1]
+    word = (head[1:] if slash else head).casefold()[:32]
+    for spelling in spellings(word):
+        near = difflib.get_close_matches(spelling, forms, n=1)
+        if near:
+            return f"/{near[0]}" if slash else near[0]
+    return ""
+
+
+def resolve_name(typed: str, known: Iterable[str]) -> str:
+    """Give the known name that was meant when the layout was wrong; otherwise `typed` itself."""
+    names = {name.casefold(): name for name in known}
+    for spelling in spellings(typed):
+        if spelling.casefold() in names:
+            return names[spelling.casefold()] if spelling != typed else typed
+    return typed
+
+
+def completions(line: str, names: Iterable[str]) -> list[str]:
+    """List what Tab offers instead of the last word of a command line."""
+    *before, last = line.split(" ")
+    if not before:
+        forms = [*_BY_SLASH, *(word for word in _BY_WORD if len(word) > 1)]
+        quick = [f"@{name}" for name in names]
+        return [form for form in (*forms, *quick) if form.startswith(last.casefold())]
+    if len(before) == 1 and takes_name(before[0]):
+        return [name for name in names if name.casefold().startswith(last.casefold())]
+    return []
+
+
+def takes_name(head: str) -> bool:
+    """Say whether the first argument of the slash form is a name."""
+    command = _find_slash(head) if head else None
+    return command is not None and command.action in {Action.MESSAGE, Action.HISTORY}

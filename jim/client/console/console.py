@@ -1,0 +1,197 @@
+"""What line, plain and pipe mode share: a client, its reactions, and intentions one after another.
+
+It knows no terminal; the mode decides where lines come from. Intentions run in the order typed,
+beside the prompt: none of them blocks it, also not while the server has never been reached.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from typing import TYPE_CHECKING, Final
+
+from jim.client.console import actions, view
+from jim.client.console.dialogue import Hint, Run, Send
+from jim.client.console.explain import Exit, code_exit, exit_code, startup_exit
+from jim.client.console.reactions import Reactions
+from jim.errors import JimError
+
+if TYPE_CHECKING:
+    from jim.client.console.dialogue import Intention
+    from jim.client.console.library import Messenger
+    from jim.client.console.reactions import Screen
+    from jim.client.console.session import Session
+
+CLOSE_S: Final = 3.0
+"""To say goodbye to the server; whatever is not out by then is in the outbox on disk."""
+
+
+class Console:
+    """One account at work behind one screen."""
+
+    def __init__(self, screen: Screen, session: Session, *, pipe: bool = False) -> None:
+        """Begin without a client.
+
+        Args:
+            screen: where lines go.
+            session: how to open the client.
+            pipe: nobody watches: of own messages only failures are told, and every command waits
+                for those before it. For a person only sending keeps its order; /help answers even
+                while the first message waits for a server that has never been reached.
+        """
+        self.screen = screen
+        self.seen = Reactions(screen, session.open_shown)
+        self._session = session
+        self.client: Messenger | None = None
+        self._pipe = pipe
+        self._refusals: list[Exit] = []
+        self._sent: list[int] = []
+        self._waiting = 0
+        self._hurry = asyncio.Event()
+        self._intentions: asyncio.Queue[Intention] = asyncio.Queue()
+        self._opened = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Begin to open the client and to run intentions, both in the background."""
+        self._tasks += [
+            asyncio.create_task(self._listen(), name="events"),
+            asyncio.create_task(self._work(), name="intentions"),
+            asyncio.create_task(self._tell_states(), name="states"),
+        ]
+
+    def submit(self, intention: Intention) -> asyncio.Task[None] | None:
+        """Run an intention after those before it; a hint is shown at once.
+
+        Returns:
+            The task, if the intention waits for no other and was begun at once.
+        """
+        if isinstance(intention, Hint):
+            look = self.screen.look
+            self.screen.report([p for text in intention.lines for p in view.paragraph(text, look)])
+        elif isinstance(intention, Run) and not self._pipe:
+            task = asyncio.create_task(self._perform(intention))
+            self._tasks.append(task)
+            return task
+        elif intention is not None:
+            self._waiting += isinstance(intention, Send)
+            self._intentions.put_nowait(intention)
+        return None
+
+    @property
+    def waiting(self) -> int:
+        """Messages that were typed and are not even in the outbox yet."""
+        return self._waiting
+
+    @property
+    def unsent(self) -> int:
+        """Messages that were typed and that the server has not stored."""
+        return self._waiting + self.seen.own.queued
+
+    def hurry(self) -> None:
+        """End the waiting of `flush_or_hurry`."""
+        self._hurry.set()
+
+    async def flush_or_hurry(self, timeout_s: float) -> None:
+        """Wait as `flush` does, but not after `hurry` was called."""
+        ways = {
+            asyncio.ensure_future(self.flush(timeout_s)),
+            asyncio.ensure_future(self._hurry.wait()),
+        }
+        await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        for way in ways:
+            way.cancel()
+
+    async def flush(self, timeout_s: float) -> bool:
+        """Wait until every own message is stored or failed; say whether that is so.
+
+        Those of earlier runs count too; of this run's, the outcome has been shown afterwards.
+        """
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._intentions.join()
+                if self.client is None:
+                    return False
+                for number in self._sent:
+                    self.seen.own_changed(await self.client.wait_stored(number))
+                return await self.client.flush(timeout_s)
+        except (TimeoutError, JimError):
+            return False
+
+    async def aclose(self) -> None:
+        """Close the client within `CLOSE_S`, then end everything."""
+        self.seen.closing = True
+        if self.client is not None:
+            with contextlib.suppress(TimeoutError, JimError):
+                await asyncio.wait_for(self.client.aclose(), CLOSE_S)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.seen.close()
+
+    @property
+    def exit_code(self) -> Exit:
+        """What has gone wrong so far: the end of the client first, then the first own message."""
+        if self.seen.fatal is not None:
+            return startup_exit(self.seen.fatal)
+        failed = [code_exit(message.error_code or "") for message in self.seen.own.failed]
+        return next(iter([*self._refusals, *failed]), Exit.OK)
+
+    async def _listen(self) -> None:
+        """Open the client and take its events until they end."""
+        try:
+            self.client = client = await self._session.open_client()
+            stream = client.events()
+            await client.start()
+            self._opened.set()
+            async for event in stream:
+                await self.seen.take(event, client)
+        except JimError as error:
+            name = self.client.name if self.client is not None else ""
+            self.seen.end(error, name)
+        finally:
+            self._opened.set()
+
+    async def _work(self) -> None:
+        while True:
+            intention = await self._intentions.get()
+            try:
+                await self._perform(intention)
+            finally:
+                self._waiting -= isinstance(intention, Send)
+                self._intentions.task_done()
+
+    async def _perform(self, intention: Intention) -> None:
+        await self._opened.wait()
+        if self.client is None or self.seen.fatal is not None:
+            return
+        try:
+            if isinstance(intention, Send):
+                async for message in actions.send(self.client, intention, self.screen):
+                    self._sent.append(message.message_id)
+            elif isinstance(intention, Run):
+                self.screen.show(await actions.run(self.client, intention, self))
+        except JimError as error:
+            self._explain(error, intention)
+
+    def _explain(self, error: JimError, intention: Intention) -> None:
+        if error is self.seen.fatal:
+            return  # said already
+        if isinstance(intention, Send):
+            self._refusals.append(exit_code(error))
+            self.screen.report(view.refused(intention.to, intention.text, error, self.screen.look))
+        else:
+            self.screen.report(view.error(error, self.screen.look))
+
+    async def _tell_states(self) -> None:
+        """Tell what became of own messages, each time some of it has settled."""
+        while True:
+            due = self.seen.own.next_due()
+            delay = None if due is None else max(0.0, due - time.monotonic())
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.seen.states_changed.wait(), delay)
+            self.seen.states_changed.clear()
+            shown = self.seen.own.due(time.monotonic(), self.screen.look)
+            if shown and not self._pipe:
+                self.screen.show(shown)

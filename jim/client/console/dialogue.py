@@ -1,0 +1,188 @@
+"""The seed's dialogue as a state machine: typed lines in, intentions out; pure.
+
+`1`, recipient, text are three lines with a prompt each. The same machine serves a person at a
+prompt and a pipe; in a pipe (`literal`) a text is taken as it stands, whatever it begins with.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from jim.client.console.commands import (
+    Action,
+    Command,
+    Invocation,
+    Unknown,
+    parse,
+    resolve_name,
+)
+from jim.i18n import _
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+HISTORY_LENGTH: Final = 20
+"""Messages that /history shows when it is told no number: fits a small terminal."""
+
+MAX_HISTORY: Final = 1000
+"""More than a terminal scrolls back usefully; `jim history` gives any number."""
+
+
+class Stage(Enum):
+    """What the next line is."""
+
+    COMMAND = "command"
+    RECIPIENT = "recipient"
+    TEXT = "text"
+
+
+class Send(NamedTuple):
+    """Send a text."""
+
+    to: str
+    text: str
+
+
+class Run(NamedTuple):
+    """Run a command that needs no more input; `number` is a count or a message's number."""
+
+    action: Action
+    name: str = ""
+    number: int = 0
+
+
+class Hint(NamedTuple):
+    """Show lines; nothing was sent."""
+
+    lines: tuple[str, ...]
+
+
+Intention = Send | Run | Hint | None
+
+
+class Dialogue:
+    """Turn lines into intentions, remembering a dialogue that has begun."""
+
+    def __init__(self, *, literal: bool = False) -> None:
+        self.stage = Stage.COMMAND
+        self.recipient = ""
+        self._literal = literal
+
+    @property
+    def prompt(self) -> str:
+        """The question that the next line answers."""
+        if self.stage is Stage.RECIPIENT:
+            return _("Enter the recipient of the message: ")
+        if self.stage is Stage.TEXT:
+            return _("Enter the text of the message: ")
+        return _("Enter a command or its number: ")
+
+    def reset(self) -> bool:
+        """Give up a dialogue that has begun; say whether there was one."""
+        begun = self.stage is not Stage.COMMAND
+        self.stage, self.recipient = Stage.COMMAND, ""
+        return begun
+
+    def feed(self, line: str, names: Iterable[str] = ()) -> Intention:
+        """Take one line; `names` are those known, for a recipient typed on the wrong layout."""
+        if self.stage is Stage.TEXT:
+            return self._take_text(line)
+        if self.stage is Stage.RECIPIENT and not (line.startswith("/") and not self._literal):
+            return self._take_recipient(line.strip(), names)
+        return self._take_command(line, names)
+
+    def _take_recipient(self, name: str, names: Iterable[str]) -> Intention:
+        if not name and not self._literal:
+            self.reset()
+            return Hint((_("No recipient: nothing was sent."),))
+        self.stage, self.recipient = Stage.TEXT, resolve_name(name, names)
+        return None
+
+    def _take_text(self, text: str) -> Intention:
+        if not self._literal and text.startswith("/"):
+            if not text.startswith("//"):
+                return self._take_slash_instead_of_text(text)
+            text = text[1:]
+        to = self.recipient
+        self.reset()
+        if not text.strip():
+            return Hint((_("No text: nothing was sent."),))
+        return Send(to, text)
+
+    def _take_slash_instead_of_text(self, text: str) -> Intention:
+        """Run a command in the middle of the dialogue; what is no command is never sent."""
+        parsed = parse(text)
+        if isinstance(parsed, Unknown):
+            escape = _("Nothing was sent. To send a text that begins with /, type //.")
+            return Hint((*_unknown(parsed)[:1], escape))
+        return self._take_command(text, ())
+
+    def _take_command(self, line: str, names: Iterable[str]) -> Intention:
+        quick = _quick_form(line.strip())
+        if quick:
+            return self._message(*quick, names)
+        parsed = parse(line)
+        if parsed is None:
+            return None
+        if isinstance(parsed, Unknown):
+            return Hint(_unknown(parsed))
+        return self._run(parsed, names)
+
+    def _run(self, invocation: Invocation, names: Iterable[str]) -> Intention:
+        command, arguments = invocation
+        if command.action is Action.MESSAGE:
+            name, _space, text = arguments.partition(" ")
+            return self._message(name, text, names)
+        if command.action is Action.HISTORY:
+            return _history(command, arguments, names)
+        if command.action in {Action.CANCEL, Action.RESEND}:
+            number = arguments.lstrip("#№")
+            return (
+                Run(command.action, number=int(number)) if _is_number(number) else _usage(command)
+            )
+        return Run(command.action)
+
+    def _message(self, name: str, text: str, names: Iterable[str]) -> Intention:
+        """Send at once if everything is there, otherwise ask for what is missing."""
+        self.recipient = resolve_name(name, names)
+        if name and text.strip():
+            return Send(self.recipient, text.strip(" "))
+        self.stage = Stage.TEXT if name else Stage.RECIPIENT
+        return None
+
+
+def _quick_form(line: str) -> tuple[str, str] | None:
+    """Take `@NAME text` apart; `@` alone is none."""
+    if not line.startswith("@") or line[1:2].strip() == "":
+        return None
+    name, _space, text = line[1:].partition(" ")
+    return name, text
+
+
+def _history(command: Command, arguments: str, names: Iterable[str]) -> Intention:
+    name, _space, count = arguments.partition(" ")
+    if not name or (count and not _is_number(count)):
+        return _usage(command)
+    number = min(int(count), MAX_HISTORY) if count else HISTORY_LENGTH
+    return Run(Action.HISTORY, resolve_name(name.removeprefix("@"), names), number)
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) <= 15  # noqa: PLR2004 - a 64-bit id
+
+
+def _usage(command: Command) -> Hint:
+    form = f"{command.slash[0]} {_(command.arguments)}"
+    return Hint((_("This command is typed so: {form}").format(form=form),))
+
+
+def _unknown(unknown: Unknown) -> tuple[str, ...]:
+    """Say what was not understood, what may have been meant, and where the help is."""
+    typed = unknown.typed
+    if unknown.suggestion:
+        first = _("Unknown command: {typed}. Did you mean {suggestion}?")
+    else:
+        first = _("Unknown command: {typed}.")
+    line = first.format(typed=typed, suggestion=unknown.suggestion)
+    return line, _("Nothing was sent. Help: 2 or help. To write to somebody: 1 or @NAME text.")

@@ -1,0 +1,241 @@
+"""Say in the user's language what went wrong and what to do, and with which status to exit.
+
+One table for the sentences and one for the exit codes; every front end and every subcommand uses
+these. Sentences never repeat remote text: what an error carries is a code and numbers.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import TYPE_CHECKING, Final
+
+from jim import errors
+from jim.client.console.text import safe_line
+from jim.i18n import N_, _
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Exit(IntEnum):
+    """Every status that the client's programs end with (docs/client.md, "Exit codes")."""
+
+    OK = 0
+    FAILURE = 1
+    USAGE = 2
+    NO_CONNECTION = 3
+    AUTH = 4
+    UNKNOWN_RECIPIENT = 5
+    NOT_IN_TIME = 6
+    INTERRUPTED = 130
+    PIPE = 141
+
+
+_EXITS: Final[Mapping[type[errors.JimError], Exit]] = {
+    errors.AuthFailed: Exit.AUTH,
+    errors.TooManyFailures: Exit.AUTH,
+    errors.Unauthorised: Exit.AUTH,
+    errors.NameTaken: Exit.AUTH,
+    errors.RegistrationClosed: Exit.AUTH,
+    errors.InviteRequired: Exit.AUTH,
+    errors.InviteInvalid: Exit.AUTH,
+    errors.TooManyDevices: Exit.AUTH,
+    errors.ChainInvalid: Exit.AUTH,
+    errors.ServerIdentityChanged: Exit.AUTH,
+    errors.ServerIdentityInvalid: Exit.AUTH,
+    errors.RecipientUnknown: Exit.UNKNOWN_RECIPIENT,
+    errors.NameInvalid: Exit.UNKNOWN_RECIPIENT,
+    errors.ConnectFailed: Exit.NO_CONNECTION,
+    errors.TlsError: Exit.NO_CONNECTION,
+    errors.LoginTimeout: Exit.NO_CONNECTION,
+    errors.Penalised: Exit.NO_CONNECTION,
+    errors.TooManyConnections: Exit.NO_CONNECTION,
+    errors.TooManyRegistrations: Exit.NO_CONNECTION,
+    errors.UnsupportedVersion: Exit.NO_CONNECTION,
+    errors.PlaintextRefused: Exit.NO_CONNECTION,
+    errors.Shutdown: Exit.NO_CONNECTION,
+    errors.SettingsError: Exit.USAGE,
+    errors.InviteMalformed: Exit.USAGE,
+    errors.WordsInvalid: Exit.USAGE,
+    errors.AccountMissing: Exit.USAGE,
+}
+"""What is not here, and has no ancestor here, is a plain failure (1)."""
+
+_SENTENCES: Final[Mapping[type[errors.JimError], str]] = {
+    errors.AuthFailed: N_(
+        "The server did not accept this device's key for this name. If the name is yours, bring it "
+        "here with the recovery words: jim recover NAME. Otherwise choose another name (-n)."
+    ),
+    errors.TooManyFailures: N_("Too many failed logins on this connection. Wait before you retry."),
+    errors.NameTaken: N_(
+        "This name, or one that looks like it, belongs to somebody else. Choose another one (-n), "
+        "or bring your own here with the recovery words: jim recover NAME."
+    ),
+    errors.RegistrationClosed: N_("This server takes no new names. Ask who runs it."),
+    errors.InviteRequired: N_(
+        "This server takes new names only with an invite. Ask who runs it for one and start with "
+        "it instead of the address: jim INVITE"
+    ),
+    errors.InviteInvalid: N_("The invite is used up, expired or unknown. Ask for a new one."),
+    errors.InviteMalformed: N_(
+        "This is not a whole invite. Copy it again: jim://HOST:PORT/PIN/TOKEN, in one line."
+    ),
+    errors.TooManyDevices: N_("The account has as many devices as the server allows."),
+    errors.ChainInvalid: N_(
+        "The list of this account's devices is forged or damaged. Nothing was sent. Ask who runs "
+        "the server what happened before you go on."
+    ),
+    errors.ServerIdentityChanged: N_(
+        "WARNING: the server shows another identity than before. Either it was set up anew, or "
+        "somebody is between you and it. Nothing was sent. Ask who runs it, by another way than "
+        "this one. If it was set up anew, remove its line from the file known_servers; jim doctor "
+        "shows where that is."
+    ),
+    errors.ServerIdentityInvalid: N_(
+        "The server did not prove that this connection is its own; somebody may be in between. "
+        "Nothing was sent. Try another network."
+    ),
+    errors.RecipientUnknown: N_("Nobody on this server has this name. Check the spelling."),
+    errors.ConnectFailed: N_("Cannot connect. jim doctor tells more."),
+    errors.TlsError: N_("The encrypted connection (TLS) failed. jim doctor tells more."),
+    errors.LoginTimeout: N_("The server took too long to answer the login."),
+    errors.Penalised: N_("Too many failures came from your address. Wait some minutes."),
+    errors.TooManyConnections: N_("The server has no place for another connection now."),
+    errors.TooManyRegistrations: N_("Too many new names came from your address. Wait ten minutes."),
+    errors.UnsupportedVersion: N_(
+        "Server and client have no common version. Update the older one."
+    ),
+    errors.PlaintextRefused: N_("The server accepts only encrypted connections (TLS)."),
+    errors.MailboxFull: N_(
+        "The recipient has not collected messages for long, and there is no place for more. Try "
+        "again when they are back."
+    ),
+    errors.TextTooLong: N_("The text is longer than the server allows. Send it in parts."),
+    errors.RateLimited: N_("Too many messages at once. The client goes on more slowly."),
+    errors.Replaced: N_(
+        "This account was opened by another client on this machine or from a copy of its files; "
+        "that one stays connected. Close one of the two."
+    ),
+    errors.Shutdown: N_("The server is going down."),
+    errors.Idle: N_("The server heard nothing from here for too long."),
+    errors.SlowConsumer: N_("Messages were not read fast enough; they wait on the server."),
+    errors.AccountInUse: N_(
+        "Another client already works with this account. Use that one, or close it first; jim "
+        "send, listen and history work beside it."
+    ),
+    errors.AccountMissing: N_("This machine has no such account. Name it: --name NAME."),
+    errors.KeyFileError: N_("The key file of this account cannot be used. jim doctor tells more."),
+    errors.StoreFull: N_("The disk is full. Make room; nothing that was stored is lost."),
+    errors.StoreUnwritable: N_("The data directory cannot be written. jim doctor tells more."),
+    errors.StoreLocked: N_("Another process already works with this account. Close it first."),
+    errors.StoreTooNew: N_("The data was written by a newer version of this program. Update it."),
+    errors.StoreCorrupt: N_(
+        "The message store is damaged. Move it away and start again: jim doctor shows where it is."
+    ),
+    errors.StoreError: N_("The message store cannot be used. jim doctor tells more."),
+}
+
+_CONNECT_REASONS: Final = {
+    "refused": N_(
+        "Nothing answers at this address and port. Is the server running, and is the port right?"
+    ),
+    "timeout": N_("The server does not answer. Is the address right, or a firewall in between?"),
+    "name": N_("There is no host of this name. Check the spelling and your network."),
+    "network": N_("The network does not reach the server. Check your connection."),
+    "tls": N_("The encrypted connection (TLS) failed. Is this a JIM server?"),
+    "protocol": N_("What answers there does not speak JIM. Check address and port."),
+}
+"""Why there is no connection, by the `reason` of the error."""
+
+_MESSAGE_CODES: Final = {
+    "cancelled": N_("You took it back before it was sent."),
+    "unknown_outcome": N_(
+        "It may have been sent or not: this account's files were restored from a copy. Ask the "
+        "recipient before you repeat it."
+    ),
+}
+"""Codes that only the client's own store gives to a message (`jim.client.events`)."""
+
+_NAME_REASONS: Final = {
+    "empty": N_("The name is empty."),
+    "too_long": N_("The name is too long: at most 32 characters."),
+    "characters": N_("A name has letters and digits and, inside, the signs - _ . and no others."),
+    "mixed_script": N_("A name has letters of one alphabet only."),
+    "reserved": N_("This name is reserved. Choose another one."),
+    "no_letter": N_("A name needs at least one letter."),
+}
+
+_WORDS_REASONS: Final = {
+    "count": N_("There must be exactly 12 words; here are {found}."),
+    "unknown": N_("Word {place} is not one of the list. Check its spelling."),
+    "mixed": N_("The words are of two languages. Type all of them in one."),
+    "checksum": N_("One word is wrong or in the wrong place. Compare them with your note."),
+}
+
+_DETAIL_SAYS_ALL: Final = (errors.SettingsError, errors.AccountMissing)
+"""The command line makes these, with a translated detail."""
+
+_DETAIL_HELPS: Final = (errors.KeyFileError, errors.StoreError)
+"""Their detail is local and names the file or setting: shown behind the sentence."""
+
+
+def exit_code(error: errors.JimError) -> Exit:
+    """Give the status to exit with: that of the class or of its nearest ancestor in the table."""
+    found = (_EXITS.get(cls) for cls in type(error).__mro__)
+    return next((code for code in found if code is not None), Exit.FAILURE)
+
+
+def explain(error: errors.JimError) -> str:
+    """Say what happened and what to do, in one translated paragraph."""
+    if isinstance(error, errors.NameInvalid):
+        return _(_NAME_REASONS.get(error.reason, _NAME_REASONS["characters"]))
+    if isinstance(error, errors.WordsInvalid):
+        return _words(error)
+    if isinstance(error, _DETAIL_SAYS_ALL) and error.detail:
+        return safe_line(error.detail)
+    reason = error.fields.get("reason")
+    if isinstance(error, errors.ConnectFailed) and reason in _CONNECT_REASONS:
+        return _(_CONNECT_REASONS[str(reason)])
+    sentence = next((_SENTENCES[cls] for cls in type(error).__mro__ if cls in _SENTENCES), None)
+    if sentence is None:
+        template = _("Something went wrong: {detail} [{code}]")
+        return template.format(detail=safe_line(str(error)), code=safe_line(error.code))
+    text = _(sentence)
+    if isinstance(error, _DETAIL_HELPS) and error.detail:
+        return f"{text} ({safe_line(error.detail)})"
+    return text
+
+
+def explain_code(code: str) -> str:
+    """Explain the error code kept with a message that failed."""
+    if code in _MESSAGE_CODES:
+        return _(_MESSAGE_CODES[code])
+    return explain(errors.from_wire(code))
+
+
+def explain_recipient(error: errors.JimError) -> str:
+    """Explain why a message was refused: a name that nobody may have is nobody's."""
+    if isinstance(error, errors.NameInvalid) and error.reason == "reserved":
+        return explain(errors.RecipientUnknown())
+    return explain(error)
+
+
+def code_exit(code: str) -> Exit:
+    """Give the status for a message that failed with this code."""
+    return Exit.FAILURE if code in _MESSAGE_CODES else exit_code(errors.from_wire(code))
+
+
+def startup_exit(error: errors.JimError) -> Exit:
+    """Give the status for an error that ended the client: there a wrong name is the user's own."""
+    return Exit.USAGE if isinstance(error, errors.NameInvalid) else exit_code(error)
+
+
+def _words(error: errors.WordsInvalid) -> str:
+    template = _(_WORDS_REASONS.get(str(error.fields.get("reason")), _WORDS_REASONS["checksum"]))
+    text = template.format(
+        found=error.fields.get("found", "?"), place=error.fields.get("place", "?")
+    )
+    suggestion = error.fields.get("suggestion")
+    if suggestion:
+        text += " " + _("Did you mean {word}?").format(word=safe_line(str(suggestion)))
+    return text

@@ -1,0 +1,186 @@
+"""Turn the client library's events into what a screen shows; the other half of `Console`.
+
+It keeps what has to be known across events: the state of the link, own messages, names, and what
+must wait for the first connection so that the first screen reads in the seed's order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from typing import TYPE_CHECKING, Protocol
+
+from jim.client import events
+from jim.client.console import status, view
+from jim.client.console.shown import after
+from jim.client.console.states import OwnStates
+from jim.client.console.status import Link
+from jim.errors import JimError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jim.client.console.library import Messenger, OpenShown
+    from jim.client.console.lines import Line
+    from jim.client.console.shown import Shown
+    from jim.client.console.view import Look
+
+_REACHED = frozenset({events.LinkState.ONLINE, events.LinkState.SHARED})
+
+
+class Screen(Protocol):
+    """Where lines go."""
+
+    @property
+    def look(self) -> Look:
+        """What can be shown at the moment."""
+
+    def show(self, lines: Sequence[Line]) -> None:
+        """Show what was asked for or has arrived."""
+
+    def report(self, lines: Sequence[Line]) -> None:
+        """Show what is about the program itself: problems, secrets."""
+
+    def refresh(self) -> None:
+        """Show a changed status, where a status is shown."""
+
+    def stop(self) -> None:
+        """End the waiting for input: the client has stopped for good."""
+
+
+class Reactions:
+    """What one client's events have said so far, shown on one screen."""
+
+    def __init__(self, screen: Screen, open_shown: OpenShown) -> None:
+        self.link = Link()
+        self.own = OwnStates()
+        self.names: set[str] = set()
+        self.fatal: JimError | None = None
+        self.greeted = asyncio.Event()
+        """Set when the first connection stands and everything about it has been shown."""
+        self.settled = asyncio.Event()
+        """Set when the first attempt to connect has ended, well or not."""
+        self.states_changed = asyncio.Event()
+        """Set with each change of an own message."""
+        self.closing = False
+        """Set before the client is closed: that its connection ends is no news then."""
+        self._screen = screen
+        self._open_shown = open_shown
+        self._shown: Shown | None = None
+        self._outage = False
+        self._contact: events.FirstContact | None = None
+        self._words: tuple[str, ...] | None = None
+
+    async def take(self, event: events.Event, client: Messenger) -> None:
+        """React to one event: what is about the account first, then what is about messages."""
+        match event:
+            case events.LinkChanged():
+                await self._link_changed(event, client)
+            case events.FirstContact():
+                self._contact = event
+            case events.Registered(words=words):
+                self._words = words
+                if self.greeted.is_set():
+                    await self._show_news(client)
+            case events.Fatal(error):
+                await self._show_news(client)
+                self.end(error, client.name)
+            case _:
+                self._take_rest(event)
+
+    def _take_rest(self, event: events.Event) -> None:
+        match event:
+            case events.Received(message):
+                self.names.add(message.peer)
+                if self._shown is not None:
+                    self._show_received(message, self._shown)
+            case events.OwnChanged(message):
+                self.own_changed(message)
+            case events.PresenceChanged(name):
+                self.names.add(name)
+            case events.MissingNotice(code, time_ms):
+                self._screen.report(view.missing(code, time_ms, self._screen.look))
+            case events.DevicesChanged():
+                self._screen.report(view.devices_changed(self._screen.look))
+
+    def end(self, error: JimError, name: str) -> None:
+        """The client has stopped for good, or has not even begun: say why, and wake who waits."""
+        self.fatal = error
+        self._screen.report(view.error(error, self._screen.look, name))
+        self.settled.set()
+        self._screen.stop()
+
+    async def _link_changed(self, event: events.LinkChanged, client: Messenger) -> None:
+        self.link = Link.of(event, time.monotonic())
+        if event.state in _REACHED:
+            if not self.greeted.is_set():
+                await self._greet(client)
+            elif self._outage:
+                self._screen.report(status.restored())
+            self._outage = False
+        elif event.state is events.LinkState.WAITING and not (self._outage or self.closing):
+            self._outage = True
+            await self._report_outage(client)
+        if event.state is not events.LinkState.CONNECTING:
+            self.settled.set()
+        self._screen.refresh()
+
+    async def _report_outage(self, client: Messenger) -> None:
+        has_account = client.fingerprint is not None
+        shown = status.lost(
+            self.link,
+            self._screen.look,
+            was_online=self.greeted.is_set(),
+            has_account=has_account,
+        )
+        self._screen.report(shown)
+        if has_account:
+            await self._catch_up(client)
+
+    async def _greet(self, client: Messenger) -> None:
+        """Show the first connection in the seed's order: established, what is new, the commands."""
+        self._screen.show(view.connected())
+        await self._show_news(client)
+        self._screen.show(view.greeting_help(self._screen.look))
+        await self._catch_up(client)
+        self.greeted.set()
+
+    async def _show_news(self, client: Messenger) -> None:
+        """Show what a first contact and a registration bring, once."""
+        contact, self._contact = self._contact, None
+        words, self._words = self._words, None
+        if contact is not None:
+            self._screen.report(view.first_contact(contact, self._screen.look))
+        if words is not None:
+            self._screen.report(view.recovery_words(words, self._screen.look))
+            await client.words_shown()
+
+    async def _catch_up(self, client: Messenger) -> None:
+        """Show what came while nothing was shown: before the last run was killed, in `jim send`."""
+        if self._shown is not None:
+            return
+        cursor = await self._open_shown(client)
+        with contextlib.suppress(JimError):
+            self.names.update(each.peer for each in await client.conversations())
+            for message in await after(client, cursor.number):
+                self._show_received(message, cursor)
+        self._shown = cursor
+
+    def _show_received(self, message: events.Message, cursor: Shown) -> None:
+        if cursor.advance(message) and not message.outgoing:
+            now_ms = time.time_ns() // 1_000_000
+            self._screen.show(view.incoming(message, self._screen.look, now_ms))
+
+    def close(self) -> None:
+        """Close what is kept on disk."""
+        if self._shown is not None:
+            self._shown.close()
+
+    def own_changed(self, message: events.Message) -> None:
+        """Take the state of an own message; one that is known already changes nothing."""
+        self.names.add(message.peer)
+        if self.own.update(message, time.monotonic()):
+            self._screen.report(view.own_state(message, self._screen.look))
+        self.states_changed.set()
+        self._screen.refresh()

@@ -1,0 +1,78 @@
+"""Remember up to which message everything has been shown, so that nothing is shown twice or never.
+
+The library's events tell what arrives while a front end runs. But `jim send` collects messages too,
+and a client may be killed between storing and showing. So the number of the last message shown is
+kept beside the account's store, and a front end begins with what came after it. The number is
+written before the message is shown: killed in between, a message is in the history but not on the
+screen.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from jim.client.console.library import Messenger
+    from jim.client.events import Message
+
+FILE_NAME: Final = "shown"
+DIGITS: Final = 20
+"""Fixed width, so that the file is overwritten in place by one small write."""
+
+PAGE: Final = 200
+"""Messages read from the store at once."""
+
+
+class Shown:
+    """The cursor of one account; without a path it is only kept in memory."""
+
+    def __init__(self, path: Path | None) -> None:
+        """Read the cursor; a new account, or a damaged file, begins at 0.
+
+        Raises:
+            OSError: the file cannot be opened.
+        """
+        self.number = 0
+        self._descriptor: int | None = None
+        if path is not None:
+            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+            digits = os.read(self._descriptor, DIGITS)
+            self.number = int(digits) if digits.isdigit() else 0
+
+    def advance(self, message: Message) -> bool:
+        """Say whether the message has still to be shown, and note that it is."""
+        if message.message_id <= self.number:
+            return False
+        self.number = message.message_id
+        if self._descriptor is not None:
+            os.lseek(self._descriptor, 0, os.SEEK_SET)
+            os.write(self._descriptor, b"%0*d" % (DIGITS, self.number))
+        return True
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+async def after(client: Messenger, number: int) -> list[Message]:
+    """List what others wrote and this store got after message `number`, oldest first.
+
+    Raises:
+        JimError: of the store.
+    """
+    found: list[Message] = []
+    for conversation in await client.conversations():
+        newest = conversation.last
+        before: int | None = None
+        while newest.message_id > number:
+            page = await client.history(conversation.peer, before=before, limit=PAGE)
+            found += [each for each in page if each.message_id > number and not each.outgoing]
+            if len(page) < PAGE:
+                break
+            newest, before = page[0], page[0].message_id
+    return sorted(found, key=lambda message: message.message_id)

@@ -1,0 +1,123 @@
+"""Standard input and output without blocking the event loop, for the modes without prompt_toolkit.
+
+Each has a thread of its own that works on the file descriptor, so that a stalled reader of our
+output, or an input that never ends, stops neither the connection nor the exit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import codecs
+import contextlib
+import os
+import queue
+import threading
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+CHUNK_BYTES: Final = 65_536
+"""Of one read: what a Linux pipe holds."""
+
+AHEAD_LINES: Final = 64
+"""Lines read before they are used: keeps a thread switch from every line, bounds the memory."""
+
+
+class LineReader:
+    """Reads a descriptor line by line, as UTF-8; what is no UTF-8 becomes U+FFFD."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._loop = asyncio.get_running_loop()
+        self._lines: asyncio.Queue[str | None] = asyncio.Queue()
+        self._room = threading.Semaphore(AHEAD_LINES)
+        threading.Thread(target=self._read, name="input", daemon=True).start()
+
+    async def next(self) -> str | None:
+        """Wait for the next line, without its end; None at the end of the input or after `stop`."""
+        line = await self._lines.get()
+        self._room.release()
+        return line
+
+    def stop(self) -> None:
+        """Let `next` give None after the lines that it has; the thread ends with the program."""
+        self._lines.put_nowait(None)
+
+    async def __aiter__(self) -> AsyncIterator[str]:
+        while (line := await self.next()) is not None:
+            yield line
+
+    def _read(self) -> None:
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        pieces: list[str] = []
+        chunk = b" "
+        while chunk:
+            chunk = self._read_chunk()
+            *ends, rest = decoder.decode(chunk, final=not chunk).split("\n")
+            for end in ends:
+                self._put("".join((*pieces, end)).removesuffix("\r"))
+                pieces.clear()
+            if rest:
+                pieces.append(rest)
+        if pieces:
+            self._put("".join(pieces))
+        self._put(None)
+
+    def _read_chunk(self) -> bytes:
+        try:
+            return os.read(self._descriptor, CHUNK_BYTES)
+        except OSError:  # a terminal that is gone says EIO: the end of the input too
+            return b""
+
+    def _put(self, line: str | None) -> None:
+        self._room.acquire()
+        with contextlib.suppress(RuntimeError):  # the loop has ended: nobody wants it any more
+            self._loop.call_soon_threadsafe(self._lines.put_nowait, line)
+
+
+class Writer:
+    """Writes text to a descriptor in order, from a thread; the first failure ends it."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._loop = asyncio.get_running_loop()
+        self._texts: queue.SimpleQueue[str | asyncio.Event] = queue.SimpleQueue()
+        self.broken: asyncio.Future[object] = self._loop.create_future()
+        """Done when nothing can be written any more: the reader is gone, or the disk is full."""
+        threading.Thread(target=self._write, name="output", daemon=True).start()
+
+    def write(self, text: str) -> None:
+        """Write the text soon."""
+        self._texts.put(text)
+
+    async def flushed(self) -> None:
+        """Wait until everything is written, or nothing can be."""
+        done = asyncio.Event()
+        self._texts.put(done)
+        waiting: asyncio.Future[object] = asyncio.ensure_future(done.wait())
+        ends: set[asyncio.Future[object]] = {waiting, self.broken}
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+
+    def _write(self) -> None:
+        while True:
+            item = self._texts.get()
+            if isinstance(item, asyncio.Event):
+                with contextlib.suppress(RuntimeError):
+                    self._loop.call_soon_threadsafe(item.set)
+                continue
+            try:
+                self._write_all(item.encode("utf-8", "replace"))
+            except OSError as error:
+                with contextlib.suppress(RuntimeError):
+                    self._loop.call_soon_threadsafe(self._fail, error)
+                return
+
+    def _write_all(self, rest: bytes) -> None:
+        while rest:
+            rest = rest[os.write(self._descriptor, rest) :]
+
+    def _fail(self, error: OSError) -> None:
+        if not self.broken.done():
+            self.broken.set_result(error)

@@ -1,0 +1,305 @@
+"""Carry out what `sync` decides: between the account's store, the link, and the listeners.
+
+Everything runs on the event loop; the store's thread answers in the order in which it was asked,
+which is what `sync` relies on. Listeners hear of nothing that is not durable.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from jim.client import sync
+from jim.client.events import (
+    BEHIND,
+    CANCELLED,
+    RESTORED,
+    Message,
+    MissingNotice,
+    OwnChanged,
+    Received,
+)
+from jim.client.link import Link, protocol_error
+from jim.core.limits import WINDOW
+from jim.errors import JimError
+from jim.protocol import messages as m
+from jim.protocol.replies import raised
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from jim.client.accounts import Account, AccountStore
+    from jim.client.feed import Feed
+    from jim.client.presence import Presence
+    from jim.client.store import Draft
+
+logger = logging.getLogger(__name__)
+
+RECEIPT_NAMES: Final = 256
+"""Names in one `receipts` request (the protocol's bound, jim.protocol.messages.Receipts)."""
+
+Kept = m.Delivery | m.Notice
+"""What has a position in the mailbox."""
+
+ResultT = TypeVar("ResultT")
+
+
+class Courier:
+    """The messages of one account, coming and going."""
+
+    def __init__(
+        self,
+        account: Account,
+        feed: Feed,
+        presence: Presence,
+        fail: Callable[[Exception], None],
+    ) -> None:
+        """Take an open account, whom to tell, and what to call when the store fails."""
+        self._account = account
+        self._feed = feed
+        self._presence = presence
+        self._fail = fail
+        self._outbox = sync.Outbox(0, [], WINDOW)
+        self._inbox = sync.Inbox("", 0)
+        self._link: Link | None = None
+        self._noticed = 0
+        self.changed = asyncio.Event()
+        """Set at the next change of a message of ours; take it before you look, then wait."""
+
+    async def load(self) -> None:
+        """Take up the durable state; what is queued already may stem from an earlier life."""
+        standing = await self._account.writer.read(lambda store: store.standing())
+        found = await self._account.writer.read(lambda store: store.queued_after(0))
+        rows = [row for row, _ in found]
+        self._noticed = rows[-1].message_id if rows else 0
+        self._outbox = sync.Outbox(standing.confirmed_n, rows, self._outbox.window)
+        self._inbox = sync.Inbox(standing.epoch, standing.position)
+
+    @property
+    def highest_n(self) -> int:
+        """The highest number that a message of this device has."""
+        return self._outbox.highest
+
+    # --- the front end --------------------------------------------------------------------------
+
+    async def send(self, draft: Draft) -> Message:
+        """Queue a message; it is durable, and on its way if it can be, when this returns."""
+        released = self._account.is_owner and self._outbox.sends_at_once
+        queued = self._account.writer.write(lambda store: store.enqueue(draft, released=released))
+        noticed = self.notice()
+        await asyncio.wait([queued])
+        await asyncio.wait([noticed])
+        return queued.result()[0]
+
+    def notice(self) -> asyncio.Future[list[tuple[sync.Row, Message]]]:
+        """Take up what is new in the outbox, whichever process has put it there."""
+        after = self._noticed
+        found = self._account.writer.read(lambda store: store.queued_after(after))
+        found.add_done_callback(self._take_up)
+        return found
+
+    def _take_up(self, found: asyncio.Future[list[tuple[sync.Row, Message]]]) -> None:
+        if found.cancelled() or found.exception() is not None:
+            return
+        news = [(row, message) for row, message in found.result() if row.message_id > self._noticed]
+        if not news:
+            return
+        self._noticed = news[-1][0].message_id
+        for row, _ in news:
+            row.fresh = True
+        self._publish_own(message for _, message in news)
+        if self._account.is_owner:
+            self._apply(self._outbox.queued([row for row, _ in news]))
+
+    async def cancel(self, message_id: int) -> bool:
+        """Take a message back if it certainly was never sent; durable when it returns."""
+        effects = self._outbox.cancel(message_id, CANCELLED)
+        self._apply(effects)
+        if effects:
+            await self._account.writer.read(lambda _: None)
+        return bool(effects)
+
+    def wake(self) -> None:
+        """Let everybody look again who waits for a change."""
+        self.changed.set()
+        self.changed = asyncio.Event()
+
+    # --- the link -------------------------------------------------------------------------------
+
+    async def welcomed(self, link: Link, welcome: m.Welcome, window: int) -> None:
+        """Go on with a new connection."""
+        await self._account.writer.read(lambda _: None)
+        self._link = link
+        self._outbox.window = window
+        effects = self._inbox.welcomed(welcome.epoch, welcome.position, welcome.acked, BEHIND)
+        for effect in effects:
+            self._apply_inbox(effect, welcome.time)
+        outgoing = self._outbox.welcomed(welcome.last_n)
+        if any(isinstance(effect, sync.Restart) for effect in outgoing):
+            self._feed.publish(MissingNotice(RESTORED, welcome.time))
+        self._apply(outgoing)
+        await self._ask_receipts(link)
+
+    def lost(self) -> None:
+        """Forget the connection."""
+        self._link = None
+        self._outbox.disconnected()
+
+    async def receive(self, messages: Iterable[m.ServerMessage]) -> None:
+        """Deal with what came with one read; what it brought for us shares one transaction."""
+        kept: list[Kept] = []
+        for message in messages:
+            if isinstance(message, (m.Delivery, m.Notice)):
+                self._consider(message, kept)
+            elif isinstance(message, (m.Stored, m.ErrorReply)):
+                self._answered(message)
+            elif isinstance(message, m.PresenceChange):
+                self._presence.changed(message)
+            elif isinstance(message, m.Delivered):
+                self._delivered(message.name, message.seq)
+        if kept:
+            # Waiting here is the back-pressure: nothing more is read than the disk can take.
+            await asyncio.wait([self._keep(kept)])
+
+    def _consider(self, message: Kept, kept: list[Kept]) -> None:
+        decision, effects = self._inbox.frame(message.position)
+        if decision is sync.Decision.KEEP:
+            kept.append(message)
+        for effect in effects:
+            self._apply_inbox(effect, message.time)
+
+    def _answered(self, message: m.Stored | m.ErrorReply) -> None:
+        if not isinstance(message.id, int):
+            return
+        if isinstance(message, m.Stored):
+            effects = self._outbox.stored(message.id, message.n, message.seq, message.time)
+        else:
+            effects = self._outbox.refused(message.id, raised(message))
+        self._apply(effects)
+
+    def _delivered(self, name: str, seq: int) -> None:
+        self._write(lambda store: store.delivered(name, seq), self._publish_own)
+
+    def _keep(self, kept: Sequence[Kept]) -> asyncio.Future[list[Message]]:
+        deliveries = [message for message in kept if isinstance(message, m.Delivery)]
+        position = kept[-1].position
+
+        def done(stored: list[Message]) -> None:
+            for message in stored:
+                self._feed.publish(OwnChanged(message) if message.outgoing else Received(message))
+            for notice in kept:
+                if isinstance(notice, m.Notice):
+                    self._feed.publish(MissingNotice(notice.code, notice.time))
+            for effect in self._inbox.stored(position):
+                self._apply_inbox(effect, 0)
+
+        return self._write(lambda store: store.keep(deliveries, position), done)
+
+    async def _ask_receipts(self, link: Link) -> None:
+        """Ask how far those hold our messages of whom we do not know it."""
+        names = await self._account.writer.read(lambda store: store.undelivered())
+        for start in range(0, len(names), RECEIPT_NAMES):
+            chunk = names[start : start + RECEIPT_NAMES]
+            link.request(m.Receipts(id="", names=chunk)).add_done_callback(self._receipts)
+
+    def _receipts(self, answer: asyncio.Future[Any]) -> None:
+        if answer.cancelled() or answer.exception() is not None:
+            return
+        reply = answer.result()
+        if isinstance(reply, m.ReceiptsReply):
+            for name, seq in reply.delivered.items():
+                self._delivered(name, seq)
+
+    # --- effects --------------------------------------------------------------------------------
+
+    def _apply(self, effects: Iterable[sync.OutboxEffect]) -> None:
+        going: list[m.ClientMessage] = []
+        for effect in effects:
+            if isinstance(effect, sync.Transmit):
+                going.append(
+                    m.Msg(id=effect.request_id, n=effect.n, to=effect.to, message=effect.text)
+                )
+            elif isinstance(effect, sync.Disconnect):
+                self._disconnect(effect)
+            else:
+                self._persist(effect)
+        if going and self._link is not None:
+            self._link.send(*going)
+
+    def _persist(
+        self, effect: sync.Release | sync.Confirm | sync.Refuse | sync.Requeue | sync.Restart
+    ) -> None:
+        if isinstance(effect, sync.Release):
+            ids = effect.message_ids
+            self._write(lambda store: store.release(ids), lambda _: self._go_on())
+        elif isinstance(effect, sync.Confirm):
+            self._write(lambda store: store.confirm(effect), self._publish_own)
+        elif isinstance(effect, sync.Refuse):
+            self._write(lambda store: store.refuse(effect), self._failed)
+        elif isinstance(effect, sync.Restart):
+            self._write(lambda store: store.restart(effect), self._failed)
+        else:
+            self._write(lambda store: store.requeue(effect), self._requeued)
+
+    def _failed(self, failed: list[Message]) -> None:
+        self._publish_own(failed)
+        self._go_on()
+
+    def _requeued(self, found: list[tuple[sync.Row, Message]]) -> None:
+        self._publish_own(message for _, message in found)
+        self._apply(self._outbox.requeued([row for row, _ in found]))
+
+    def _go_on(self) -> None:
+        self._apply(self._outbox.done())
+
+    def _apply_inbox(self, effect: sync.InboxEffect, time_ms: int) -> None:
+        if isinstance(effect, sync.Missing):
+            self._feed.publish(MissingNotice(effect.code, time_ms))
+        elif isinstance(effect, sync.MoveCursor):
+            moved = effect
+            self._write(lambda s: s.move_cursor(moved.epoch, moved.position), lambda _: None)
+        elif isinstance(effect, sync.Disconnect):
+            self._disconnect(effect)
+        elif self._link is None:
+            return
+        elif isinstance(effect, sync.Acknowledge):
+            self._link.send(m.Ack(position=effect.position))
+        else:
+            request = self._link.request(m.Sync(id="", after=effect.after))
+            request.add_done_callback(self._synced)
+
+    def _synced(self, answer: asyncio.Future[Any]) -> None:
+        if answer.cancelled():
+            return
+        if (error := answer.exception()) is None:
+            self._inbox.answered()
+        elif self._link is not None and isinstance(error, JimError):
+            self._link.give_up(error)
+
+    def _disconnect(self, effect: sync.Disconnect) -> None:
+        logger.warning("gave the connection up: %s", effect.reason)
+        if self._link is not None:
+            self._link.give_up(protocol_error(effect.reason))
+
+    def _write(
+        self, work: Callable[[AccountStore], ResultT], done: Callable[[ResultT], None]
+    ) -> asyncio.Future[ResultT]:
+        """Change the store; `done` is called once it is durable, in the order of the calls."""
+        future = self._account.writer.write(work)
+
+        def finish(finished: asyncio.Future[ResultT]) -> None:
+            if finished.cancelled():
+                return
+            if (error := finished.exception()) is None:
+                done(finished.result())
+            elif isinstance(error, Exception):
+                self._fail(error)
+
+        future.add_done_callback(finish)
+        return future
+
+    def _publish_own(self, messages: Iterable[Message]) -> None:
+        for message in messages:
+            self._feed.publish(OwnChanged(message))
+        self.wake()

@@ -1,0 +1,172 @@
+"""What a client tells its front ends: messages, people, and the events about them. Data only.
+
+Texts and names are exactly what came over the wire; whoever shows them makes them safe first.
+"""
+
+from __future__ import annotations
+
+import enum
+
+from msgspec import Struct
+
+from jim.errors import JimError
+
+
+class LinkState(enum.StrEnum):
+    """How the client and its server stand; the value is a stable word."""
+
+    CONNECTING = "connecting"
+    ONLINE = "online"
+    WAITING = "waiting"
+    STOPPED = "stopped"
+    SHARED = "shared"
+    """Another process of this machine holds the account and sends for us."""
+
+
+class MessageState(enum.StrEnum):
+    """How far a message has come; the value is what the store keeps."""
+
+    QUEUED = "queued"
+    STORED = "stored"
+    DELIVERED = "delivered"
+    FAILED = "failed"
+    RECEIVED = "received"
+
+
+UNKNOWN_OUTCOME = "unknown_outcome"
+"""Error code of a message that may or may not have been stored: its number cannot be trusted."""
+
+CANCELLED = "cancelled"
+"""Error code of a message that its author took back before it was ever sent."""
+
+BEHIND = "behind"
+"""Code of a notice: the server holds confirmations that this store does not know of."""
+
+RESTORED = "restored"
+"""Code of a notice: the device has sent messages that this store does not know of."""
+
+
+class Message(Struct, frozen=True, kw_only=True):
+    """A message as the local store has it.
+
+    Attributes:
+        message_id: local number, in the order in which this store came to know the messages.
+        peer: the other side of the conversation.
+        outgoing: I wrote it, on this device or on another one of mine.
+        sender: who wrote it.
+        text: as written.
+        time_ms: when the server stored it; while queued, when it was written (ms since the epoch).
+        seq: place in the conversation, 0 while unknown.
+        n: the sending device's number, 0 for none.
+        device: the sending device.
+        state: how far it has come.
+        error_code: why it failed, None if it did not.
+    """
+
+    message_id: int
+    peer: str
+    outgoing: bool
+    sender: str
+    text: str
+    time_ms: int
+    seq: int
+    n: int
+    device: str
+    state: MessageState
+    error_code: str | None = None
+
+    @property
+    def settled(self) -> bool:
+        """Whether the server has decided about it."""
+        return self.state is not MessageState.QUEUED
+
+
+OwnMessage = Message
+
+
+class Conversation(Struct, frozen=True):
+    """Somebody I exchanged messages with, and the last one of them."""
+
+    peer: str
+    last: Message
+
+
+class Contacts(Struct, frozen=True):
+    """Who of those I may see is online and who is not, as the server said."""
+
+    online: list[str]
+    offline: list[str]
+
+
+class LinkChanged(Struct, frozen=True):
+    """The link to the server changed its state; `retry_in_s` is set while it waits."""
+
+    state: LinkState
+    retry_in_s: float | None = None
+    error: JimError | None = None
+
+
+class FirstContact(Struct, frozen=True):
+    """A server was met for the first time, and its identity is remembered from now on."""
+
+    address: str
+    fingerprint: str
+    mode: str
+
+
+class Registered(Struct, frozen=True):
+    """The name belongs to this account; `words` have not been shown yet."""
+
+    name: str
+    words: tuple[str, ...] | None
+
+
+class Received(Struct, frozen=True):
+    """A message from somebody else is durably here."""
+
+    message: Message
+
+
+class OwnChanged(Struct, frozen=True):
+    """A message of mine is new or has changed its state; both are durable."""
+
+    message: Message
+
+
+class PresenceChanged(Struct, frozen=True):
+    """Somebody came or went."""
+
+    name: str
+    online: bool
+
+
+class MissingNotice(Struct, frozen=True):
+    """Messages are missing on this device from here on; `code` says why."""
+
+    code: str
+    time_ms: int
+
+
+class DevicesChanged(Struct, frozen=True):
+    """The account's device chain has grown since this device last logged in."""
+
+    chain_seq: int
+
+
+class Fatal(Struct, frozen=True):
+    """The client has stopped for good."""
+
+    error: JimError
+
+
+Event = (
+    LinkChanged
+    | FirstContact
+    | Registered
+    | Received
+    | OwnChanged
+    | PresenceChanged
+    | MissingNotice
+    | DevicesChanged
+    | Fatal
+)

@@ -1,0 +1,221 @@
+"""From an open connection to a logged-in one: check who the server is, then prove who we are.
+
+Nothing that the server says is believed before its proof has been checked. What is sent to register
+or to enroll is durable before it is sent, so that after a crash the very same goes out again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+from msgspec import UNSET, Struct
+
+from jim import __version__
+from jim.client.account_record import AccountRecord, Stage
+from jim.client.link import protocol_error
+from jim.crypto import chain, handshake, links
+from jim.crypto.keys import SigningKey, fingerprint
+from jim.crypto.transcript import Exchange, link_hash
+from jim.errors import ChainInvalid, ConnectFailed, ServerIdentityChanged, ServerIdentityInvalid
+from jim.protocol import messages as m
+
+if TYPE_CHECKING:
+    from jim.client.link import Link
+
+CLIENT: Final = f"jim/{__version__}"
+"""What the client says it is, in `hello`; only for the server's log."""
+
+_ID: Final = "login"
+
+
+class Greeting(Struct, frozen=True):
+    """A server that has proven who it is on this connection."""
+
+    exchange: Exchange
+    terms: m.Terms
+
+    @property
+    def server_id(self) -> bytes:
+        """The server's identity key."""
+        return self.exchange.server_id
+
+
+class Credentials(Struct, frozen=True, kw_only=True):
+    """Everything that a login needs of this side.
+
+    Attributes:
+        key: of this device.
+        record: how far the account has come.
+        counter: the highest number that a message of this device has.
+        token: of an invite, for a registration.
+        recovery: the key of the twelve words, while the account is being recovered.
+        save: keeps a changed record durably.
+    """
+
+    key: SigningKey
+    record: AccountRecord
+    counter: int
+    token: str | None
+    recovery: SigningKey | None
+    save: Callable[[AccountRecord], Awaitable[None]]
+
+
+async def greet(link: Link, pinned: bytes | None) -> Greeting:
+    """Ask the server to prove its identity for this very TLS connection.
+
+    Raises:
+        ServerIdentityChanged: it is not the one that we know.
+        ServerIdentityInvalid: it has no proof, or somebody sits in between.
+        JimError: the server's refusal, or the end of the connection.
+    """
+    cnonce = handshake.new_nonce()
+    spki = link.peer_spki()
+    challenge = await link.ask(m.Hello(id=_ID, v=m.VERSION, cnonce=cnonce, client=CLIENT))
+    if not isinstance(challenge, m.Challenge):
+        raise protocol_error("the server does not introduce itself")
+    try:
+        exchange = handshake.check_challenge(
+            tls_spki=spki,
+            cnonce=cnonce,
+            server_id=challenge.server_id,
+            spki=challenge.spki,
+            snonce=challenge.snonce,
+            terms=challenge.terms,
+            sig=challenge.sig,
+            pinned=pinned,
+        )
+    except ServerIdentityChanged:
+        raise _changed(pinned, challenge.server_id) from None
+    try:
+        return Greeting(exchange, m.parse_terms(challenge.terms))
+    except msgspec.DecodeError:
+        raise ServerIdentityInvalid("the server's terms cannot be read", reason="terms") from None
+
+
+async def log_in(link: Link, greeting: Greeting, who: Credentials) -> m.Welcome:
+    """Log in, register or recover, whatever the account needs; its record is then up to date.
+
+    Raises:
+        JimError: the server's refusal, or the end of the connection.
+        ChainInvalid: the account's device chain is not the one that we know.
+    """
+    record = who.record
+    if record.stage is Stage.REGISTERING and record.link is not None:
+        welcome = await _register(link, greeting.exchange, who, record.link)
+    elif record.stage is Stage.ENROLLING and who.recovery is not None:
+        welcome = await _recover(link, greeting.exchange, who, who.recovery)
+    else:
+        welcome = await _authenticate(link, greeting.exchange, who)
+    _check_chain(record, welcome)
+    changed = _pinned(record, welcome.chain_seq, welcome.chain_head)
+    if changed != record:
+        await who.save(changed)
+    return welcome
+
+
+async def _authenticate(link: Link, exchange: Exchange, who: Credentials) -> m.Welcome:
+    record = who.record
+    sig = handshake.prove_auth(
+        who.key, exchange, name=record.name, head=record.chain_head, counter=who.counter
+    )
+    auth = m.Auth(
+        id=_ID,
+        name=record.name,
+        device=record.device,
+        head=record.chain_head,
+        counter=who.counter,
+        sig=sig,
+    )
+    return _welcome(await link.ask(auth), record)
+
+
+async def _register(link: Link, exchange: Exchange, who: Credentials, genesis: m.Link) -> m.Welcome:
+    sig = handshake.prove_register(who.key, exchange, name=who.record.name, genesis=genesis)
+    register = m.Register(
+        id=_ID,
+        name=who.record.name,
+        genesis=genesis,
+        sig=sig,
+        invite=UNSET if who.token is None else who.token,
+    )
+    welcome = _welcome(await link.ask(register), who.record)
+    _check_head(welcome, genesis)
+    return welcome
+
+
+async def _recover(
+    link: Link, exchange: Exchange, who: Credentials, recovery: SigningKey
+) -> m.Welcome:
+    name = who.record.name
+    sig = handshake.prove_recover(recovery, exchange, name=name)
+    answer = await link.ask(m.Recover(id=_ID, name=name, sig=sig))
+    if not isinstance(answer, m.Chain):
+        raise protocol_error("the server does not show the device chain")
+    added = await _added_link(who, recovery, answer.links)
+    proof = handshake.prove_enroll(who.key, exchange, name=name, link=added)
+    welcome = _welcome(
+        await link.ask(m.Enroll(id=_ID, name=name, link=added, sig=proof)), who.record
+    )
+    _check_head(welcome, added)
+    return welcome
+
+
+async def _added_link(who: Credentials, recovery: SigningKey, shown: list[m.Link]) -> m.Link:
+    """Make the link that adds this device, unless an earlier try came so far already.
+
+    Raises:
+        ConnectFailed: it did; the next try is an ordinary login.
+        ChainInvalid: the chain is not valid, or not that of these words.
+    """
+    record = who.record
+    state = chain.verify_chain(shown, record.name)
+    if state.recovery_key != recovery.public:
+        raise ChainInvalid("the chain belongs to other recovery words", reason="recovery")
+    if record.device in state.devices:
+        await who.save(_pinned(record, state.seq, state.head))
+        raise ConnectFailed("an earlier try has enrolled this device: it logs in now")
+    now_ms = int(time.time() * 1000)
+    added = links.make_add(state, who.key, recovery, max(now_ms, shown[-1].time + 1))
+    await who.save(msgspec.structs.replace(record, link=added))
+    return added
+
+
+def _pinned(record: AccountRecord, seq: int, head: bytes) -> AccountRecord:
+    """Give the record of a device that belongs to the chain which ends here."""
+    return msgspec.structs.replace(
+        record, stage=Stage.REGISTERED, link=None, chain_seq=seq, chain_head=head
+    )
+
+
+def _welcome(reply: m.ServerMessage, record: AccountRecord) -> m.Welcome:
+    if not isinstance(reply, m.Welcome):
+        raise protocol_error("the server does not answer the login")
+    if (reply.name, reply.device) != (record.name, record.device):
+        raise protocol_error("the server takes us for somebody else")
+    return reply
+
+
+def _changed(pinned: bytes | None, shown: bytes) -> ServerIdentityChanged:
+    """Say which server was expected and which one is there."""
+    known = "" if pinned is None else fingerprint(pinned)
+    return ServerIdentityChanged(reason="identity", known=known, shown=fingerprint(shown))
+
+
+def _check_head(welcome: m.Welcome, last: m.Link) -> None:
+    """Demand that the chain ends with our link, unless it has grown since."""
+    if welcome.chain_seq == last.seq and welcome.chain_head != link_hash(last):
+        raise ChainInvalid("the server has another device chain", reason="forked", seq=last.seq)
+
+
+def _check_chain(record: AccountRecord, welcome: m.Welcome) -> None:
+    """Accept only a chain that may continue the one seen before."""
+    if record.stage is not Stage.REGISTERED:
+        return
+    seq = welcome.chain_seq
+    if seq < record.chain_seq:
+        raise ChainInvalid("the device chain was rolled back", reason="rolled_back", seq=seq)
+    if seq == record.chain_seq and welcome.chain_head != record.chain_head:
+        raise ChainInvalid("the device chain was forked", reason="forked", seq=seq)

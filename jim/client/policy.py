@@ -1,0 +1,114 @@
+"""When to try again, how long to wait, and when to stop: the rules for a link that fails."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING, Final
+
+from jim.errors import (
+    AccountInUse,
+    AuthFailed,
+    ChainInvalid,
+    InviteInvalid,
+    InviteRequired,
+    JimError,
+    KeyFileError,
+    NameInvalid,
+    NameTaken,
+    RegistrationClosed,
+    Replaced,
+    ServerIdentityChanged,
+    ServerIdentityInvalid,
+    StoreError,
+    TooManyDevices,
+    UnsupportedVersion,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from jim.client.address import Address
+    from jim.client.known_servers import KnownServer, Mode
+
+CONNECT_S: Final = 10.0
+"""For TCP and TLS together: a lost SYN is repeated after 1, 3 and 7 s (RFC 6298)."""
+
+LOGIN_S: Final = 15.0
+"""From hello to welcome: what the server allows (`Limits.login_s`)."""
+
+HAPPY_EYEBALLS_S: Final = 0.25
+"""Head start of each resolved address before the next is tried (RFC 8305, section 5)."""
+
+SILENCE_S: Final = 30.0
+"""A probe after so much silence: keeps NAT entries alive (the shortest common time-out is 60 s)."""
+
+DEAD_S: Final = 10.0
+"""A probe without any answer: the figure of `CONNECT_S`, for the same three repetitions."""
+
+FIRST_DELAY_S: Final = 0.5
+"""Upper bound of the first wait: about the restart of a server, short for somebody who looks."""
+
+MAX_DELAY_S: Final = 30.0
+"""Upper bound of every wait: 15,000 clients spread over it make 500 logins a second."""
+
+STEADY_S: Final = 10.0
+"""A session that lasted so long was a good one: the next wait begins at the first delay again."""
+
+FATAL: Final[tuple[type[JimError], ...]] = (
+    AccountInUse,
+    AuthFailed,
+    ChainInvalid,
+    InviteInvalid,
+    InviteRequired,
+    KeyFileError,
+    NameInvalid,
+    NameTaken,
+    RegistrationClosed,
+    Replaced,
+    ServerIdentityChanged,
+    ServerIdentityInvalid,
+    StoreError,
+    TooManyDevices,
+    UnsupportedVersion,
+)
+"""Trying again does not help, or would hide what the user has to know."""
+
+
+class Backoff:
+    """Waits that grow, with full jitter, so that clients do not come back in step."""
+
+    def __init__(self, chance: random.Random | None = None) -> None:
+        """Take the source of chance; tests hand in a seeded one."""
+        self._chance = chance or random.SystemRandom()
+        self._failures = 0
+
+    def succeeded(self) -> None:
+        """Begin at the first delay again."""
+        self._failures = 0
+
+    def next_s(self, error: JimError | None) -> float:
+        """Give the next wait; never shorter than what the server asked for."""
+        bound = min(MAX_DELAY_S, FIRST_DELAY_S * 2 ** min(self._failures, 16))
+        self._failures += 1
+        asked = error.fields.get("retry_after_ms", 0) if error else 0
+        asked_s = asked / 1000 if isinstance(asked, int) else 0.0
+        return asked_s + self._chance.uniform(0.0, bound)
+
+
+def modes_to_try(
+    address: Address, known: KnownServer | None, ca_file: Path | None
+) -> tuple[Mode, ...]:
+    """Say how to judge the certificate; a first contact may try a second mode after the first.
+
+    Who names a CA file wants authorities and nothing less. A known server stays in its mode.
+    """
+    if ca_file is not None:
+        return ("ca",)
+    if known is not None:
+        return (known.mode,)
+    return ("ca", "pin") if address.has_public_name else ("pin",)
+
+
+def is_fatal(error: JimError) -> bool:
+    """Tell whether the client has to stop."""
+    return isinstance(error, FATAL)

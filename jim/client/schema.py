@@ -1,0 +1,114 @@
+"""The tables of an account's local store, as numbered steps, and how a database is opened.
+
+Steps are never changed once released: a database upgraded step by step equals a fresh one.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from typing import TYPE_CHECKING, Final
+
+from jim.client.translate import store_errors
+from jim.crypto import key_files
+from jim.errors import StoreCorrupt, StoreTooNew
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+BUSY_S: Final = 10.0
+"""How long to wait for another process that writes; its transactions take milliseconds, so ten
+seconds mean that it hangs (a laptop disk that has to spin up takes up to 8 s)."""
+
+MIGRATIONS: Final = (
+    """
+    CREATE TABLE account (
+        one INTEGER PRIMARY KEY CHECK (one = 1),
+        name TEXT NOT NULL,
+        device TEXT NOT NULL,
+        stage TEXT NOT NULL CHECK (stage IN ('registering', 'enrolling', 'registered')),
+        link BLOB,
+        words TEXT,
+        chain_seq INTEGER NOT NULL DEFAULT 0,
+        chain_head BLOB NOT NULL DEFAULT (zeroblob(32)),
+        epoch TEXT NOT NULL DEFAULT '',
+        position INTEGER NOT NULL DEFAULT 0,
+        confirmed_n INTEGER NOT NULL DEFAULT 0
+    ) STRICT;
+    CREATE TABLE messages (
+        message_id INTEGER PRIMARY KEY AUTOINCREMENT,
+        peer TEXT NOT NULL,
+        outgoing INTEGER NOT NULL,
+        sender TEXT NOT NULL,
+        device TEXT NOT NULL,
+        n INTEGER NOT NULL,
+        text TEXT NOT NULL,
+        time_ms INTEGER NOT NULL,
+        seq INTEGER NOT NULL DEFAULT 0,
+        place INTEGER NOT NULL,
+        pending INTEGER NOT NULL DEFAULT 0,
+        state TEXT NOT NULL,
+        error_code TEXT,
+        released INTEGER NOT NULL DEFAULT 0,
+        send_key TEXT UNIQUE,
+        identity BLOB UNIQUE
+    ) STRICT;
+    CREATE INDEX messages_history ON messages (peer, place, pending, message_id);
+    CREATE INDEX messages_outbox ON messages (message_id) WHERE state = 'queued';
+    CREATE INDEX messages_own ON messages (device, n) WHERE outgoing;
+    CREATE INDEX messages_undelivered ON messages (peer, seq) WHERE outgoing AND state = 'stored';
+    """,
+)
+"""`place` orders a conversation: the sequence of a message, or for one that never got one the last
+sequence known when it failed, with `pending` set so that it follows; while it is queued, the end.
+`identity` finds what was received before (store.py)."""
+
+
+def open_database(path: Path, *, create: bool) -> sqlite3.Connection:
+    """Open the store, private to this user, and bring it up to date.
+
+    Raises:
+        StoreError: it cannot be opened, written or understood.
+    """
+    with store_errors(path):
+        if create:
+            _create_private(path)
+        connection = sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=BUSY_S, isolation_level=None
+        )
+        try:
+            _configure(connection)
+            _migrate(connection, path)
+        except BaseException:
+            connection.close()
+            raise
+    return connection
+
+
+def _create_private(path: Path) -> None:
+    """Make an empty file that only we can read; SQLite gives its companions the same mode."""
+    key_files.make_directory(path.parent)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, key_files.FILE_MODE)
+    os.close(descriptor)
+
+
+def _configure(connection: sqlite3.Connection) -> None:
+    """Make every commit survive a power cut, and deleted secrets unreadable."""
+    connection.execute("PRAGMA journal_mode = WAL").fetchone()
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA secure_delete = ON").fetchone()
+
+
+def _migrate(connection: sqlite3.Connection, path: Path) -> None:
+    connection.execute("BEGIN IMMEDIATE")
+    connection.execute("CREATE TABLE IF NOT EXISTS migrations (version INTEGER PRIMARY KEY) STRICT")
+    version = connection.execute("SELECT coalesce(max(version), 0) FROM migrations").fetchone()[0]
+    if version > len(MIGRATIONS):
+        raise StoreTooNew(f"{path}: written by a newer version of jim; update jim", path=str(path))
+    for number, script in enumerate(MIGRATIONS[version:], version + 1):
+        for statement in script.split(";\n"):
+            connection.execute(statement)
+        connection.execute("INSERT INTO migrations VALUES (?)", (number,))
+    connection.execute("COMMIT")
+    if not connection.execute("PRAGMA schema_version").fetchone()[0]:
+        raise StoreCorrupt(f"{path}: the database is empty", path=str(path))

@@ -1,0 +1,322 @@
+"""An account's local store: its messages, its outbox and its mailbox cursor, in SQLite.
+
+Every public method runs in a transaction of its caller (`writer.py`) and takes effect wholly or not
+at all. No decision is made here that `sync.py` makes; the one rule both follow is that the
+queued messages, in the order of their ids, have the numbers after `confirmed_n`, without a gap.
+Other processes may write into the same database, so the rule is applied to the rows as they are,
+never to what somebody remembers of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
+
+from jim.client.events import UNKNOWN_OUTCOME, Conversation, Message, MessageState
+from jim.client.sync import Confirm, Refuse, Requeue, Restart, Row
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from jim.protocol.messages import Delivery
+
+_QUEUE: Final = """
+    INSERT INTO messages
+        (peer, outgoing, sender, device, n,
+         text, time_ms, place, pending, state, released, send_key)
+    SELECT ?1, 1, ?2, ?3,
+        confirmed_n + (SELECT count(*) FROM messages WHERE state = 'queued') + 1,
+        ?4, ?5, 1 << 62, 1, 'queued', ?6, ?7
+    FROM account
+    RETURNING *
+"""
+"""A queued message stands at the end of its conversation until its place is known."""
+
+_CONFIRM: Final = """
+    UPDATE messages SET state = 'stored', pending = 0, n = ?1, seq = ?2, place = ?2, time_ms = ?3
+    WHERE message_id = ?4 AND state = 'queued'
+    RETURNING *
+"""
+_CONFIRM_SOMEWHERE: Final = """
+    UPDATE messages SET state = 'stored', n = ?1, place = (
+        SELECT coalesce(max(place), 0) FROM messages AS other
+        WHERE other.peer = messages.peer AND other.place < 1 << 62)
+    WHERE message_id = ?2 AND state = 'queued'
+    RETURNING *
+"""
+_FAIL: Final = """
+    UPDATE messages SET state = 'failed', error_code = ?1, n = 0, place = (
+        SELECT coalesce(max(place), 0) FROM messages AS other
+        WHERE other.peer = messages.peer AND other.place < 1 << 62)
+    WHERE message_id = ?2 AND state = 'queued'
+    RETURNING *
+"""
+_REQUEUE: Final = """
+    UPDATE messages SET state = 'queued', released = 1
+    WHERE outgoing AND device = ? AND n > ? AND state IN ('stored', 'delivered')
+    RETURNING *
+"""
+_KEEP: Final = """
+    INSERT INTO messages
+        (peer, outgoing, sender, device, n, text, time_ms, seq, place, state, identity)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?8, ?8, ?, ?)
+    ON CONFLICT (identity) DO NOTHING
+    RETURNING *
+"""
+_PAGE: Final = """
+    SELECT * FROM messages WHERE peer = ?1
+    ORDER BY place DESC, pending DESC, message_id DESC LIMIT ?2
+"""
+_PAGE_BEFORE: Final = """
+    SELECT * FROM messages WHERE peer = ?1 AND (place, pending, message_id)
+        < (SELECT place, pending, message_id FROM messages WHERE message_id = ?3)
+    ORDER BY place DESC, pending DESC, message_id DESC LIMIT ?2
+"""
+_LAST_OF_EACH: Final = """
+    WITH RECURSIVE peers (peer) AS (
+        SELECT min(peer) FROM messages
+        UNION ALL
+        SELECT (SELECT min(peer) FROM messages WHERE peer > peers.peer)
+        FROM peers WHERE peers.peer IS NOT NULL
+    )
+    SELECT * FROM messages WHERE message_id IN (
+        SELECT (SELECT message_id FROM messages WHERE peer = peers.peer
+                ORDER BY place DESC, pending DESC, message_id DESC LIMIT 1)
+        FROM peers
+    ) ORDER BY message_id DESC
+"""
+"""Every peer costs two look-ups in an index, however many messages there are."""
+
+
+class Draft(Struct, frozen=True):
+    """A message that is to be queued; `key` makes it the same message every time."""
+
+    to: str
+    text: str
+    time_ms: int
+    key: str | None = None
+
+
+class Standing(Struct, frozen=True):
+    """Where the outbox and the mailbox of this device stand."""
+
+    confirmed_n: int
+    epoch: str
+    position: int
+
+
+class MessageStore:
+    """The messages of one account on this device."""
+
+    def __init__(self, connection: sqlite3.Connection, name: str, device: str) -> None:
+        """Take an open database whose account row exists, and who this is."""
+        connection.row_factory = sqlite3.Row
+        self._sql = connection
+        self._name = name
+        self._device = device
+
+    # --- own messages ---------------------------------------------------------------------------
+
+    def enqueue(self, draft: Draft, *, released: bool) -> tuple[Message, bool]:
+        """Queue a message under the next number; give it, and whether it is new."""
+        if draft.key is not None and (existing := self._by_key(draft.key)) is not None:
+            return existing, False
+        queued = self._read(
+            _QUEUE,
+            (draft.to, self._name, self._device, draft.text, draft.time_ms, released, draft.key),
+        )
+        return queued[0], True
+
+    def _by_key(self, key: str) -> Message | None:
+        """Find what was sent under the key; a definite failure lets go of it."""
+        found = self._read("SELECT * FROM messages WHERE send_key = ?", (key,))
+        if not found:
+            return None
+        if found[0].state is MessageState.FAILED and found[0].error_code != UNKNOWN_OUTCOME:
+            self._sql.execute("UPDATE messages SET send_key = NULL WHERE send_key = ?", (key,))
+            return None
+        return found[0]
+
+    def queued_after(self, message_id: int) -> list[tuple[Row, Message]]:
+        """Read what was queued later than a message, by this process or another one, in order."""
+        found = self._sql.execute(
+            "SELECT * FROM messages WHERE state = 'queued' AND message_id > ? ORDER BY message_id",
+            (message_id,),
+        )
+        return [(_row(row), _message(row)) for row in found]
+
+    def release(self, message_ids: Sequence[int]) -> None:
+        """Mark messages as possibly transmitted."""
+        self._sql.executemany(
+            "UPDATE messages SET released = 1 WHERE message_id = ?", [(i,) for i in message_ids]
+        )
+
+    def confirm(self, effect: Confirm) -> list[Message]:
+        """Keep the place that the server gave the message; who has delivered it stays delivered."""
+        self._sql.execute("UPDATE account SET confirmed_n = ?", (effect.n,))
+        if not effect.seq:
+            return self._read(_CONFIRM_SOMEWHERE, (effect.n, effect.message_id))
+        place = (effect.n, effect.seq, effect.time_ms, effect.message_id)
+        return self._read(_CONFIRM, place)
+
+    def refuse(self, effect: Refuse) -> list[Message]:
+        """Fail a message for good; the later ones close the gap in the numbers."""
+        failed = self._fail([effect.message_id], effect.code)
+        self._renumber()
+        return failed
+
+    def requeue(self, effect: Requeue) -> list[tuple[Row, Message]]:
+        """Queue confirmed messages again that the server has lost."""
+        self._sql.execute("UPDATE account SET confirmed_n = ?", (effect.after_n,))
+        lost = self._read(_REQUEUE, (self._device, effect.after_n))
+        self._renumber()
+        lost.sort(key=lambda message: message.message_id)
+        return [(Row(m.message_id, m.peer, m.text, released=True), m) for m in lost]
+
+    def restart(self, effect: Restart) -> list[Message]:
+        """Go on behind numbers that somebody else used."""
+        failed = self._fail(effect.unknown, UNKNOWN_OUTCOME)
+        self._sql.execute("UPDATE account SET confirmed_n = ?", (effect.last_n,))
+        self._renumber()
+        return failed
+
+    def delivered(self, peer: str, seq: int) -> list[Message]:
+        """Note that a device of the peer holds the conversation up to a sequence."""
+        return self._read(
+            "UPDATE messages SET state = 'delivered'"
+            " WHERE outgoing AND state = 'stored' AND peer = ? AND seq BETWEEN 1 AND ?"
+            " RETURNING *",
+            (peer, seq),
+        )
+
+    def undelivered(self) -> list[str]:
+        """Give the peers that have messages of ours which are stored and not known as delivered."""
+        found = self._sql.execute(
+            "SELECT DISTINCT peer FROM messages WHERE outgoing AND state = 'stored' AND peer <> ?",
+            (self._name,),
+        )
+        return [peer for (peer,) in found]
+
+    def _fail(self, message_ids: Iterable[int], code: str) -> list[Message]:
+        return [
+            message
+            for message_id in message_ids
+            for message in self._read(_FAIL, (code, message_id))
+        ]
+
+    def _renumber(self) -> None:
+        """Give the queued messages the numbers after the confirmed one, in their order."""
+        (confirmed,) = self._sql.execute("SELECT confirmed_n FROM account").fetchone()
+        queued = self._sql.execute(
+            "SELECT message_id, n FROM messages WHERE state = 'queued' ORDER BY message_id"
+        ).fetchall()
+        changed = [
+            (n, message_id)
+            for n, (message_id, before) in enumerate(queued, confirmed + 1)
+            if n != before
+        ]
+        self._sql.executemany("UPDATE messages SET n = ? WHERE message_id = ?", changed)
+
+    # --- the mailbox ----------------------------------------------------------------------------
+
+    def keep(self, deliveries: Sequence[Delivery], position: int) -> list[Message]:
+        """Store what came and move the cursor with it; give what was not here before."""
+        kept = [message for delivery in deliveries for message in self._insert(delivery)]
+        self._sql.execute("UPDATE account SET position = ?", (position,))
+        return kept
+
+    def move_cursor(self, epoch: str, position: int) -> None:
+        """Set where the mailbox is read from."""
+        self._sql.execute("UPDATE account SET epoch = ?, position = ?", (epoch, position))
+
+    def standing(self) -> Standing:
+        """Read where this device stands."""
+        row = self._sql.execute("SELECT confirmed_n, epoch, position FROM account").fetchone()
+        return Standing(*row)
+
+    def _insert(self, delivery: Delivery) -> list[Message]:
+        outgoing = delivery.sender == self._name
+        if outgoing and delivery.device == self._device:
+            return []
+        return self._read(
+            _KEEP,
+            (
+                delivery.to if outgoing else delivery.sender,
+                outgoing,
+                delivery.sender,
+                delivery.device,
+                delivery.n,
+                delivery.message,
+                delivery.time,
+                delivery.seq,
+                MessageState.STORED if outgoing else MessageState.RECEIVED,
+                _identity(delivery),
+            ),
+        )
+
+    # --- reading --------------------------------------------------------------------------------
+
+    def message(self, message_id: int) -> Message | None:
+        """Read one message."""
+        found = self._read("SELECT * FROM messages WHERE message_id = ?", (message_id,))
+        return found[0] if found else None
+
+    def history(self, peer: str, before: int | None, limit: int) -> list[Message]:
+        """Read the last messages of a conversation in its order, or the last before one of them."""
+        if before is None:
+            found = self._read(_PAGE, (peer, limit))
+        else:
+            found = self._read(_PAGE_BEFORE, (peer, limit, before))
+        return found[::-1]
+
+    def conversations(self) -> list[Conversation]:
+        """Read everybody we exchanged messages with, the latest conversation first."""
+        return [Conversation(message.peer, message) for message in self._read(_LAST_OF_EACH, ())]
+
+    def queued_count(self) -> int:
+        """Count the messages that the server has not decided about."""
+        found = self._sql.execute("SELECT count(*) FROM messages WHERE state = 'queued'")
+        return int(found.fetchone()[0])
+
+    def _read(self, statement: str, arguments: Sequence[object]) -> list[Message]:
+        """Run a statement that gives rows of the table, to the end."""
+        return [_message(row) for row in self._sql.execute(statement, arguments).fetchall()]
+
+
+def _message(row: sqlite3.Row) -> Message:
+    return Message(
+        message_id=row["message_id"],
+        peer=row["peer"],
+        outgoing=bool(row["outgoing"]),
+        sender=row["sender"],
+        text=row["text"],
+        time_ms=row["time_ms"],
+        seq=row["seq"],
+        n=row["n"],
+        device=row["device"],
+        state=MessageState(row["state"]),
+        error_code=row["error_code"],
+    )
+
+
+def _row(row: sqlite3.Row) -> Row:
+    return Row(row["message_id"], row["peer"], row["text"], released=bool(row["released"]))
+
+
+def _identity(delivery: Delivery) -> bytes:
+    """Name a message so that it is found again, also in another lineage of the server's store.
+
+    Sender, device and number say which message it is. Addressee and text belong to it because a
+    number may come with another message after a server and a client have both lost a part of their
+    stores: that one must not be taken for the first.
+    """
+    number = str(delivery.n)
+    parts = (delivery.sender, delivery.device, number, delivery.to, delivery.message)
+    digest = hashlib.sha256()
+    for part in parts:
+        raw = part.encode()
+        digest.update(len(raw).to_bytes(4, "big") + raw)
+    return digest.digest()

@@ -1,0 +1,300 @@
+"""The outbox: what is sent, in which order, under which number, and what the answers mean.
+
+Numbers are never kept with a message here: the messages of the outbox always have the numbers that
+follow the last confirmed one, without a gap, in the order in which they were written. The store
+numbers its rows by the same rule in its own transactions, so both agree without telling each other.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from jim.client.sync.common import MAX_FRUITLESS, Disconnect
+from jim.errors import MailboxFull, NumberGap, WireError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+
+class Row(Struct, gc=False):
+    """A message that is not confirmed.
+
+    Attributes:
+        message_id: its id in the store; ids grow in the order of writing.
+        to: the addressee.
+        text: what to send.
+        released: marked as possibly transmitted, durably before it is; others can be taken back.
+        fresh: written while this process ran, so no earlier life of the store can have sent it.
+    """
+
+    message_id: int
+    to: str
+    text: str
+    released: bool = False
+    fresh: bool = False
+
+
+class Transmit(Struct, frozen=True, gc=False):
+    """Send `msg` on the present connection."""
+
+    request_id: int
+    n: int
+    to: str
+    text: str
+
+
+class Release(Struct, frozen=True):
+    """Mark rows as possibly transmitted. Blocking."""
+
+    message_ids: list[int]
+
+
+class Confirm(Struct, frozen=True, gc=False):
+    """The server stored the message: keep its place, and `n` as the last confirmed number."""
+
+    message_id: int
+    n: int
+    seq: int
+    time_ms: int
+
+
+class Refuse(Struct, frozen=True):
+    """Fail the message and move every later row down by one number, at once. Blocking."""
+
+    message_id: int
+    code: str
+
+
+class Requeue(Struct, frozen=True):
+    """The server lost what it had stored after `after_n`.
+
+    Queue the confirmed messages of this device with greater numbers again, and confirm only
+    `after_n`. Blocking; `Outbox.requeued` takes the rows.
+    """
+
+    after_n: int
+
+
+class Restart(Struct, frozen=True):
+    """The device used numbers that this store does not know of.
+
+    Fail the `unknown` messages with `unknown_outcome`, confirm `last_n`, and number every other
+    queued row on from there, also rows that the outbox was not told of yet. Blocking.
+    """
+
+    last_n: int
+    unknown: list[int]
+
+
+OutboxEffect = Transmit | Release | Confirm | Refuse | Requeue | Restart | Disconnect
+BLOCKING = (Release, Refuse, Requeue, Restart)
+
+
+class _Flight(Struct, gc=False):
+    """A transmission without an answer yet, under the number that it carried."""
+
+    row: Row
+    n: int
+
+
+class Outbox:
+    """The messages that the server has not confirmed, and what of them is on its way."""
+
+    def __init__(self, confirmed: int, rows: Iterable[Row], window: int) -> None:
+        """Start from the durable state: the last confirmed number, and the rows after it."""
+        self.confirmed = confirmed
+        self.window = window
+        self.rows: deque[Row] = deque(rows)
+        self._online = False
+        self._blocked = 0
+        self._sent = 0
+        self._rewinding = False
+        self._rewinds = 0
+        self._in_flight: dict[int, _Flight] = {}
+        self._last_request = 0
+
+    @property
+    def highest(self) -> int:
+        """The highest number that a message has."""
+        return self.confirmed + len(self.rows)
+
+    @property
+    def sends_at_once(self) -> bool:
+        """Whether a message written now would go out at once, so that it may be released now."""
+        return (
+            self._online
+            and not self._rewinding
+            and self._sent == len(self.rows)
+            and len(self._in_flight) < self.window
+        )
+
+    # --- the front end --------------------------------------------------------------------------
+
+    def queued(self, rows: Sequence[Row]) -> list[OutboxEffect]:
+        """Take rows that are new in the store, in order."""
+        self.rows.extend(rows)
+        return self._pump()
+
+    def cancel(self, message_id: int, code: str) -> list[OutboxEffect]:
+        """Take a message back; no effect means that it may be on its way already."""
+        for index, row in enumerate(self.rows):
+            if row.message_id == message_id and not row.released:
+                del self.rows[index]
+                return [self._block(Refuse(message_id, code))]
+        return []
+
+    # --- the store ------------------------------------------------------------------------------
+
+    def done(self) -> list[OutboxEffect]:
+        """Go on after a blocking effect has become durable."""
+        self._blocked -= 1
+        return self._pump()
+
+    def requeued(self, rows: Sequence[Row]) -> list[OutboxEffect]:
+        """Go on after `Requeue`, with the rows that it has queued again, in order."""
+        self.rows.extendleft(reversed(rows))
+        return self.done()
+
+    # --- the connection -------------------------------------------------------------------------
+
+    def welcomed(self, last_n: int) -> list[OutboxEffect]:
+        """Bring both sides together at the start of a connection.
+
+        Must be called only when no effect on the store is pending.
+
+        What the server has and we have not confirmed is transmitted again like the rest: it repeats
+        the answer, which is how we learn sequence and time.
+        """
+        self._online = True
+        self._rewinds = 0
+        if last_n < self.confirmed:
+            self.confirmed = last_n
+            return [self._block(Requeue(last_n))]
+        if self._is_foreign(last_n):
+            return [self._restart(last_n)]
+        return self._pump()
+
+    def disconnected(self) -> None:
+        """Forget the connection; what was on its way has an unknown outcome until the next one."""
+        self._online = False
+        self._in_flight.clear()
+        self._start_over()
+
+    def stored(self, request_id: int, n: int, seq: int, time_ms: int) -> list[OutboxEffect]:
+        """Take the server's confirmation of a transmission."""
+        flight = self._in_flight.pop(request_id, None)
+        if flight is None:
+            return []
+        if flight.n != n or not self._is_next(flight):
+            return [Disconnect("a confirmation out of order")]
+        return [self._confirm(seq, time_ms), *self._pump()]
+
+    def refused(self, request_id: int, error: WireError) -> list[OutboxEffect]:
+        """Take the server's refusal of a transmission."""
+        flight = self._in_flight.pop(request_id, None)
+        if flight is None:
+            return []
+        if isinstance(error, NumberGap):
+            return self._gap(flight, error)
+        if (error.retryable or error.fatal) and not isinstance(error, MailboxFull):
+            return self._rewind()
+        return self._refuse(flight, error.code)
+
+    # --- decisions ------------------------------------------------------------------------------
+
+    def _is_foreign(self, last_n: int) -> bool:
+        """Tell whether somebody else used our numbers: an earlier or another life of this store."""
+        if last_n > self.highest:
+            return True
+        stored = islice(self.rows, last_n - self.confirmed)
+        return any(not row.released for row in stored)
+
+    def _restart(self, last_n: int) -> OutboxEffect:
+        """Keep what certainly was never sent; of the rest nobody knows."""
+        unknown = [row.message_id for row in self.rows if row.released or not row.fresh]
+        self.rows = deque(row for row in self.rows if row.fresh and not row.released)
+        self.confirmed = last_n
+        return self._block(Restart(last_n, unknown))
+
+    def _gap(self, flight: _Flight, error: NumberGap) -> list[OutboxEffect]:
+        expected = error.fields.get("expected")
+        if not isinstance(expected, int) or expected <= self.confirmed:
+            return [Disconnect("the server does not stand where it said")]
+        if flight.n < expected and self._is_next(flight):
+            # Stored so long ago that the answer is forgotten: its place stays unknown.
+            return [self._confirm(0, 0), *self._pump()]
+        return self._rewind()
+
+    def _refuse(self, flight: _Flight, code: str) -> list[OutboxEffect]:
+        """Drop a message that cannot be stored; the later ones move up to its number."""
+        index = next(i for i, row in enumerate(self.rows) if row is flight.row)
+        del self.rows[index]
+        self._rewinding = True
+        self._rewinds = 0
+        return [self._block(Refuse(flight.row.message_id, code))]
+
+    def _rewind(self) -> list[OutboxEffect]:
+        """Start again at the first unconfirmed message, once every transmission has its answer.
+
+        Waiting for the answers keeps old and new transmissions of a number apart.
+        """
+        if not self._rewinding:
+            self._rewinding = True
+            self._rewinds += 1
+            if self._rewinds > MAX_FRUITLESS:
+                return [Disconnect("the server refuses what it should accept")]
+        return self._pump()
+
+    def _confirm(self, seq: int, time_ms: int) -> Confirm:
+        row = self.rows.popleft()
+        self._sent -= 1
+        self.confirmed += 1
+        self._rewinds = 0
+        return Confirm(row.message_id, self.confirmed, seq, time_ms)
+
+    def _pump(self) -> list[OutboxEffect]:
+        """Transmit what the window allows."""
+        if self._rewinding and not self._in_flight:
+            self._start_over()
+        effects: list[OutboxEffect] = []
+        if not self._online or self._rewinding:
+            return effects
+        while not self._blocked and self._sent < len(self.rows):
+            free = self.window - len(self._in_flight)
+            if free <= 0:
+                break
+            row = self.rows[self._sent]
+            effects.append(self._transmit(row) if row.released else self._release(free))
+        return effects
+
+    def _transmit(self, row: Row) -> Transmit:
+        self._sent += 1
+        self._last_request += 1
+        n = self.confirmed + self._sent
+        self._in_flight[self._last_request] = _Flight(row, n)
+        return Transmit(self._last_request, n, row.to, row.text)
+
+    def _release(self, free: int) -> OutboxEffect:
+        coming = [
+            row for row in islice(self.rows, self._sent, self._sent + free) if not row.released
+        ]
+        for row in coming:
+            row.released = True
+        return self._block(Release([row.message_id for row in coming]))
+
+    def _block(self, effect: OutboxEffect) -> OutboxEffect:
+        self._blocked += 1
+        return effect
+
+    def _start_over(self) -> None:
+        self._sent = 0
+        self._rewinding = False
+
+    def _is_next(self, flight: _Flight) -> bool:
+        """Tell whether it is the first unconfirmed message, under its present number."""
+        first = self.rows[0] if self.rows else None
+        return flight.row is first and flight.n == self.confirmed + 1

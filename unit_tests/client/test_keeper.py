@@ -1,0 +1,99 @@
+"""When the client looks again by itself: clocks that jump, and disks that fail."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, cast
+
+import pytest
+
+from jim.client.address import Address
+from jim.client.events import Fatal, LinkState, PresenceChanged
+from jim.client.feed import Feed
+from jim.client.keeper import Keeper
+from jim.client.presence import Presence
+from jim.errors import StoreFull
+from jim.protocol import messages as m
+from unit_tests.client.listening import launch
+from unit_tests.support.serving import serving
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from jim.client.accounts import Account
+    from jim.client.connector import Connector
+    from jim.client.courier import Courier
+    from jim.client.link import Link
+
+
+class ProbedLink:
+    """Counts how often somebody wanted a sign of life."""
+
+    probes = 0
+
+    def probe_now(self) -> None:
+        self.probes += 1
+
+
+@pytest.mark.parametrize(
+    ("wall_s", "monotonic_s", "probes"),
+    [(0.25, 0.25, 0), (60.0, 60.0, 0), (3600.0, 0.25, 1), (-3600.0, 0.25, 1), (1.0, 0.25, 0)],
+)
+async def test_a_jump_of_the_wall_clock_asks_for_a_sign_of_life(
+    monkeypatch: pytest.MonkeyPatch, wall_s: float, monotonic_s: float, probes: int
+) -> None:
+    async def never(_: bytes) -> tuple[Account, Courier]:
+        raise AssertionError
+
+    feed = Feed()
+    keeper = Keeper(
+        Address(),
+        cast("Connector", None),
+        feed,
+        Presence(feed),
+        never,
+        token=None,
+        recovery=None,
+    )
+    link = ProbedLink()
+    keeper.link = cast("Link", link)
+    wall, monotonic = time.time(), time.monotonic()
+    monkeypatch.setattr(time, "time", lambda: wall + wall_s)
+    monkeypatch.setattr(time, "monotonic", lambda: monotonic + monotonic_s)
+    keeper.look_at_clock()
+    assert link.probes == probes
+    keeper.look_at_clock()
+    assert link.probes == probes, "one jump is one question"
+
+
+async def test_a_full_disk_stops_the_client_before_anything_is_acknowledged(tmp_path: Path) -> None:
+    async with serving(tmp_path / "server") as server:
+        bob = await (await launch(server.port, "bob", tmp_path / "bob")).online()
+        alice = await (await launch(server.port, "alice", tmp_path / "alice")).online()
+        account = await bob.client._background.account()
+        await account.writer.read(
+            lambda store: store._connection.execute("PRAGMA max_page_count = 1").fetchone()
+        )
+        sent = await alice.client.send("bob", "x" * 16_000)
+        await alice.client.wait_stored(sent.message_id, 10)
+        (fatal,) = await bob.wait(Fatal)
+        assert isinstance(fatal.error, StoreFull)
+        assert bob.client.state is LinkState.STOPPED
+        await bob.aclose()
+        again = await (await launch(server.port, "bob", tmp_path / "bob")).online()
+        assert [message.text for message in await again.received(1)] == ["x" * 16_000]
+        await again.aclose()
+        await alice.aclose()
+
+
+async def test_only_changes_of_presence_are_told() -> None:
+    feed = Feed()
+    events = feed.subscribe()
+    presence = Presence(feed)
+    for online in (True, True, False):
+        presence.changed(m.PresenceChange(name="bob", online=online, time=1))
+    feed.close()
+    assert [event async for event in events] == [
+        PresenceChanged("bob", online=True),
+        PresenceChanged("bob", online=False),
+    ]
