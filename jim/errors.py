@@ -1,3 +1,4 @@
+# long module: one tree of errors, read as a list
 """Every exception of the project, and the wire code of those that a peer can see.
 
 This module imports nothing. A class attribute `code` is the stable string on the wire, `response`

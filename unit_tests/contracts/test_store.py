@@ -1,3 +1,4 @@
+# long module: the one suite that every store is held to
 """What every store promises; each adapter runs through all of it."""
 
 from __future__ import annotations

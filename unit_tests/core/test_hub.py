@@ -1,3 +1,4 @@
+# long module: one suite for the hub
 """The hub: one thing at a time with a fake outlet, then everything at random in `hub_world`."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# long module: one suite for the chain
 from __future__ import annotations
 
 import contextlib

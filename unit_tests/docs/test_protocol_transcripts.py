@@ -1,0 +1,172 @@
+"""Every transcript of docs/protocol.md is played against the real server, frame by frame.
+
+`alice> {…}` is what alice's client sends, `alice< {…}` the next frame that it gets, with exactly
+those fields unless `"..."` is among them. Texts in angle brackets stand for values that differ each
+time. `alice: registered` and `alice: logged in` say what happened before the transcript begins.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import time
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+
+from jim.crypto import chain, handshake, links, tls
+from jim.crypto.keys import SigningKey, device_id
+from jim.protocol import messages as m
+from unit_tests.support.processes import ROOT, world
+from unit_tests.support.wire import Person, Wire
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PAGE = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
+TRANSCRIPTS = re.findall(r"^```transcript\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+MORE = "..."
+
+
+def plain(value: object) -> Any:
+    """Show a structure or bytes as JSON would."""
+    return json.loads(msgspec.json.encode(value))
+
+
+class Actor:
+    """One side of a transcript: a person, a connection, and the values that stand for something."""
+
+    def __init__(self, name: str) -> None:
+        self.person = Person(name)
+        self.values: dict[str, Any] = {
+            "<genesis>": plain(self.person.genesis),
+            "<device>": self.person.device,
+            "<head>": plain(self.person.head),
+            "<wrong sig>": plain(bytes(64)),
+        }
+        self.wire: Wire
+        self.links: list[m.Link] = []
+
+    async def connect(self, port: int, before: str) -> None:
+        if before == "registered":
+            first = await Wire.connect(port)
+            await first.register(self.person)
+            first.close()
+        self.wire = await Wire.connect(port)
+        if before == "logged in":
+            await self.wire.register(self.person)
+
+    def send(self, frame: dict[str, Any]) -> None:
+        if frame["action"] == "hello":
+            self.cnonce = handshake.new_nonce()
+            self.values["<cnonce>"] = plain(self.cnonce)
+        if frame.get("link") == "<link>":
+            self._prepare_link()
+        if frame.get("sig") == "<sig>":
+            self.values["<sig>"] = plain(self._sign(frame))
+        filled = {key: self._fill(value) for key, value in frame.items()}
+        self.wire.send_raw(json.dumps(filled, ensure_ascii=False).encode() + b"\n")
+
+    def _fill(self, value: Any) -> Any:
+        return self.values.get(value, value) if isinstance(value, str) else value
+
+    def _prepare_link(self) -> None:
+        state = chain.verify_chain(self.links, self.person.name)
+        self.new_key = SigningKey.generate()
+        now_ms = time.time_ns() // 1_000_000
+        self.link = links.make_add(state, self.new_key, self.person.recovery, now_ms)
+        self.values["<link>"] = plain(self.link)
+
+    def _sign(self, frame: dict[str, Any]) -> bytes:
+        person, exchange = self.person, self.exchange
+        match frame["action"]:
+            case "auth":
+                return handshake.prove_auth(
+                    person.key,
+                    exchange,
+                    name=frame["name"],
+                    head=person.head,
+                    counter=frame["counter"],
+                )
+            case "register":
+                return handshake.prove_register(
+                    person.key, exchange, name=frame["name"], genesis=person.genesis
+                )
+            case "recover":
+                return handshake.prove_recover(person.recovery, exchange, name=frame["name"])
+            case "enroll":
+                return handshake.prove_enroll(
+                    self.new_key, exchange, name=frame["name"], link=self.link
+                )
+        raise AssertionError(frame)
+
+    def learn(self, frame: m.ServerMessage) -> None:
+        if isinstance(frame, m.Challenge):
+            self.exchange = handshake.check_challenge(
+                tls_spki=tls.peer_spki(self.wire.writer.get_extra_info("ssl_object")),
+                cnonce=self.cnonce,
+                server_id=frame.server_id,
+                spki=frame.spki,
+                snonce=frame.snonce,
+                terms=frame.terms,
+                sig=frame.sig,
+                pinned=None,
+            )
+        elif isinstance(frame, m.Chain):
+            self.links = frame.links
+
+
+def fits(expected: Any, got: Any, cast: dict[str, Actor], who: Actor) -> bool:
+    """Tell whether a value of the page allows the value that came."""
+    if not (isinstance(expected, str) and expected.startswith("<")):
+        return bool(expected == got) and type(expected) is type(got)
+    if expected.startswith("<device of "):
+        return bool(got == cast[expected[11:-1]].person.device)
+    match expected:
+        case "<int>":
+            return isinstance(got, int)
+        case "<text>":
+            return isinstance(got, str) and bool(got)
+        case "<bytes>":
+            return len(base64.b64decode(got, validate=True)) in (32, 64)
+        case "<links>":
+            return isinstance(got, list) and device_id(who.person.key.public) in str(got)
+    return bool(who.values[expected] == got)
+
+
+@pytest.mark.parametrize("number", range(len(TRANSCRIPTS)))
+async def test_transcript(number: int, tmp_path: Path) -> None:
+    with world(tmp_path) as here:
+        lines = TRANSCRIPTS[number].splitlines()
+        cast = {
+            name: Actor(name)
+            for name in re.findall(r"^(\w+)[:<>]", TRANSCRIPTS[number], re.MULTILINE)
+        }
+        before = dict(line.split(": ", 1) for line in lines if re.match(r"\w+: ", line))
+        for name, actor in cast.items():
+            await actor.connect(here.port, before.get(name, ""))
+        for line in lines:
+            step = re.fullmatch(r"(\w+)([<>]) (.*)", line)
+            if step is None:
+                continue
+            actor, frame = cast[step[1]], json.loads(step[3])
+            if step[2] == ">":
+                actor.send(frame)
+                continue
+            received = await actor.wire.receive()
+            actor.learn(received)
+            got = plain(received)
+            more = frame.pop(MORE, None)
+            assert set(frame) <= set(got) if more else set(frame) == set(got), (line, got)
+            wrong = {key: got[key] for key in frame if not fits(frame[key], got[key], cast, actor)}
+            assert not wrong, (line, wrong)
+        for actor in cast.values():
+            actor.wire.close()
+
+
+def test_there_are_transcripts_for_every_topic() -> None:
+    actions = set(re.findall(r'> \{"action":"(\w+)"', PAGE))
+    tags = {str(cls.__struct_config__.tag) for cls in m.ClientMessage.__args__}
+    assert tags - actions <= {"pong"}
