@@ -209,8 +209,9 @@ def test_the_account_comes_back_on_an_empty_machine_with_its_words(here: World) 
     laptop = here.jim("laptop", "recover", "alice", f"127.0.0.1:{here.port}")
     assert laptop.finish(" ".join(words)) == 0
     assert here.client("bob").finish("1", "alice", "welcome", "3") == 0
-    listen = here.jim("laptop", "listen", "--count", "1", "--timeout", "20", "--name", "alice")
+    listen = here.jim("laptop", "listen", "--count", "2", "--timeout", "20", "--name", "alice")
     listen.expect("welcome")
+    assert texts_from(listen, "bob") == ["are you back?", "welcome"]
     assert listen.wait() == 0
     wrong = here.jim("phone", "recover", "alice", f"127.0.0.1:{here.port}")
     assert wrong.finish(" ".join(reversed(words))) != 0

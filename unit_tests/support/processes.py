@@ -189,8 +189,7 @@ class World:
     def close(self) -> None:
         """Kill whatever still runs."""
         for program in self._programs:
-            if program.process.poll() is None:
-                program.kill()
+            program.kill()
 
 
 @contextmanager
