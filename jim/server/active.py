@@ -12,8 +12,8 @@ from jim.protocol.replies import error_reply
 from jim.protocol.session import State, advance
 from jim.server.catch_up import CatchUp
 from jim.server.commands import ACTIVE
-from jim.server.connection import Connection, Hold, Item
 from jim.server.node import now_ms
+from jim.server.stage import Hold, Item
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from msgspec import Struct
 
     from jim.core.hub import Link
+    from jim.server.connection import Connection
 
 MAX_TASKS: Final = 8
 """Requests of one session that may wait for the store at the same time; then it is not read from.

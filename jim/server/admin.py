@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from jim import __version__
 from jim.core.model import InviteRecord
 from jim.crypto.invites import Invite, format_invite, new_token, token_hash
-from jim.crypto.keys import fingerprint
+from jim.crypto.keys import fingerprint, format_pin
 from jim.errors import SettingsError
 from jim.i18n import _
 from jim.server.identity import load_identity, load_tls
@@ -85,8 +85,10 @@ def check_config(loaded: Loaded) -> None:
 
 
 def print_fingerprint(loaded: Loaded) -> None:
-    """Print the fingerprint of the identity, making the identity if there is none yet."""
-    say(fingerprint(load_identity(loaded.settings.directory).public))
+    """Print fingerprint and pin of the identity, making the identity if there is none yet."""
+    public = load_identity(loaded.settings.directory).public
+    say(fingerprint(public))
+    say(_("For --pin: {pin}").format(pin=format_pin(public)))
 
 
 def print_invite(request: Request, loaded: Loaded, keep: KeepInvite) -> None:

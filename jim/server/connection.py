@@ -8,21 +8,22 @@ bound.
 from __future__ import annotations
 
 import asyncio
-import enum
 import logging
-from typing import TYPE_CHECKING, Final, Protocol, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from msgspec import Struct
 
 from jim.common.stream import cut_off
 from jim.core.admission import Ticket
 from jim.errors import Internal, LoginTimeout, Shutdown, SlowConsumer, WireError
-from jim.protocol.codec import FROM_CLIENT, Decoder, Invalid, encode
-from jim.protocol.messages import ClientMessage
+from jim.protocol.codec import FROM_CLIENT, Decoder, encode
 from jim.protocol.replies import error_reply, goodbye
 from jim.server.node import now_ms
+from jim.server.stage import OVER, Hold, Stage
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from jim.errors import JimError
     from jim.server.node import Node
 
@@ -30,39 +31,6 @@ log = logging.getLogger(__name__)
 
 LINGER_S: Final = 2.0
 """From the last frame to cutting the connection off: a round trip of a bad link, and a bit."""
-
-Item = ClientMessage | Invalid
-
-
-class Hold(enum.IntFlag):
-    """Why a connection is not read from at the moment."""
-
-    PACE = 1
-    LOGIN = 2
-    TASKS = 4
-    DRAIN = 8
-
-
-class Stage(Protocol):
-    """What a session does with what arrives: `Login` first, `Active` after it."""
-
-    def receive(self, items: list[Item], size_bytes: int, now_s: float) -> None:
-        """Take the messages of one read, in order."""
-
-    def paused(self) -> None:
-        """Stop pushing: the client reads too slowly."""
-
-    def resumed(self) -> None:
-        """Go on: what was written has left."""
-
-    def catch_up(self) -> None:
-        """Read the mailbox from the store."""
-
-    def end(self) -> None:
-        """Let go of everything; called once, when the session is over."""
-
-    def label(self) -> str:
-        """Say who this is, for the log."""
 
 
 class Visitor(Struct, frozen=True):
@@ -76,36 +44,11 @@ class Visitor(Struct, frozen=True):
     """When its first byte came; the login is timed from here."""
 
 
-class Over:
-    """What is left of a session: the last stage and the last transport of every connection.
-
-    Putting it in their places parts the connection from what points back at it. Otherwise each one
-    that has ended would keep its TLS buffers until the garbage collector comes by.
-    """
-
-    def receive(self, items: list[Item], size_bytes: int, now_s: float) -> None:
-        """Ignore what comes too late."""
-
-    def _nothing(self) -> None:
-        """Do nothing."""
-
-    paused = resumed = catch_up = end = close = abort = pause_reading = resume_reading = _nothing
-
-    def label(self) -> str:
-        """Say that there is nobody."""
-        return "over"
-
-    def write(self, data: bytes) -> None:
-        """Drop what nobody will read."""
-
-
-_OVER: Final = Over()
-
-
 class Connection(asyncio.Protocol):
     """A client on the other end of a transport; the `Outlet` of its session."""
 
     __slots__ = (
+        "_begin",
         "_deadline",
         "_decoder",
         "_ended",
@@ -126,8 +69,8 @@ class Connection(asyncio.Protocol):
     _transport: asyncio.Transport
     stage: Stage
 
-    def __init__(self, node: Node, visitor: Visitor) -> None:
-        """Start before the login; the door sets the first stage."""
+    def __init__(self, node: Node, visitor: Visitor, begin: Callable[[Connection], Stage]) -> None:
+        """Wait for the end of the TLS handshake; `begin` then makes the first stage."""
         self.node = node
         self.visitor = visitor
         self.heard_s = visitor.since_s
@@ -137,6 +80,7 @@ class Connection(asyncio.Protocol):
         self.closing = False
         self.paused_s: float | None = None
         """Since when the client reads too slowly, None if it does not."""
+        self._begin = begin
         self._decoder = Decoder(FROM_CLIENT, node.limits.login_frame_bytes)
         self._deadline: asyncio.TimerHandle | None = None
         self._ended = False
@@ -148,7 +92,8 @@ class Connection(asyncio.Protocol):
     # --- called by the transport ------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Start the clock of the login."""
+        """Begin the login and start its clock."""
+        self.stage = self._begin(self)
         self._transport = stream = cast("asyncio.Transport", transport)  # uvloop's is no subclass
         limits = self.node.limits
         stream.set_write_buffer_limits(high=limits.outgoing_bytes // 2)
@@ -193,8 +138,8 @@ class Connection(asyncio.Protocol):
         self.node.admission.leave(self.visitor.ticket)
         reason = type(exc).__name__ if exc else "closed"
         log.info("disconnected %s (%s): %s", self.visitor.address, self.stage.label(), reason)
-        self.stage = _OVER
-        self._transport = cast("asyncio.Transport", _OVER)
+        self.stage = OVER
+        self._transport = cast("asyncio.Transport", OVER)
 
     # --- sending ----------------------------------------------------------------------------------
 

@@ -48,6 +48,8 @@ class Door:
         self._node = node
         self._knocking: set[Knock] = set()
         self._refusals = 0
+        self.handshakes = 0
+        """TLS handshakes begun since the start."""
 
     def accept(self, sock: socket.socket, address: str) -> None:
         """Take a new connection; refusals are told before TLS, where they cost no handshake."""
@@ -82,9 +84,10 @@ class Door:
 
     async def _start_tls(self, sock: socket.socket, visitor: Visitor, tls: ServerTls) -> None:
         node = self._node
+        self.handshakes += 1
         try:
             await node.loop.connect_accepted_socket(
-                lambda: self._connection(visitor),
+                lambda: Connection(node, visitor, Login),
                 sock,
                 ssl=tls.context,
                 ssl_handshake_timeout=node.limits.tls_s,
@@ -98,11 +101,6 @@ class Door:
             error.__traceback__ = None
             with contextlib.suppress(OSError):
                 sock.close()
-
-    def _connection(self, visitor: Visitor) -> Connection:
-        connection = Connection(self._node, visitor)
-        connection.stage = Login(connection)
-        return connection
 
     # --- show out ---------------------------------------------------------------------------------
 

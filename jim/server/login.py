@@ -22,13 +22,14 @@ from jim.protocol.replies import error_reply
 from jim.protocol.session import State, advance
 from jim.server.active import Active
 from jim.server.commands import COMMANDS
-from jim.server.connection import Connection, Hold, Item
 from jim.server.node import now_ms
+from jim.server.stage import Hold, Item
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
     from jim.crypto.transcript import Exchange
+    from jim.server.connection import Connection
 
 log = logging.getLogger(__name__)
 

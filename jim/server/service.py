@@ -13,11 +13,11 @@ from jim.core.hub import Hub
 from jim.decorators import log_calls
 from jim.errors import Shutdown, StoreError
 from jim.server.committer import Committer
-from jim.server.connection import Hold
 from jim.server.door import Door
 from jim.server.listener import Listener, shown
 from jim.server.liveness import Liveness
 from jim.server.node import Node, now_ms
+from jim.server.stage import Hold
 
 if TYPE_CHECKING:
     import socket

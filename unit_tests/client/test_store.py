@@ -314,6 +314,7 @@ def test_it_is_private_and_durable(connection: sqlite3.Connection, tmp_path: Pat
     assert len(modes) == 3
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
+    assert connection.execute("PRAGMA secure_delete").fetchone() == (1,)
     assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 

@@ -275,7 +275,11 @@ class World:
     # --- the end --------------------------------------------------------------------------------
 
     def heal(self) -> None:
-        """Let everything work until nothing moves any more."""
+        """Let everything work until nothing moves any more.
+
+        A new connection first: a frame that was dropped without a later one shows up only there.
+        """
+        self.lose()
         self.client.jobs.append("notice")
         for _ in range(60 + 12 * len(self.written)):
             self.connect()

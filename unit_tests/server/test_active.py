@@ -12,7 +12,7 @@ import pytest
 from jim.errors import StoreFull
 from jim.protocol import messages as m
 from jim.server import active
-from jim.server.connection import Connection, Hold
+from jim.server.stage import Hold
 from unit_tests.support.serving import QUICK, Serving, serving, until
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from jim.core.limits import Limits
     from jim.core.model import Batch, Committed
     from jim.core.ports import Store
+    from jim.server.connection import Connection
     from unit_tests.support.wire import Wire
 
 
@@ -204,7 +205,8 @@ async def test_limit_ping_s_probes_once(tmp_path: Path) -> None:
         liveness.sweep(connection.heard_s + ping_s)
         liveness.sweep(connection.heard_s + ping_s + 1)
         probe = await wire.expect(m.Probe)
-        wire.send(m.Pong(id=probe.id))
+        wire.send(m.Probe(id="and now?"), m.Pong(id=probe.id))
+        assert isinstance(await wire.receive(), m.Pong), "one probe for one silence"
         await until(lambda: not connection.probed)
         liveness.sweep(connection.heard_s + ping_s)
         assert (await wire.expect(m.Probe)).id == int(probe.id) + 1
@@ -252,6 +254,8 @@ class Faulty:
         self.gate = asyncio.Event()
         self.gate.set()
         self.entered = 0
+        self.commit_gate = asyncio.Event()
+        self.commit_gate.set()
         self.commit_error: Exception | None = None
         self.read_error: Exception | None = None
 
@@ -259,6 +263,7 @@ class Faulty:
         return getattr(self._store, name)
 
     async def commit(self, batch: Batch, now_ms: int) -> Committed:
+        await self.commit_gate.wait()
         if self.commit_error is not None:
             raise self.commit_error
         return await self._store.commit(batch, now_ms)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from jim.crypto import keys
 from jim.crypto.invites import parse_invite
 from jim.protocol import messages as m
 from unit_tests.support.processes import Program, environment
@@ -172,7 +173,8 @@ async def test_a_client_that_does_not_close_is_cut_off_within_drain_s(machine: M
     wire.writer.transport.abort()
 
 
-async def test_the_second_signal_ends_it_at_once(machine: Machine) -> None:
+@pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
+async def test_the_second_signal_ends_it_at_once(machine: Machine, second: signal.Signals) -> None:
     server, port = machine.serve("--limit", "drain_s=600")
     sock = socket.create_connection(("127.0.0.1", port))
     wire = await Wire.connect(port)
@@ -186,8 +188,8 @@ async def test_the_second_signal_ends_it_at_once(machine: Machine) -> None:
             continue
         except ConnectionRefusedError:
             break
-    server.process.send_signal(signal.SIGTERM)
-    assert await asyncio.to_thread(server.wait) == -signal.SIGTERM
+    server.process.send_signal(second)
+    assert await asyncio.to_thread(server.wait) == -second
     sock.close()
     wire.writer.transport.abort()
 
@@ -359,6 +361,8 @@ def test_the_fingerprint_is_the_one_of_the_start(machine: Machine) -> None:
     server.expect("Fingerprint")
     assert server.lines[1] == f"Fingerprint: {program.lines[0]}"
     server.stop()
+    shown = program.lines[1].removeprefix("For --pin: ")
+    assert keys.fingerprint(keys.parse_pin(shown)) == program.lines[0]
 
 
 @pytest.mark.parametrize("running", [False, True])

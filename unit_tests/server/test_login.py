@@ -478,11 +478,13 @@ class Gated:
         self.gate = asyncio.Event()
         self.gate.set()
         self.entered = asyncio.Event()
+        self.calls = 0
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
 
     async def standing(self, device_id: int) -> Any:
+        self.calls += 1
         self.entered.set()
         await self.gate.wait()
         return await self._store.standing(device_id)
@@ -509,6 +511,26 @@ async def test_a_client_that_has_left_before_the_end_of_its_login_is_not_online(
         await until(lambda: not server.service.node._tasks)
         assert not server.service.hub.is_online(1)
         await server.back(person)
+
+
+async def test_logins_of_one_device_come_one_after_the_other(tmp_path: Path) -> None:
+    async with serving(tmp_path, wrap=Gated) as server:
+        store: Any = server.store
+        _, person = await server.join("alice")
+        other, _ = await server.join("bob")
+        store.gate.clear()
+        store.calls = 0
+        wires = [await server.wire() for _ in range(3)]
+        for wire in wires:
+            wire.send(wire.auth(await wire.greet(), person))
+        await until(lambda: store.calls == 1)
+        for _ in range(3):  # the others have been read: this comes behind them
+            other.send(m.Presence(id=1))
+            await other.expect(m.Contacts)
+        assert store.calls == 1, "the next login reads the standing after the one before it ended"
+        store.gate.set()
+        for wire in wires:
+            await wire.expect(m.Welcome)
 
 
 async def test_who_has_logged_in_no_longer_counts_as_unauthenticated(tmp_path: Path) -> None:

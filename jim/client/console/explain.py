@@ -121,7 +121,7 @@ _SENTENCES: Final[Mapping[type[errors.JimError], str]] = {
     errors.SlowConsumer: N_("Messages were not read fast enough; they wait on the server."),
     errors.AccountInUse: N_(
         "Another client already works with this account. Use that one, or close it first; jim "
-        "send, listen and history work beside it."
+        "send and jim history work beside it."
     ),
     errors.AccountMissing: N_("This machine has no such account. Name it: --name NAME."),
     errors.KeyFileError: N_("The key file of this account cannot be used. jim doctor tells more."),

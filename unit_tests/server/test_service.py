@@ -1,0 +1,81 @@
+"""What a running server does when it is told to change or to go down."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from jim.protocol import messages as m
+from jim.server.arguments import parse
+from jim.server.reload import Reloader
+from unit_tests.server.test_active import Faulty
+from unit_tests.support.serving import QUICK, serving, until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from jim.core.limits import Limits
+
+
+async def test_the_drain_reads_no_more_but_commits_and_answers_what_is_in(tmp_path: Path) -> None:
+    async with serving(tmp_path, wrap=Faulty) as server:
+        store: Any = server.store
+        await server.join("bob")
+        alice, person = await server.join("alice")
+        store.commit_gate.clear()
+        alice.post(1, "bob", "just in time")
+        await until(lambda: server.service.committer._running is not None)
+        draining = asyncio.ensure_future(server.service.drain())
+        await until(lambda: server.service.node.draining)
+        alice.post(2, "bob", "too late")
+        await until(lambda: all(c.held for c in server.service.node.connections))
+        store.commit_gate.set()
+        answers = await alice.ended()
+        assert [type(answer) for answer in answers] == [m.Stored, m.Goodbye]
+        await draining
+        account = await server.store.find_account("alice")
+        assert account is not None
+        assert (await server.store.standing(account.devices[0].device_id)).last_n == 1
+        assert person.device == account.devices[0].device
+
+
+async def test_a_drain_without_clients_is_over_at_once(tmp_path: Path) -> None:
+    async with serving(tmp_path) as server:
+        await asyncio.wait_for(server.service.drain(), 1)
+
+
+async def test_other_limits_hold_from_the_next_message_on(tmp_path: Path) -> None:
+    async with serving(tmp_path) as server:
+        await server.join("bob")
+        alice, _ = await server.join("alice")
+        tight = msgspec.structs.replace(QUICK, text_bytes=3)
+        settings = msgspec.structs.replace(server.service.settings, limits=tight)
+        server.service.apply(settings, server.service.door.tls)
+        alice.post(1, "bob", "four")
+        assert (await alice.error()).limit_bytes == 3
+        late = await server.wire()
+        await late.greet()
+        assert late.challenge is not None
+        assert m.parse_terms(late.challenge.terms).limits.text_bytes == 3
+
+
+async def test_a_reload_leaves_what_needs_a_restart_as_it_is(tmp_path: Path) -> None:
+    async with serving(tmp_path) as server:
+        config = tmp_path / "server.toml"
+        given: list[Limits] = []
+        flags = ("--data-dir", str(tmp_path), "-a", "127.0.0.1")
+        reloader = Reloader(server.service, parse(flags), given.append)
+        before = server.service.settings
+        config.write_text(
+            'port = 1\nregistration = "closed"\nlog_json = true\n[limits]\nwindow = 7\n'
+        )
+        reloader.reload()
+        after = server.service.settings
+        assert (after.port, after.log_json) == (before.port, before.log_json)
+        assert (after.registration, after.limits.window) == ("closed", 7)
+        assert [limits.window for limits in given] == [7]
+        config.write_text("window = 7\n")
+        reloader.reload()
+        assert server.service.settings is after
