@@ -5,8 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any, Final
 
-from jim.core.rate import Bucket
-from jim.errors import Malformed, RateLimited, StoreError, WireError
+from jim.errors import Malformed, RateLimited, WireError
 from jim.protocol.codec import Invalid
 from jim.protocol.replies import error_reply
 from jim.protocol.session import State, advance
@@ -16,6 +15,7 @@ from jim.server.node import now_ms
 from jim.server.stage import Hold, Item
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Coroutine
 
     from msgspec import Struct
@@ -36,9 +36,9 @@ class Active:
 
     __slots__ = (
         "_backlog",
-        "_bytes",
         "_catch_up",
-        "_messages",
+        "_pace",
+        "_pace_timer",
         "_tasks",
         "_useless",
         "connection",
@@ -47,15 +47,14 @@ class Active:
     )
 
     def __init__(self, connection: Connection, link: Link) -> None:
-        """Start with full buckets."""
-        limits = connection.node.limits
+        """Start with the pace that the device has left over from its last session."""
         self.connection = connection
         self.node = connection.node
         self.link = link
         self._backlog: list[Item] = []
-        self._bytes = Bucket(limits.byte_burst, limits.bytes_per_s)
-        self._messages = Bucket(limits.message_burst, limits.messages_per_s)
         self._catch_up = CatchUp(connection, link)
+        self._pace = self.node.paces.take_up(link.identity.device_id, self.node.limits)
+        self._pace_timer: asyncio.TimerHandle | None = None
         self._tasks = 0
         self._useless = 0
 
@@ -90,8 +89,10 @@ class Active:
         self._catch_up.start()
 
     def end(self) -> None:
-        """Leave the hub."""
+        """Leave the hub; what the device owes stays with the node."""
         self._backlog.clear()
+        self._forget_timer()
+        self.node.paces.put_down(self.link.identity.device_id, self._pace, self.node.loop.time())
         self.node.hub.detach(self.link)
 
     def label(self) -> str:
@@ -121,23 +122,25 @@ class Active:
         return command.cost
 
     async def _finish(self, message: Struct, answering: Coroutine[Any, Any, Struct | None]) -> None:
-        try:
-            reply = await answering
-        except WireError as error:
-            self._report(error, message)
-        except StoreError:
-            raise
-        except Exception as error:  # noqa: BLE001 - answered as `internal`
-            self.connection.fail(error, getattr(message, "id", None))
-        else:
-            if reply is not None:
-                self.connection.reply(reply)
+        with self.connection.guarded(getattr(message, "id", None)):
+            try:
+                reply = await answering
+            except WireError as error:
+                self._report(error, message)
+            else:
+                if reply is not None:
+                    self.connection.reply(reply)
         self._tasks -= 1
         if self._backlog and not self.connection.closing:
-            backlog, self._backlog = self._backlog, []
-            self.receive(backlog, 0, self.node.loop.time())
-            if not self._backlog:
-                self.connection.release(Hold.TASKS)
+            with self.connection.guarded():
+                self._go_on()
+
+    def _go_on(self) -> None:
+        """Handle what had to wait until fewer requests are under way."""
+        backlog, self._backlog = self._backlog, []
+        self.receive(backlog, 0, self.node.loop.time())
+        if not self._backlog:
+            self.connection.release(Hold.TASKS)
 
     def _report(self, error: WireError, message: Struct) -> None:
         request_id = getattr(message, "id", None)
@@ -162,14 +165,21 @@ class Active:
             self.connection.close(Malformed("too many frames that are no messages", limit=limit))
 
     def _keep_pace(self, cost: int, size_bytes: int, now_s: float) -> None:
-        wait_s = max(self._messages.take(cost, now_s), self._bytes.take(size_bytes, now_s))
+        wait_s = self._pace.take(cost, size_bytes, now_s)
         if wait_s < MIN_WAIT_S:
             return
         if wait_s > self.node.limits.rate_debt_s:
             self.connection.close(RateLimited(retry_after_ms=round(wait_s * 1000)))
             return
+        # The transport may deliver some more while it is held: that is paid for too.
+        self._forget_timer()
         self.connection.hold(Hold.PACE)
-        self.node.loop.call_later(wait_s, self.connection.release, Hold.PACE)
+        self._pace_timer = self.node.loop.call_later(wait_s, self.connection.release, Hold.PACE)
+
+    def _forget_timer(self) -> None:
+        if self._pace_timer is not None:
+            self._pace_timer.cancel()
+            self._pace_timer = None
 
 
 def _misplaced(message: Struct) -> WireError:

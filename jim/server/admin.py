@@ -15,7 +15,7 @@ from jim.crypto.invites import Invite, format_invite, new_token, token_hash
 from jim.crypto.keys import fingerprint, format_pin
 from jim.errors import SettingsError
 from jim.i18n import _
-from jim.server.identity import load_identity, load_tls
+from jim.server.identity import known_identity, load_tls
 from jim.server.loops import loop_factory
 from jim.server.node import now_ms
 from jim.server.settings import Loaded, to_toml
@@ -85,10 +85,24 @@ def check_config(loaded: Loaded) -> None:
 
 
 def print_fingerprint(loaded: Loaded) -> None:
-    """Print fingerprint and pin of the identity, making the identity if there is none yet."""
-    public = load_identity(loaded.settings.directory).public
+    """Print fingerprint and pin of a server that has been started before.
+
+    Raises:
+        KeyFileError: there is no such server.
+    """
+    public = known_identity(loaded.settings.directory).public
     say(fingerprint(public))
     say(_("For --pin: {pin}").format(pin=format_pin(public)))
+
+
+def resync(loaded: Loaded, renew: Callable[[Path], str]) -> None:
+    """Give the database a new epoch, by which clients see that it was restored, and say so.
+
+    Raises:
+        StoreError: the database cannot be used, or a server works with it.
+    """
+    renew(loaded.settings.directory / DATABASE)
+    say(_("Done. Start the server: its clients will compare what they have."))
 
 
 def print_invite(request: Request, loaded: Loaded, keep: KeepInvite) -> None:
@@ -96,11 +110,12 @@ def print_invite(request: Request, loaded: Loaded, keep: KeepInvite) -> None:
 
     Raises:
         SettingsError: the port is not known.
+        KeyFileError: there is no such server: it has to be started once first.
     """
     settings, created_ms = loaded.settings, now_ms()
     if not settings.port:
         raise SettingsError(_("the port is not known: say it with --port"))
-    identity = load_identity(settings.directory)
+    identity = known_identity(settings.directory)
     host = request.host or settings.address or socket.getfqdn()
     invite = Invite(host, settings.port, identity.public, new_token())
     line = format_invite(invite)

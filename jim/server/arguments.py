@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from jim import __version__
+from jim.decorators import log_calls
 from jim.errors import SettingsError
 from jim.i18n import _, install_argparse
 from jim.server import settings as s
@@ -14,9 +15,9 @@ from jim.server import settings as s
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-Task = Literal["serve", "check", "print", "invite", "fingerprint"]
+Task = Literal["serve", "check", "print", "invite", "fingerprint", "resync"]
 
-SUBCOMMANDS: Final[tuple[Task, ...]] = ("invite", "fingerprint")
+SUBCOMMANDS: Final[tuple[Task, ...]] = ("invite", "fingerprint", "resync")
 
 FLAGS: Final = {
     "address": ("-a", "--ip", "--address"),
@@ -33,7 +34,10 @@ FLAGS: Final = {
 """Setting to its flags; the first two pairs are the seed's."""
 
 MAX_USES: Final = 10_000
+"""Of one invite: more than a server is made for, so that a slip of the finger is noticed."""
+
 MAX_DAYS: Final = 3650
+"""Ten years: who wants no end at all is better served by open registration."""
 
 
 class Request(NamedTuple):
@@ -47,6 +51,7 @@ class Request(NamedTuple):
     host: str = ""
 
 
+@log_calls
 def parse(argv: Sequence[str]) -> Request:
     """Read the command line; `--help`, `--version` and mistakes end the process as usual.
 
@@ -83,9 +88,14 @@ def _describe(task: Task) -> str:
         return _("Print an invite: one line with the server's address, its identity and a token.")
     if task == "fingerprint":
         return _("Print the fingerprint of the server's identity.")
+    if task == "resync":
+        return _(
+            "Make the clients compare what they have with the server: needed once after the data"
+            " directory was restored from a copy, before the server starts."
+        )
     return _(
-        "The JIM server. Other commands: jim-server invite, jim-server fingerprint;"
-        " each has a --help of its own."
+        "The JIM server. Other commands: jim-server invite, jim-server fingerprint, jim-server"
+        " resync; each has a --help of its own."
     )
 
 
@@ -166,7 +176,9 @@ def _layer(parsed: argparse.Namespace) -> s.Layer:
     for text in parsed.limit:
         key, equals, value = text.partition("=")
         name = f"{s.LIMITS}.{key.strip()}"
-        if not equals or name not in s.names():
+        if name in s.names() and not equals:
+            raise SettingsError(_("--limit {text}: it is NAME=VALUE").format(text=text))
+        if name not in s.names():
             raise SettingsError(f"--limit {text}: {s.unknown(name)}")
         values[name], origins[name] = value.strip(), "--limit"
     return s.Layer(values, origins, is_text=True)

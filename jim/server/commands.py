@@ -13,7 +13,16 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from jim.protocol import messages as m
 from jim.protocol.session import TRANSITIONS, State
-from jim.server.handlers import greeting, login, mailbox, messages, presence, recovery, registration
+from jim.server.handlers import (
+    chain,
+    greeting,
+    login,
+    mailbox,
+    messages,
+    presence,
+    recovery,
+    registration,
+)
 from jim.server.handlers import session as ends
 
 if TYPE_CHECKING:
@@ -41,6 +50,7 @@ COMMANDS: Final[Mapping[type[Struct], Command]] = MappingProxyType(
         m.Sync: Command(mailbox.sync),
         m.Receipts: Command(mailbox.receipts),
         m.Presence: Command(presence.contacts),
+        m.ChainRequest: Command(chain.links),
         m.Probe: Command(ends.probe),
         m.Pong: Command(ends.pong, cost=0),
         m.Quit: Command(ends.quit_session),

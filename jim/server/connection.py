@@ -1,13 +1,15 @@
 """One connection: bytes in, frames out, back-pressure both ways, one good end. Knows no message.
 
-Writes are collected and made once per turn of the loop. When the client reads too slowly, pushes
-stop (the store has everything) and only answers to what it asks itself still pile up, up to a
-bound.
+Writes are collected and made once per turn of the loop. What waits is counted as it is queued: the
+frames of this turn, and what the transport has not got rid of. From half of the bound on, pushes
+stop (the store has everything); only answers to what the client asks itself still pile up, and the
+whole bound ends the session.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from typing import TYPE_CHECKING, Final, cast
 
@@ -15,14 +17,14 @@ from msgspec import Struct
 
 from jim.common.stream import cut_off
 from jim.core.admission import Ticket
-from jim.errors import Internal, LoginTimeout, Shutdown, SlowConsumer, WireError
+from jim.errors import Internal, LoginTimeout, Shutdown, SlowConsumer, StoreError, WireError
 from jim.protocol.codec import FROM_CLIENT, Decoder, encode
 from jim.protocol.replies import error_reply, goodbye
 from jim.server.node import now_ms
 from jim.server.stage import OVER, Hold, Stage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from jim.errors import JimError
     from jim.server.node import Node
@@ -49,12 +51,16 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_begin",
+        "_bound_bytes",
+        "_ceiling_bytes",
         "_deadline",
         "_decoder",
         "_ended",
-        "_excess_bytes",
         "_holds",
         "_out",
+        "_queued_bytes",
+        "_room_bytes",
+        "_stuck",
         "_transport",
         "_writable",
         "closing",
@@ -81,12 +87,19 @@ class Connection(asyncio.Protocol):
         self.paused_s: float | None = None
         """Since when the client reads too slowly, None if it does not."""
         self._begin = begin
+        self._bound_bytes = node.limits.outgoing_bytes
+        self._ceiling_bytes = self._bound_bytes
+        """What may wait while pushes are stopped; negative once that was not enough."""
         self._decoder = Decoder(FROM_CLIENT, node.limits.login_frame_bytes)
         self._deadline: asyncio.TimerHandle | None = None
         self._ended = False
-        self._excess_bytes = 0
         self._holds = Hold(0)
         self._out: list[bytes] = []
+        self._queued_bytes = 0
+        self._room_bytes = self._bound_bytes // 2
+        """What may be queued in this turn without a closer look."""
+        self._stuck = False
+        """The transport has more than it likes."""
         self._writable: asyncio.Future[None] | None = None
 
     # --- called by the transport ------------------------------------------------------------------
@@ -95,10 +108,9 @@ class Connection(asyncio.Protocol):
         """Begin the login and start its clock."""
         self.stage = self._begin(self)
         self._transport = stream = cast("asyncio.Transport", transport)  # uvloop's is no subclass
-        limits = self.node.limits
-        stream.set_write_buffer_limits(high=limits.outgoing_bytes // 2)
+        stream.set_write_buffer_limits(high=self._bound_bytes // 2)
         self.node.connections.add(self)
-        ends_s = self.visitor.since_s + limits.login_s
+        ends_s = self.visitor.since_s + self.node.limits.login_s
         self._deadline = self.node.loop.call_at(ends_s, self.close, LoginTimeout())
         log.info("connected %s", self.visitor.address)
         if self.node.draining:
@@ -118,16 +130,13 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """Note that the client reads too slowly."""
-        self.paused_s = self.node.loop.time()
-        self._excess_bytes = 0
-        self.stage.paused()
+        self._stuck = True
+        self._pause(self._bound_bytes // 2)
 
     def resume_writing(self) -> None:
         """Note that the client has read enough to go on."""
-        self.paused_s = None
-        self._set_writable()
-        if not self.closing:
-            self.stage.resumed()
+        self._stuck = False
+        self._resume()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Let go of everything."""
@@ -147,8 +156,12 @@ class Connection(asyncio.Protocol):
         """Queue frames; they are written together at the end of this turn of the loop."""
         if self.closing:
             return
+        queued_bytes = self._queued_bytes + len(data)
+        if queued_bytes > self._room_bytes and not self._takes(queued_bytes):
+            return
         if not self._out:
             self.node.outbox.mark(self)
+        self._queued_bytes = queued_bytes
         self._out.append(data)
 
     def reply(self, message: Struct) -> None:
@@ -156,17 +169,19 @@ class Connection(asyncio.Protocol):
         self.send(encode(message))
 
     def flush(self) -> None:
-        """Write what is queued; end a session whose answers pile up unread."""
+        """Write what is queued; when the transport gets rid of it at once, pushes go on."""
         if not self._out:
             return
         data = self._out[0] if len(self._out) == 1 else b"".join(self._out)
         self._out.clear()
-        if self.paused_s is not None and not self.closing:
-            self._excess_bytes += len(data)
-            if self._excess_bytes > self.node.limits.outgoing_bytes // 2:
-                self.close(SlowConsumer(limit_bytes=self.node.limits.outgoing_bytes))
-                return
+        self._queued_bytes = 0
         self._transport.write(data)
+        if self.closing:
+            return
+        if self.paused_s is not None and not self._stuck:
+            self._resume()
+        else:
+            self._measure()
 
     async def writable(self) -> None:
         """Wait until the client has read enough, or is gone."""
@@ -178,6 +193,48 @@ class Connection(asyncio.Protocol):
     def catch_up(self) -> None:
         """Read the mailbox from the store."""
         self.stage.catch_up()
+
+    def _takes(self, queued_bytes: int) -> bool:
+        """Tell whether so much may be queued; stops pushes, and in the end the session.
+
+        It ends in the next turn: whoever sends now may be in the middle of sending to others.
+        """
+        waiting_bytes = queued_bytes + self._transport.get_write_buffer_size()
+        if self.paused_s is None and waiting_bytes > self._bound_bytes // 2:
+            self._pause(waiting_bytes)
+        if self.paused_s is not None and waiting_bytes > self._ceiling_bytes:
+            if self._ceiling_bytes >= 0:
+                self._ceiling_bytes = self._room_bytes = -1
+                error = SlowConsumer(limit_bytes=self._bound_bytes)
+                self.node.loop.call_soon(self.close, error)
+            return False
+        self._measure()
+        return True
+
+    def _measure(self) -> None:
+        """Note how much may be queued before the next closer look."""
+        limit_bytes = self._bound_bytes // 2 if self.paused_s is None else self._ceiling_bytes
+        self._room_bytes = limit_bytes - self._transport.get_write_buffer_size()
+
+    def _pause(self, waiting_bytes: int) -> None:
+        """Stop pushes; where one of them was more than the bound, answers get half of it more."""
+        if self.paused_s is not None:
+            return
+        bound_bytes = self._bound_bytes
+        excess = waiting_bytes > bound_bytes
+        self._ceiling_bytes = waiting_bytes + bound_bytes // 2 if excess else bound_bytes
+        self.paused_s = self.node.loop.time()
+        self.stage.paused()
+
+    def _resume(self) -> None:
+        """Go on with pushes."""
+        if self._ceiling_bytes < 0:  # something was left out already
+            return
+        self.paused_s = None
+        self._set_writable()
+        if not self.closing:
+            self._measure()
+            self.stage.resumed()
 
     # --- reading ----------------------------------------------------------------------------------
 
@@ -226,6 +283,16 @@ class Connection(asyncio.Protocol):
         """End the session over something that nobody foresaw; the log has the details."""
         incident = self.node.incident(error, f"session of {self.visitor.address}")
         self.refuse(Internal(incident=incident), request_id)
+
+    @contextlib.contextmanager
+    def guarded(self, request_id: int | str | None = None) -> Iterator[None]:
+        """End the session over a fault in this block. One of the store ends the server instead."""
+        try:
+            yield
+        except StoreError:
+            raise
+        except Exception as error:  # noqa: BLE001 - one session's fault must not reach the others
+            self.fail(error, request_id)
 
     def finish(self, last_frame: bytes, code: str) -> None:
         """Write the last frame after all queued ones, and close."""

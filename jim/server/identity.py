@@ -21,12 +21,16 @@ IDENTITY_FILE: Final = "identity.key"
 TLS_FILE: Final = "tls.pem"
 
 
-def load_identity(directory: Path) -> SigningKey:
+def load_identity(directory: Path, database: str) -> SigningKey:
     """Read the identity key of a data directory; the first start makes both.
+
+    Where a database is, the key must be too: with a new one every client would raise the alarm.
 
     Raises:
         KeyFileError: the key or the directory cannot be used; says what to do.
     """
+    if (directory / database).exists():
+        return known_identity(directory)
     try:
         make_directory(directory)
     except OSError as error:
@@ -36,6 +40,22 @@ def load_identity(directory: Path) -> SigningKey:
         detail = text.format(path=directory, reason=error.strerror)
         raise KeyFileError(detail, path=str(directory), reason="unwritable") from error
     return load_or_create(directory / IDENTITY_FILE)
+
+
+def known_identity(directory: Path) -> SigningKey:
+    """Read the identity key of a server that has been started before.
+
+    Raises:
+        KeyFileError: there is none, or it cannot be used; says what to do.
+    """
+    path = directory / IDENTITY_FILE
+    if path.exists():
+        return load_or_create(path)
+    text = _(
+        "{path}: the server's identity key is missing. Is this the right --data-dir? Restore the"
+        " key from a backup; for a new server, with new accounts, take an empty directory."
+    )
+    raise KeyFileError(text.format(path=path), path=str(path), reason="missing")
 
 
 def load_tls(settings: Settings) -> ServerTls:

@@ -11,6 +11,7 @@ import socket
 import sys
 from typing import TYPE_CHECKING, Final
 
+from jim.decorators import log_calls
 from jim.errors import ListenFailed
 from jim.i18n import _
 
@@ -38,6 +39,7 @@ PORT_TRIES: Final = 16
 """For a port of the system's choice that is free in both families."""
 
 
+@log_calls
 def open_sockets(address: str, port: int) -> list[socket.socket]:
     """Bind, without listening yet.
 

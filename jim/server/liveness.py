@@ -15,7 +15,7 @@ SWEEPS_PER_PING: Final = 10
 """A probe is late by a tenth of its period at most."""
 
 FORGET_S: Final = 60.0
-"""How often idle sources are forgotten: long against the cost of looking at all of them."""
+"""How often idle sources and paid debts are forgotten: long against the cost of looking at all."""
 
 
 class Liveness:
@@ -60,6 +60,7 @@ class Liveness:
         if now_s >= self._forget_at_s:
             self._forget_at_s = now_s + FORGET_S
             self._node.admission.sweep(now_s)
+            self._node.paces.sweep(now_s)
 
     def _interval_s(self) -> float:
         return self._node.limits.ping_s / SWEEPS_PER_PING

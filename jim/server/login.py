@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from jim.core.model import AccountRecord, DeviceRecord, Identity, Standing
-from jim.errors import AuthFailed, StoreError, TooManyFailures, TooManyFrames, WireError
+from jim.decorators import log_calls
+from jim.errors import AuthFailed, TooManyFailures, TooManyFrames, WireError
 from jim.protocol import messages as m
 from jim.protocol.codec import Invalid
 from jim.protocol.replies import error_reply
@@ -92,6 +93,7 @@ class Login:
     def end(self) -> None:
         """Shut the source out for a while if proofs have failed and none was accepted."""
         self._backlog.clear()
+        self._give_up()
         if self._proof_failed:
             ticket = self.connection.visitor.ticket
             seconds = self.node.admission.penalise(ticket, self.node.loop.time())
@@ -110,6 +112,7 @@ class Login:
             raise AuthFailed
         return self.exchange
 
+    @log_calls
     async def enter(self, account: AccountRecord, device: DeviceRecord) -> Standing | None:
         """Make this connection the one session of a device; None if the client is gone meanwhile.
 
@@ -160,20 +163,18 @@ class Login:
             self._answered(answer)
 
     async def _finish(self, message: Struct, answering: Coroutine[Any, Any, Struct | None]) -> None:
-        try:
-            reply = await answering
-        except WireError as error:
-            self._refused(error, message)
-        except StoreError:
-            raise
-        except Exception as error:  # noqa: BLE001 - answered as `internal`
-            self.connection.fail(error, getattr(message, "id", None))
-        else:
-            if reply is not None:
-                self._answered(reply)
+        with self.connection.guarded(getattr(message, "id", None)):
+            try:
+                reply = await answering
+            except WireError as error:
+                self._refused(error, message)
+            else:
+                if reply is not None:
+                    self._answered(reply)
         self._busy = False
         self.connection.release(Hold.LOGIN)
-        self._work()
+        with self.connection.guarded():
+            self._work()
 
     def _answered(self, reply: Struct) -> None:
         self.connection.reply(reply)
@@ -182,7 +183,14 @@ class Login:
             self.connection.logged_in(self._active)
             log.info("logged in %s from %s", self._active.label(), self.connection.visitor.address)
 
+    def _give_up(self) -> None:
+        """Take back a session that has begun without a `welcome`."""
+        if self._active is not None:
+            self._active.end()
+            self._active = None
+
     def _refused(self, error: WireError, message: Struct) -> None:
+        self._give_up()
         if self.connection.closing:
             self._proof_failed |= isinstance(error, AuthFailed)
             return

@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from jim import __version__
+from jim.core.rate import Paces
 from jim.crypto.handshake import Decoys
 from jim.errors import StoreError
 from jim.protocol import messages as m
@@ -105,6 +106,7 @@ class Node:
         self.admission = admission
         self.decoys = Decoys()
         self.locks = DeviceLocks()
+        self.paces = Paces()
         self.outbox = Outbox(self.loop)
         self.connections: set[Connection] = set()
         self.draining = False

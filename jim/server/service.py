@@ -35,6 +35,11 @@ RETURN_MS: Final = (500, 5_000)
 15,000 logins at 1,800 a second take eight."""
 
 
+DRAINED_BY: Final = 0.8
+"""The part of `drain_s` that clients have to read the goodbye and leave. The rest is kept for
+closing the store and ending the process: 1 s of the default."""
+
+
 class Service:
     """One server. Make it inside a running loop, `open` it, wait for `ended`, then `drain`."""
 
@@ -100,9 +105,9 @@ class Service:
     async def drain(self) -> None:
         """Go down without loss: accept and read no more, commit what is in, say goodbye.
 
-        Takes `drain_s` at most; who has not read the goodbye by then is cut off.
+        Takes `DRAINED_BY` of `drain_s` at most; who has not read the goodbye by then is cut off.
         """
-        deadline_s = self._loop.time() + self.settings.limits.drain_s
+        deadline_s = self._loop.time() + self.settings.limits.drain_s * DRAINED_BY
         self.node.draining = True
         self._stop_accepting()
         for connection in list(self.node.connections):

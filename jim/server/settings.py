@@ -32,6 +32,7 @@ LIMITS: Final = "limits"
 DEFAULT: Final = "default"
 
 MAX_PORT: Final = 65535
+"""A port is 16 bits of the TCP header (RFC 9293, 3.1)."""
 
 MAY_BE_ZERO: Final = frozenset(
     {

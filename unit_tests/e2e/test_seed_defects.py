@@ -208,13 +208,31 @@ def test_11_every_test_module_can_be_imported(tmp_path: Path) -> None:
     assert not silent
 
 
-async def test_12_one_who_does_not_read_blocks_nobody(door: Door) -> None:
-    alice, bob = await door.enter("alice"), await door.enter("bob")
-    frozen = await door.enter("frozen")
-    await frozen.sync()
-    frozen.writer.transport.pause_reading()  # type: ignore[attr-defined]
-    await bob.sync()
-    for n in range(1, 9):
-        await alice.say(n, "frozen", "x" * 16_000)
-    await alice.say(9, "bob", "you do get this")
-    assert (await bob.expect(m.Delivery)).message == "you do get this"
+async def test_12_one_who_does_not_read_blocks_nobody(tmp_path: Path) -> None:
+    count = 640
+    lifted = [
+        word
+        for limit in ("messages_per_s=0", "bytes_per_s=0", "outgoing_bytes=131072")
+        for word in ("--limit", limit)
+    ]
+    with world(tmp_path, *lifted) as here:
+        door = Door(here.port)
+        alice, bob, frozen = [await door.enter(name) for name in ("alice", "bob", "frozen")]
+        await frozen.sync()
+        frozen.fall_asleep()
+        await bob.sync()
+        # 10 MB: more than the buffers of two kernels' ends and the server's bound together.
+        for first in range(1, count + 1, 64):
+            for n in range(first, first + 64):
+                alice.post(n, "frozen", f"{n} ".ljust(16_000, "x"))
+            for _ in range(64):
+                await alice.expect(m.Stored)
+        await alice.say(count + 1, "bob", "you do get this")
+        assert (await bob.expect(m.Delivery)).message == "you do get this"
+        frozen.send(m.Quit(id=1))
+        frozen.wake_up()
+        seen = [item for item in await frozen.ended() if isinstance(item, m.Delivery)]
+        got = [int(item.message.split()[0]) for item in seen]
+        assert got == list(range(1, len(got) + 1)), "whole and in order"
+        assert 0 < len(got) < count, "it was stuck: the rest is in the store"
+        await door.close()

@@ -107,54 +107,7 @@ async def test_limit_malformed_frames(tmp_path: Path) -> None:
         assert rest[-1].code == "malformed"
 
 
-# --- rates ----------------------------------------------------------------------------------------
-
-
-async def test_limit_message_rate_is_kept_by_not_reading(tmp_path: Path) -> None:
-    slow = limits(message_burst=3, messages_per_s=20.0)
-    async with serving(tmp_path, slow) as server:
-        await server.join("bob")
-        wire, _ = await server.join("alice")
-        connection = next(c for c in server.service.node.connections if "alice" in c.stage.label())
-        wire.send(*(m.Msg(id=n, n=n, to="bob", message="x") for n in range(1, 9)))
-        for _ in range(8):
-            await wire.expect(m.Stored)
-        assert connection.held
-        wire.send(m.Probe(id="later"))
-        assert (await wire.expect(m.Pong)).id == "later"
-        assert not connection._holds & Hold.TASKS
-
-
-async def test_limit_byte_rate_is_kept_by_not_reading(tmp_path: Path) -> None:
-    slow = limits(byte_burst=1_000, bytes_per_s=20_000)
-    async with serving(tmp_path, slow) as server:
-        wire, _ = await server.join("alice")
-        connection = only(server)
-        wire.send(m.Presence(id="x" * 60), *(m.Ack(position=0) for _ in range(200)))
-        await wire.expect(m.Contacts)
-        await until(lambda: connection.held)
-        wire.send(m.Probe(id="later"))
-        await wire.expect(m.Pong)
-
-
-async def test_confirmations_do_not_count_as_messages(tmp_path: Path) -> None:
-    slow = limits(message_burst=1, messages_per_s=0.001, rate_debt_s=0.5)
-    async with serving(tmp_path, slow) as server:
-        wire, _ = await server.join("alice")
-        wire.send(*(m.Ack(position=0) for _ in range(50)), *(m.Pong(id=1) for _ in range(50)))
-        wire.send(m.Probe(id=1))
-        await wire.expect(m.Pong)
-
-
-async def test_limit_rate_debt_s(tmp_path: Path) -> None:
-    slow = limits(message_burst=1, messages_per_s=0.1, rate_debt_s=20.0)
-    async with serving(tmp_path, slow) as server:
-        wire, _ = await server.join("alice")
-        wire.send(*(m.Probe(id=n) for n in range(8)))
-        ending = await goodbye(wire)
-        assert ending.code == "rate_limited"
-        assert isinstance(ending.retry_after_ms, int)
-        assert ending.retry_after_ms > 20_000
+# --- how much at once -----------------------------------------------------------------------------
 
 
 async def test_limit_window(tmp_path: Path) -> None:
@@ -389,3 +342,26 @@ async def test_a_client_that_leaves_while_the_store_works_does_no_harm(tmp_path:
         await until(lambda: not server.service.node._tasks)
         bob.send(m.Probe(id=1))
         await bob.expect(m.Pong)
+
+
+async def test_a_fault_behind_requests_that_waited_ends_the_session(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serving(tmp_path, wrap=Faulty) as server:
+        store: Any = server.store
+        wire, _ = await server.join("alice")
+        store.gate.clear()
+
+        def broken(*_: Any) -> None:
+            raise RuntimeError("secret detail")
+
+        monkeypatch.setattr(server.service.hub, "submit", broken)
+        wire.send(*(m.Presence(id=n) for n in range(active.MAX_TASKS)))
+        wire.post(1, "bob", "boom")
+        await until(lambda: store.entered == active.MAX_TASKS and only(server).held)
+        store.gate.set()
+        error = await wire.error()
+        assert (error.code, error.fatal) == ("internal", True)
+        await wire.ended()
+        await until(lambda: not server.service.node.connections)
+        assert not server.service.hub.is_online(1)

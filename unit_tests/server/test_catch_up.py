@@ -124,7 +124,6 @@ async def test_a_sync_during_the_reading_starts_again_without_a_gap() -> None:
 async def test_a_commit_during_an_empty_reading_is_not_forgotten() -> None:
     bench = Bench(position=5)
     bench.hub.sync(bench.link, 5)
-    bench.hub.pause(bench.link)
     bench.catch_up()
     await turns()
     bench.bus.publish(1, segment(6, 6))

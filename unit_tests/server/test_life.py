@@ -1,3 +1,4 @@
+# long module: one program, from its start to its end
 """The server as a real process: how it starts, changes, refuses to start, and ends."""
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import signal
 import socket
 import sqlite3
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -171,6 +173,31 @@ async def test_a_client_that_does_not_close_is_cut_off_within_drain_s(machine: M
     assert await asyncio.to_thread(server.stop) == 0
     sock.close()
     wire.writer.transport.abort()
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+async def test_with_a_stuck_reader_it_ends_within_drain_s_too(machine: Machine, loop: str) -> None:
+    drain_s = 2.0
+    lifted = ("message_burst=10000", "bytes_per_s=0", "outgoing_bytes=131072", f"drain_s={drain_s}")
+    flags = [word for limit in lifted for word in ("--limit", limit)]
+    server, port = machine.serve("--loop", loop, *flags)
+    bob = await Wire.connect(port)
+    await bob.register(Person("bob"))
+    await bob.sync()
+    bob.fall_asleep()
+    alice = await Wire.connect(port)
+    await alice.register(Person("alice"))
+    for n in range(1, 641):
+        alice.post(n, "bob", "x" * 16_000)
+        if n % 64 == 0:
+            for _ in range(64):
+                await alice.expect(m.Stored)
+    began_s = time.monotonic()
+    assert await asyncio.to_thread(server.stop) == 0
+    assert time.monotonic() - began_s <= drain_s
+    assert server.errors == []
+    for wire in (alice, bob):
+        wire.writer.transport.abort()
 
 
 @pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
@@ -355,10 +382,10 @@ def test_the_help_is_russian_where_people_speak_it(machine: Machine) -> None:
 
 
 def test_the_fingerprint_is_the_one_of_the_start(machine: Machine) -> None:
-    program = machine.run("fingerprint")
-    assert program.wait() == 0
     server, _ = machine.serve()
     server.expect("Fingerprint")
+    program = machine.run("fingerprint")
+    assert program.wait() == 0
     assert server.lines[1] == f"Fingerprint: {program.lines[0]}"
     server.stop()
     shown = program.lines[1].removeprefix("For --pin: ")
@@ -367,9 +394,9 @@ def test_the_fingerprint_is_the_one_of_the_start(machine: Machine) -> None:
 
 @pytest.mark.parametrize("running", [False, True])
 async def test_an_invite_lets_somebody_in(machine: Machine, running: bool) -> None:
-    port = 0
-    if running:
-        _, port = machine.serve("--registration", "invite")
+    server, port = machine.serve("--registration", "invite")
+    if not running:
+        assert await asyncio.to_thread(server.stop) == 0
     flags = ("--host", "Chat.Example", "--port", "4242", "--uses", "1", "--days", "3")
     program = machine.run("invite", *flags)
     assert await asyncio.to_thread(program.wait) == 0

@@ -16,7 +16,9 @@ from jim.crypto.chain import verify_chain
 from jim.crypto.invites import new_token, token_hash
 from jim.crypto.keys import SigningKey
 from jim.crypto.transcript import Exchange
+from jim.errors import AuthFailed
 from jim.protocol import messages as m
+from jim.server.handlers import login
 from jim.server.handlers.login import usable_device
 from jim.server.node import now_ms
 from unit_tests.support.serving import QUICK, Serving, serving, until
@@ -567,3 +569,30 @@ async def test_a_client_that_leaves_during_its_login_is_not_online(tmp_path: Pat
         assert server.service.node.locks._locks == {}
         with pytest.raises(Gone):
             await wire.receive()
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError(), AuthFailed()])
+async def test_a_login_that_fails_after_its_session_has_begun_leaves_nobody_online(
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serving(tmp_path) as server:
+        wire, person = await server.join("alice")
+        wire.close()
+        await until(lambda: not server.service.node.connections)
+
+        def broken(_: Any) -> bytes:
+            raise error
+
+        monkeypatch.setattr(login, "_knows", lambda *_: True)
+        monkeypatch.setattr(login, "link_hash", broken)
+        wire = await server.wire()
+        wire.send(wire.auth(await wire.greet(), person))
+        assert (await wire.error()).code in {"internal", "auth_failed"}
+        await until(lambda: not server.service.hub.is_online(1))
+        monkeypatch.undo()
+        if isinstance(error, AuthFailed):
+            await wire.login(person)  # on the same connection: nothing is left that it replaces
+        else:
+            assert await wire.ended() == []
+            await server.back(person)
+        assert server.service.hub.is_online(1)

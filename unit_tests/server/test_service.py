@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import pytest
 
+from jim.errors import StoreError
 from jim.protocol import messages as m
+from jim.server import main
 from jim.server.arguments import parse
 from jim.server.reload import Reloader
 from unit_tests.server.test_active import Faulty
+from unit_tests.server.test_slow_reader import Sleeper, flood
 from unit_tests.support.serving import QUICK, serving, until
 
 if TYPE_CHECKING:
@@ -44,6 +49,35 @@ async def test_the_drain_reads_no_more_but_commits_and_answers_what_is_in(tmp_pa
 async def test_a_drain_without_clients_is_over_at_once(tmp_path: Path) -> None:
     async with serving(tmp_path) as server:
         await asyncio.wait_for(server.service.drain(), 1)
+
+
+async def test_a_reader_that_is_stuck_leaves_time_of_drain_s_for_the_rest(tmp_path: Path) -> None:
+    short = msgspec.structs.replace(QUICK, drain_s=1.0, outgoing_bytes=128 * 1024)
+    async with serving(tmp_path, short) as server:
+        bob = await Sleeper.asleep(server, "bob")
+        alice, _ = await server.join("alice")
+        await flood(alice, "bob", 1, 100)
+        assert bob.connection.paused_s is not None
+        loop = asyncio.get_running_loop()
+        began_s = loop.time()
+        await server.service.drain()
+        assert loop.time() - began_s < short.drain_s
+
+
+@pytest.mark.parametrize("error", [None, StoreError("the disk is gone")])
+async def test_a_store_that_does_not_close_is_left(
+    error: StoreError | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Hanging:
+        async def aclose(self) -> None:
+            if error is not None:
+                raise error
+            await asyncio.Event().wait()
+
+    store: Any = Hanging()
+    caplog.set_level(logging.INFO)
+    await asyncio.wait_for(main.close_store(store, asyncio.get_running_loop().time() + 0.05), 10)
+    assert ("did not close in time" in caplog.text) == (error is None)
 
 
 async def test_other_limits_hold_from_the_next_message_on(tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ import msgspec
 import pytest
 
 from jim.protocol import messages as m
+from jim.server.connection import Connection
+from unit_tests.server.test_active import Faulty
 from unit_tests.support.serving import LOOPS, QUICK, Serving, run_on, serving, until
 from unit_tests.support.wire import Person, Wire
 
@@ -18,7 +20,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from jim.core.limits import Limits
-    from jim.server.connection import Connection
 
 SMALL_BUFFER = 4_096
 TEXT = "x" * 8_000
@@ -177,6 +178,51 @@ async def test_a_segment_larger_than_the_bound_reaches_a_reader_that_reads(tmp_p
         bob = await server.back(person)
         await bob.sync()
         assert await collected(bob, 128) == list(range(1, 129))
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("asleep", [True, False])
+def test_one_commit_of_many_senders_keeps_to_the_bound(
+    loop: str, asleep: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is queued in one turn of the loop counts too, however much one commit brings."""
+    senders, each = 6, 20
+    most = {"bytes": 0}
+    flush = Connection.flush
+
+    def watched(connection: Connection) -> None:
+        queued_bytes = sum(map(len, connection._out))
+        if connection.stage.label().startswith("bob"):
+            most["bytes"] = max(most["bytes"], queued_bytes)
+        flush(connection)
+
+    async def go() -> None:
+        async with serving(tmp_path, limits(), wrap=Faulty) as server:
+            bob = await Sleeper.asleep(server, "bob")
+            wires = [(await server.join(f"user{place}"))[0] for place in range(senders)]
+            store: Any = server.store
+            store.commit_gate.clear()
+            for wire in wires:
+                wire.send(
+                    *(m.Msg(id=n, n=n, to="bob", message="y" * 16_000) for n in range(1, each + 1))
+                )
+            gathered = server.service.hub
+            await until(lambda: len(gathered._waiting) + len(gathered._committing) == 120)
+            monkeypatch.setattr(Connection, "flush", watched)
+            if not asleep:
+                bob.wire.wake_up()
+            store.commit_gate.set()
+            for wire in wires:
+                for _ in range(each):
+                    await wire.expect(m.Stored)
+            assert not bob.connection.closing
+            bob.wire.wake_up()
+            got = [(await bob.wire.expect(m.Delivery)).position for _ in range(senders * each)]
+            assert got == list(range(1, senders * each + 1))
+
+    run_on(loop, go())
+    segment_bytes = limits().page_bytes + 16_000 + 200
+    assert 0 < most["bytes"] <= limits().outgoing_bytes // 2 + segment_bytes
 
 
 async def test_one_slow_peer_holds_nobody_else_up(tmp_path: Path) -> None:

@@ -192,6 +192,9 @@ class Fake:
         last = {each.peer: each for each in self.messages.values()}
         return [Conversation(peer, each) for peer, each in last.items()]
 
+    async def store_id(self) -> str:
+        return "fake"
+
     async def presence(self, *, watch: bool = False) -> Contacts:
         if self.state is not LinkState.ONLINE:
             raise ConnectFailed(reason="network")

@@ -177,6 +177,13 @@ class World:
         env = {"JIM_NAME": owner, "JIM_SERVER": f"127.0.0.1:{self.port}", **env}
         return self._run(self.home(owner), "-m", "jim.client", *arguments, **env)
 
+    def operate(self, *arguments: str) -> Program:
+        """Run the server's program as its operator, on the data directory of this world."""
+        first = arguments[:1] if not arguments[0].startswith("-") else ()
+        rest = arguments[len(first) :]
+        data = ("--data-dir", str(self.directory / "server" / "data"))
+        return self._run(self.directory / "server", "-m", "jim.server", *first, *data, *rest)
+
     def home(self, name: str) -> Path:
         """Where that user lives."""
         return self.directory / f"home of {name}"

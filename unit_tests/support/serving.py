@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from jim.bus.local import LocalBus
 from jim.core.limits import Limits
+from jim.server.admin import DATABASE
 from jim.server.identity import load_identity, load_tls
 from jim.server.listener import open_sockets
 from jim.server.loops import loop_factory
@@ -86,7 +87,7 @@ async def serving(
         address="127.0.0.1", port=0, data_dir=str(directory), limits=limits, **settings
     )
     sockets = open_sockets(chosen.address, chosen.port)
-    identity, tls = load_identity(directory), load_tls(chosen)
+    identity, tls = load_identity(directory, DATABASE), load_tls(chosen)
     opened = await open_store(directory / "server.db", limits)
     store: Store = wrap(opened) if wrap else opened
     service = Service(chosen, identity, tls, store, LocalBus())

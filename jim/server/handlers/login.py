@@ -28,8 +28,7 @@ async def auth(login: Login, message: m.Auth) -> m.Welcome | None:
 
     Raises:
         AuthFailed: no such name, no such device, a revoked one, a wrong signature, or a head that
-        was
-            never one of the account's chain.
+            was never one of the account's chain.
     """
     account = await find_account(login.node.store, message.name)
     device = usable_device(account, message.device)

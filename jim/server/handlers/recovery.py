@@ -42,8 +42,7 @@ async def enroll(login: Login, message: m.Enroll) -> m.Welcome | None:
 
     Raises:
         AuthFailed: the proof of this connection is not good, another account is meant, or the chain
-        has
-            grown since `recover`.
+            has grown since `recover`.
         BadRequest: the link does not continue the chain.
         TooManyDevices: the account has as many as allowed.
     """
