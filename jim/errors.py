@@ -3,8 +3,9 @@
 
 This module imports nothing. A class attribute `code` is the stable string on the wire, `response`
 the course's number, `fatal` whether the session ends with it, `retryable` whether the same request
-may succeed later without being changed. Numbers and names that explain an error travel as keyword
-fields (`limit_bytes=`, `expected=`), never only inside the text.
+may succeed later without being changed, `final` whether a client stops over it, because trying
+again by itself would not help or would hide what its user has to know. Numbers and names that
+explain an error travel as keyword fields (`limit_bytes=`, `expected=`), never only inside the text.
 
 `docs/errors.md` is generated from this tree (`python -m jim.protocol.pages errors`).
 """
@@ -23,6 +24,7 @@ class JimError(Exception):
     response: ClassVar[int] = 500
     fatal: ClassVar[bool] = False
     retryable: ClassVar[bool] = False
+    final: ClassVar[bool] = False
     text: ClassVar[str] = "internal error"
 
     def __init__(self, detail: str = "", **fields: Field) -> None:
@@ -101,6 +103,7 @@ class UnsupportedVersion(WireError):
     code = "unsupported_version"
     response = 400
     fatal = True
+    final = True
     text = "no common version of the protocol"
 
 
@@ -136,6 +139,7 @@ class AuthFailed(WireError):
 
     code = "auth_failed"
     response = 402
+    final = True
     text = "the proof of identity was not accepted"
 
 
@@ -191,6 +195,7 @@ class RegistrationClosed(WireError):
 
     code = "registration_closed"
     response = 403
+    final = True
     text = "this server takes no new names"
 
 
@@ -199,6 +204,7 @@ class InviteRequired(WireError):
 
     code = "invite_required"
     response = 403
+    final = True
     text = "this server takes new names only with an invite"
 
 
@@ -207,6 +213,7 @@ class InviteInvalid(WireError):
 
     code = "invite_invalid"
     response = 403
+    final = True
     text = "the invite is unknown, used up or expired"
 
 
@@ -215,6 +222,7 @@ class TooManyDevices(WireError):
 
     code = "too_many_devices"
     response = 403
+    final = True
     text = "the account has as many devices as allowed"
 
 
@@ -260,6 +268,7 @@ class NameInvalid(WireError):
 
     code = "name_invalid"
     response = 400
+    final = True
     text = "this cannot be a name"
 
     @property
@@ -273,6 +282,7 @@ class NameTaken(WireError):
 
     code = "name_taken"
     response = 409
+    final = True
     text = "this name, or one that looks like it, is taken"
 
 
@@ -291,6 +301,7 @@ class Replaced(WireError):
     code = "replaced"
     response = 409
     fatal = True
+    final = True
     text = "this device is connected a second time; the newer connection stays"
 
 
@@ -349,12 +360,14 @@ class SettingsError(LocalError):
 class KeyFileError(LocalError):
     """A key file is missing, damaged, or readable by others."""
 
+    final = True
     text = "the key file cannot be used"
 
 
 class ChainInvalid(LocalError):
     """A device chain is forged, forked, rolled back or damaged."""
 
+    final = True
     text = "the device chain is not valid"
 
 
@@ -376,15 +389,24 @@ class TlsError(LocalError):
     text = "TLS failed"
 
 
+class CaFileInvalid(TlsError):
+    """The given file holds no CA certificates, or cannot be read."""
+
+    final = True
+    text = "no CA certificates in the file"
+
+
 class ServerIdentityChanged(LocalError):
     """The server at a known address shows another identity than the pinned one."""
 
+    final = True
     text = "the server's identity has changed"
 
 
 class ServerIdentityInvalid(LocalError):
     """The server did not prove its identity for this TLS connection."""
 
+    final = True
     text = "the server did not prove its identity"
 
 
@@ -404,6 +426,7 @@ class ListenFailed(LocalError):
 class AccountInUse(LocalError):
     """Another process already works with this account's store."""
 
+    final = True
     text = "another client already works with this account"
 
 
@@ -416,6 +439,7 @@ class AccountMissing(LocalError):
 class StoreError(LocalError):
     """The store cannot be opened or written."""
 
+    final = True
     text = "the store cannot be used"
 
 

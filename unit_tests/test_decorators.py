@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import inspect
 import logging
-from typing import get_type_hints
+from typing import Any, get_type_hints
 
 import pytest
 
+from jim.core.hub import Hub
 from jim.decorators import log_calls
+from jim.server.active import Active
+from jim.server.connection import Connection
 
 SECRET = "the words of bob"
 
@@ -137,3 +141,28 @@ def test_the_function_keeps_its_name_text_and_kind() -> None:
     assert get_type_hints(join)["second"] is str
     assert inspect.iscoroutinefunction(join_later)
     assert not inspect.iscoroutinefunction(join)
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "jim.server.main:main",
+        "jim.server.arguments:parse",
+        "jim.server.listener:open_sockets",
+        "jim.server.login:Login.enter",
+        "jim.server.service:Service.drain",
+        "jim.client.connector:Connector.connect",
+        "jim.launch.cli:main",
+    ],
+)
+def test_entry_points_and_cold_functions_are_logged(place: str) -> None:
+    module, _, path = place.partition(":")
+    function: Any = importlib.import_module(module)
+    for name in path.split("."):
+        function = getattr(function, name)
+    assert function.__wrapped__.__module__ == module
+
+
+def test_the_path_of_a_message_is_not_logged() -> None:
+    for function in (Connection.send, Connection.flush, Active.receive, Hub.submit, Hub.committed):
+        assert not hasattr(function, "__wrapped__")

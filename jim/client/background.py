@@ -142,9 +142,11 @@ class Background:
             raise self.fatal or AccountMissing("the client is closed")
         return self._courier
 
-    def changed(self) -> asyncio.Event:
-        """Give what is set at the next change of a message of ours, and at the end."""
-        return self._courier.changed if self._courier else self._opened
+    def watch(self, message_id: int | None) -> asyncio.Event:
+        """Give what is set when a message is decided about (None: any changes) and at the end."""
+        if self._courier is None:
+            return self._opened
+        return self._courier.changed if message_id is None else self._courier.watch(message_id)
 
     # --- the tasks --------------------------------------------------------------------------------
 
@@ -201,6 +203,7 @@ class Background:
             self._account = account = Account(directory, self.name, options.language)
             await asyncio.to_thread(account.prepare, share=options.share)
             await account.open(recovering=options.recovery is not None)
+            account.writer.failed.add_done_callback(lambda failed: self._fail(failed.result()))
             courier = Courier(account, self.feed, self.presence, self._fail)
             await courier.load()
             self._courier, self.server_id = courier, server_id
@@ -216,6 +219,8 @@ class Background:
 
     def _fail(self, error: Exception) -> None:
         """Stop because the store failed: what is on disk can no longer be relied upon."""
+        if self._closed:
+            return
         logger.error("the store failed: %s", error)
         if self.fatal is None:
             self.fatal = error if isinstance(error, JimError) else JimError(str(error))

@@ -197,7 +197,7 @@ class Client:
             return None if message and message.state is MessageState.QUEUED else message
 
         async with asyncio.timeout(timeout_s):
-            return await self._until(settled)
+            return await self._until(settled, message_id)
 
     async def flush(self, timeout_s: float | None = None) -> bool:
         """Wait until the server has decided about everything queued; tell whether it has.
@@ -207,7 +207,7 @@ class Client:
         """
         try:
             async with asyncio.timeout(timeout_s):
-                return await self._until(lambda store: store.queued_count() == 0 or None)
+                return await self._until(lambda store: store.is_settled() or None)
         except TimeoutError:
             return False
 
@@ -245,6 +245,11 @@ class Client:
         account = await self._background.account()
         return await account.writer.read(lambda store: store.conversations())
 
+    async def store_id(self) -> str:
+        """Give what tells this store, and so its message ids, from another one in its place."""
+        account = await self._background.account()
+        return await account.writer.read(lambda store: store.store_id())
+
     async def presence(self, *, watch: bool = False) -> Contacts:
         """Ask who of those we talk to is online; with `watch` changes come as events from now on.
 
@@ -263,11 +268,13 @@ class Client:
 
     # --- helpers ----------------------------------------------------------------------------------
 
-    async def _until(self, look: Callable[[AccountStore], ResultT | None]) -> ResultT:
+    async def _until(
+        self, look: Callable[[AccountStore], ResultT | None], message_id: int | None = None
+    ) -> ResultT:
         """Look into the store now and after every change, until there is something."""
         while True:
             account = await self._background.account()
-            changed = self._background.changed()
+            changed = self._background.watch(message_id)
             if (found := await account.writer.read(look)) is not None:
                 return found
             if self._background.fatal is not None:

@@ -12,6 +12,7 @@ from jim.client.known_servers import KnownServers
 from jim.client.link import Link, connect
 from jim.client.login import Greeting, greet
 from jim.client.policy import LOGIN_S, modes_to_try
+from jim.decorators import log_calls
 from jim.errors import ConnectFailed, ServerIdentityChanged, TlsError
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class Connector:
         """
         return self._expected(await self._find())
 
+    @log_calls
     async def connect(self) -> Contact:
         """Connect, check the server's proof, and remember the server if it is new.
 

@@ -21,9 +21,11 @@ from jim.client.events import (
     Received,
 )
 from jim.client.link import Link, protocol_error
+from jim.client.pacer import Pacer
 from jim.core.limits import WINDOW
 from jim.errors import JimError
 from jim.protocol import messages as m
+from jim.protocol.codec import encode
 from jim.protocol.replies import raised
 
 if TYPE_CHECKING:
@@ -64,17 +66,24 @@ class Courier:
         self._inbox = sync.Inbox("", 0)
         self._link: Link | None = None
         self._noticed = 0
+        self._leads = False
+        self._pacer = Pacer(asyncio.get_running_loop())
+        self._seen = _Seen()
+        self._watched: dict[int, asyncio.Event] = {}
         self.changed = asyncio.Event()
         """Set at the next change of a message of ours; take it before you look, then wait."""
 
     async def load(self) -> None:
         """Take up the durable state; what is queued already may stem from an earlier life."""
+        leads = self._account.is_owner
         standing = await self._account.writer.read(lambda store: store.standing())
         found = await self._account.writer.read(lambda store: store.queued_after(0))
         rows = [row for row, _ in found]
         self._noticed = rows[-1].message_id if rows else 0
+        self._seen = _Seen(self._noticed)
         self._outbox = sync.Outbox(standing.confirmed_n, rows, self._outbox.window)
         self._inbox = sync.Inbox(standing.epoch, standing.position)
+        self._leads = leads
 
     @property
     def highest_n(self) -> int:
@@ -94,8 +103,7 @@ class Courier:
 
     def notice(self) -> asyncio.Future[list[tuple[sync.Row, Message]]]:
         """Take up what is new in the outbox, whichever process has put it there."""
-        after = self._noticed
-        found = self._account.writer.read(lambda store: store.queued_after(after))
+        found = self._account.writer.read(self._seen.look)
         found.add_done_callback(self._take_up)
         return found
 
@@ -113,25 +121,43 @@ class Courier:
             self._apply(self._outbox.queued([row for row, _ in news]))
 
     async def cancel(self, message_id: int) -> bool:
-        """Take a message back if it certainly was never sent; durable when it returns."""
+        """Take a message back if it certainly was never sent; durable when it returns.
+
+        Only the owner of the account knows that: it may be sending what another process sees
+        queued.
+        """
+        if not self._leads:
+            return False
         effects = self._outbox.cancel(message_id, CANCELLED)
         self._apply(effects)
         if effects:
             await self._account.writer.read(lambda _: None)
         return bool(effects)
 
+    def watch(self, message_id: int) -> asyncio.Event:
+        """Give what is set when the server decides about the message; look after taking it."""
+        return self._watched.setdefault(message_id, asyncio.Event())
+
     def wake(self) -> None:
-        """Let everybody look again who waits for a change."""
+        """Let everybody look again who waits for something."""
+        for event in self._watched.values():
+            event.set()
+        self._watched.clear()
+        self._tell_changed()
+
+    def _tell_changed(self) -> None:
         self.changed.set()
         self.changed = asyncio.Event()
 
     # --- the link -------------------------------------------------------------------------------
 
-    async def welcomed(self, link: Link, welcome: m.Welcome, window: int) -> None:
+    async def welcomed(self, link: Link, welcome: m.Welcome, limits: m.AnnouncedLimits) -> None:
         """Go on with a new connection."""
         await self._account.writer.read(lambda _: None)
         self._link = link
-        self._outbox.window = window
+        self._outbox.window = limits.window
+        self._pacer.start(limits, link.send_paced)
+        link.on_sent = self._pacer.spend
         effects = self._inbox.welcomed(welcome.epoch, welcome.position, welcome.acked, BEHIND)
         for effect in effects:
             self._apply_inbox(effect, welcome.time)
@@ -144,6 +170,7 @@ class Courier:
     def lost(self) -> None:
         """Forget the connection."""
         self._link = None
+        self._pacer.stop()
         self._outbox.disconnected()
 
     async def receive(self, messages: Iterable[m.ServerMessage]) -> None:
@@ -225,7 +252,7 @@ class Courier:
             else:
                 self._persist(effect)
         if going and self._link is not None:
-            self._link.send(*going)
+            self._pacer.post(map(encode, going))
 
     def _persist(
         self, effect: sync.Release | sync.Confirm | sync.Refuse | sync.Requeue | sync.Restart
@@ -302,4 +329,20 @@ class Courier:
     def _publish_own(self, messages: Iterable[Message]) -> None:
         for message in messages:
             self._feed.publish(OwnChanged(message))
-        self.wake()
+            if message.settled and (event := self._watched.pop(message.message_id, None)):
+                event.set()
+        self._tell_changed()
+
+
+class _Seen:
+    """How far the outbox has been read; kept in the store's thread, so that reads never overlap."""
+
+    def __init__(self, message_id: int = 0) -> None:
+        self._message_id = message_id
+
+    def look(self, store: AccountStore) -> list[tuple[sync.Row, Message]]:
+        """Give what is new since the last look."""
+        found = store.queued_after(self._message_id)
+        if found:
+            self._message_id = found[-1][0].message_id
+        return found

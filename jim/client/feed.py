@@ -12,11 +12,16 @@ if TYPE_CHECKING:
 
 
 class Subscription:
-    """The events for one listener, in order; an async iterator that ends with the feed."""
+    """The events for one listener, in order; an async iterator that ends with the feed.
+
+    It is not bounded. Dropping an event would be a lie, and ending a listener that is slow (a
+    screen whose reader has stalled) would end the program for a reason that goes away by itself.
+    What may pile up is what the server sends meanwhile: at most the 10,000 messages of a full
+    mailbox and what is written at the rate limit after that; who wants it in pages reads `history`.
+    """
 
     def __init__(self) -> None:
         """Start empty."""
-        # Not bounded: what is in here is durable already, and dropping one would be a lie.
         self._events: asyncio.Queue[Event | None] = asyncio.Queue()
 
     def put(self, event: Event | None) -> None:

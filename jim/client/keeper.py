@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from jim.client.account_record import Stage
 from jim.client.events import DevicesChanged, FirstContact, LinkChanged, LinkState, Registered
 from jim.client.login import Credentials, log_in
-from jim.client.policy import LOGIN_S, STEADY_S, Backoff, is_fatal
+from jim.client.policy import LOGIN_S, STEADY_S, Backoff
 from jim.core.limits import Limits
 from jim.crypto.keys import fingerprint
 from jim.errors import ConnectFailed, JimError
@@ -78,7 +78,7 @@ class Keeper:
                 await self._session()
                 return
             except JimError as error:
-                if is_fatal(error):
+                if error.final:
                     raise
                 self.error = error
             if time.monotonic() - began >= STEADY_S:
@@ -138,10 +138,10 @@ class Keeper:
             raise ConnectFailed(f"{self._address}: no answer", reason="timeout") from error
         if before.stage is not Stage.REGISTERED:
             self._feed.publish(registered(account))
-        elif welcome.chain_seq != before.chain_seq:
-            self._feed.publish(DevicesChanged(welcome.chain_seq))
+        elif account.record.chain_seq != before.chain_seq:
+            self._feed.publish(DevicesChanged(account.record.chain_seq))
         try:
-            await courier.welcomed(link, welcome, terms.limits.window)
+            await courier.welcomed(link, welcome, terms.limits)
             self.link, self.error = link, None
             link.start_watching()
             self._presence.reconnected(link)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from msgspec import Struct
 
 from jim.client.lock import FileLock
+from jim.client.translate import store_errors
 from jim.crypto import key_files
 from jim.crypto.keys import format_pin, parse_pin
 from jim.errors import KeyFileError
@@ -72,9 +73,14 @@ class KnownServers:
         Only from pin to ca may the mode of a known one change.
 
         Raises:
-            KeyFileError: the file is damaged, or cannot be written.
+            KeyFileError: the file is damaged.
+            StoreError: it cannot be written.
         """
         new = KnownServer(str(address), mode, server_id)
+        with store_errors(self._path.parent):
+            self._remember(new)
+
+    def _remember(self, new: KnownServer) -> None:
         key_files.make_directory(self._path.parent)
         with FileLock(self._path.with_suffix(".lock")).wait():
             servers = {known.address: known for known in self.all()}

@@ -19,10 +19,11 @@ from jim.common.stream import MessageStream
 from jim.crypto import tls
 from jim.errors import ConnectFailed, JimError, TlsError, UnknownAction
 from jim.protocol import messages as m
-from jim.protocol.codec import FROM_SERVER, Invalid
+from jim.protocol.codec import FROM_SERVER, Invalid, encode
 from jim.protocol.replies import raised
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from jim.client.address import Address
@@ -32,6 +33,12 @@ logger = logging.getLogger(__name__)
 
 MAX_FRAME_BYTES: Final = 1024 * 1024
 """Accepted from a server: its outgoing bound (`Limits.outgoing_bytes`), which no frame exceeds."""
+
+_FREE: Final = (m.Ack, m.Pong)
+"""What the server does not count as a message."""
+
+_PUSHED: Final = (m.Delivered, m.PresenceChange, m.Probe)
+"""What a server may send unasked before `sync`."""
 
 Request = m.Sync | m.Receipts | m.Presence | m.Quit
 Reply = m.Ok | m.ReceiptsReply | m.Contacts | m.Goodbye
@@ -72,6 +79,8 @@ class Link:
     def __init__(self, stream: MessageStream[m.ServerMessage], address: str, mode: Mode) -> None:
         """Take an open connection; `address` is only for texts."""
         self.mode: Mode = mode
+        self.on_sent: Callable[[int, int], object] | None = None
+        """Called with the number of messages and of bytes that `send` has sent."""
         self._stream = stream
         self._address = address
         self._loop = asyncio.get_running_loop()
@@ -93,7 +102,15 @@ class Link:
 
     def send(self, *messages: m.ClientMessage) -> None:
         """Queue messages; whether they arrive shows in the answers."""
-        self._stream.send(*messages)
+        frames = b"".join(map(encode, messages))
+        self._stream.send_frames(frames)
+        if self.on_sent is not None:
+            cost = sum(not isinstance(message, _FREE) for message in messages)
+            self.on_sent(cost, len(frames))
+
+    def send_paced(self, frames: bytes) -> None:
+        """Queue encoded messages that have been counted already."""
+        self._stream.send_frames(frames)
 
     # --- answers ----------------------------------------------------------------------------------
 
@@ -116,16 +133,24 @@ class Link:
     async def ask(self, message: m.ClientMessage) -> m.ServerMessage:
         """Send a login message and give what the server says next.
 
+        What it pushes in between concerns nobody before the login is complete; the courier asks for
+        all of it afterwards.
+
         Raises:
             JimError: the server's error, or the end of the connection.
         """
         self.send(message)
-        while not self._backlog:
-            self._backlog.extend(await self._read())
-        reply = self._backlog.popleft()
+        reply = await self._next()
+        while isinstance(reply, _PUSHED):
+            reply = await self._next()
         if isinstance(reply, (m.ErrorReply, m.Goodbye)):
             raise raised(reply)
         return reply
+
+    async def _next(self) -> m.ServerMessage:
+        while not self._backlog:
+            self._backlog.extend(await self._read())
+        return self._backlog.popleft()
 
     async def receive(self) -> list[m.ServerMessage]:
         """Give what came with one read, without the answers to requests and signs of life.

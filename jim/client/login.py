@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 from msgspec import UNSET, Struct
@@ -63,7 +63,14 @@ class Credentials(Struct, frozen=True, kw_only=True):
     save: Callable[[AccountRecord], Awaitable[None]]
 
 
-async def greet(link: Link, pinned: bytes | None) -> Greeting:
+class Introduced(Protocol):
+    """What `greet` needs of a connection; `Link` documents it."""
+
+    def peer_spki(self) -> bytes: ...  # noqa: D102
+    async def ask(self, message: m.ClientMessage) -> m.ServerMessage: ...  # noqa: D102
+
+
+async def greet(link: Introduced, pinned: bytes | None) -> Greeting:
     """Ask the server to prove its identity for this very TLS connection.
 
     Raises:
@@ -106,11 +113,12 @@ async def log_in(link: Link, greeting: Greeting, who: Credentials) -> m.Welcome:
     if record.stage is Stage.REGISTERING and record.link is not None:
         welcome = await _register(link, greeting.exchange, who, record.link)
     elif record.stage is Stage.ENROLLING and who.recovery is not None:
-        welcome = await _recover(link, greeting.exchange, who, who.recovery)
+        welcome, added = await _recover(link, greeting.exchange, who, who.recovery)
+        record = msgspec.structs.replace(record, link=added)
     else:
         welcome = await _authenticate(link, greeting.exchange, who)
-    _check_chain(record, welcome)
-    changed = _pinned(record, welcome.chain_seq, welcome.chain_head)
+    seq, head = await _verified(link, record, welcome)
+    changed = _pinned(record, seq, head)
     if changed != record:
         await who.save(changed)
     return welcome
@@ -141,14 +149,12 @@ async def _register(link: Link, exchange: Exchange, who: Credentials, genesis: m
         sig=sig,
         invite=UNSET if who.token is None else who.token,
     )
-    welcome = _welcome(await link.ask(register), who.record)
-    _check_head(welcome, genesis)
-    return welcome
+    return _welcome(await link.ask(register), who.record)
 
 
 async def _recover(
     link: Link, exchange: Exchange, who: Credentials, recovery: SigningKey
-) -> m.Welcome:
+) -> tuple[m.Welcome, m.Link]:
     name = who.record.name
     sig = handshake.prove_recover(recovery, exchange, name=name)
     answer = await link.ask(m.Recover(id=_ID, name=name, sig=sig))
@@ -156,11 +162,8 @@ async def _recover(
         raise protocol_error("the server does not show the device chain")
     added = await _added_link(who, recovery, answer.links)
     proof = handshake.prove_enroll(who.key, exchange, name=name, link=added)
-    welcome = _welcome(
-        await link.ask(m.Enroll(id=_ID, name=name, link=added, sig=proof)), who.record
-    )
-    _check_head(welcome, added)
-    return welcome
+    enroll = m.Enroll(id=_ID, name=name, link=added, sig=proof)
+    return _welcome(await link.ask(enroll), who.record), added
 
 
 async def _added_link(who: Credentials, recovery: SigningKey, shown: list[m.Link]) -> m.Link:
@@ -204,18 +207,44 @@ def _changed(pinned: bytes | None, shown: bytes) -> ServerIdentityChanged:
     return ServerIdentityChanged(reason="identity", known=known, shown=fingerprint(shown))
 
 
-def _check_head(welcome: m.Welcome, last: m.Link) -> None:
-    """Demand that the chain ends with our link, unless it has grown since."""
-    if welcome.chain_seq == last.seq and welcome.chain_head != link_hash(last):
-        raise ChainInvalid("the server has another device chain", reason="forked", seq=last.seq)
+async def _verified(link: Link, record: AccountRecord, welcome: m.Welcome) -> tuple[int, bytes]:
+    """Give the end of the chain to pin: what we know already, or what provably continues it.
+
+    Raises:
+        ChainInvalid: the server shows another history than before, or one that nobody has signed.
+    """
+    known = _known_end(record)
+    shown = (welcome.chain_seq, welcome.chain_head)
+    if known == shown:
+        return shown
+    if known is not None and welcome.chain_seq <= known[0]:
+        reason = "forked" if welcome.chain_seq == known[0] else "rolled_back"
+        raise ChainInvalid("the device chain is not the one before", reason=reason, seq=shown[0])
+    answer = await link.ask(m.ChainRequest(id=_ID))
+    if not isinstance(answer, m.Chain):
+        raise protocol_error("the server does not show the device chain")
+    return _verify_links(answer.links, record, known, shown)
 
 
-def _check_chain(record: AccountRecord, welcome: m.Welcome) -> None:
-    """Accept only a chain that may continue the one seen before."""
-    if record.stage is not Stage.REGISTERED:
-        return
-    seq = welcome.chain_seq
-    if seq < record.chain_seq:
-        raise ChainInvalid("the device chain was rolled back", reason="rolled_back", seq=seq)
-    if seq == record.chain_seq and welcome.chain_head != record.chain_head:
-        raise ChainInvalid("the device chain was forked", reason="forked", seq=seq)
+def _known_end(record: AccountRecord) -> tuple[int, bytes] | None:
+    """Give number and hash of the last link that we know; None if a recovery has sent none yet."""
+    if record.stage is Stage.REGISTERED:
+        return record.chain_seq, record.chain_head
+    return None if record.link is None else (record.link.seq, link_hash(record.link))
+
+
+def _verify_links(
+    shown: list[m.Link],
+    record: AccountRecord,
+    known: tuple[int, bytes] | None,
+    end: tuple[int, bytes],
+) -> tuple[int, bytes]:
+    """Verify a whole chain against what we know of it and what the welcome said; give its end.
+
+    The hash of a link stands for all links before it, so number and hash are all there is to pin.
+    It may have grown since the welcome.
+    """
+    state = chain.verify_chain(shown, record.name)
+    for seq, head in (end,) if known is None else (known, end):
+        chain.check_continues(shown, seq, head)
+    return state.seq, state.head

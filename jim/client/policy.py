@@ -1,34 +1,16 @@
-"""When to try again, how long to wait, and when to stop: the rules for a link that fails."""
+"""When to try again and how long to wait: the rules for a link that fails."""
 
 from __future__ import annotations
 
 import random
 from typing import TYPE_CHECKING, Final
 
-from jim.errors import (
-    AccountInUse,
-    AuthFailed,
-    ChainInvalid,
-    InviteInvalid,
-    InviteRequired,
-    JimError,
-    KeyFileError,
-    NameInvalid,
-    NameTaken,
-    RegistrationClosed,
-    Replaced,
-    ServerIdentityChanged,
-    ServerIdentityInvalid,
-    StoreError,
-    TooManyDevices,
-    UnsupportedVersion,
-)
-
 if TYPE_CHECKING:
     from pathlib import Path
 
     from jim.client.address import Address
     from jim.client.known_servers import KnownServer, Mode
+    from jim.errors import JimError
 
 CONNECT_S: Final = 10.0
 """For TCP and TLS together: a lost SYN is repeated after 1, 3 and 7 s (RFC 6298)."""
@@ -53,25 +35,6 @@ MAX_DELAY_S: Final = 30.0
 
 STEADY_S: Final = 10.0
 """A session that lasted so long was a good one: the next wait begins at the first delay again."""
-
-FATAL: Final[tuple[type[JimError], ...]] = (
-    AccountInUse,
-    AuthFailed,
-    ChainInvalid,
-    InviteInvalid,
-    InviteRequired,
-    KeyFileError,
-    NameInvalid,
-    NameTaken,
-    RegistrationClosed,
-    Replaced,
-    ServerIdentityChanged,
-    ServerIdentityInvalid,
-    StoreError,
-    TooManyDevices,
-    UnsupportedVersion,
-)
-"""Trying again does not help, or would hide what the user has to know."""
 
 
 class Backoff:
@@ -107,8 +70,3 @@ def modes_to_try(
     if known is not None:
         return (known.mode,)
     return ("ca", "pin") if address.has_public_name else ("pin",)
-
-
-def is_fatal(error: JimError) -> bool:
-    """Tell whether the client has to stop."""
-    return isinstance(error, FATAL)

@@ -58,10 +58,15 @@ MIGRATIONS: Final = (
     CREATE INDEX messages_own ON messages (device, n) WHERE outgoing;
     CREATE INDEX messages_undelivered ON messages (peer, seq) WHERE outgoing AND state = 'stored';
     """,
+    """
+    CREATE TABLE store (id TEXT NOT NULL) STRICT;
+    INSERT INTO store VALUES (lower(hex(randomblob(16))))
+    """,
 )
 """`place` orders a conversation: the sequence of a message, or for one that never got one the last
 sequence known when it failed, with `pending` set so that it follows; while it is queued, the end.
-`identity` finds what was received before (store.py)."""
+`identity` finds what was received before (store.py). `store.id` tells this store from a later one
+in its place, whose message ids begin anew: what is kept beside the store names it."""
 
 
 def open_database(path: Path, *, create: bool) -> sqlite3.Connection:

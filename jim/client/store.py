@@ -1,7 +1,7 @@
 """An account's local store: its messages, its outbox and its mailbox cursor, in SQLite.
 
 Every public method runs in a transaction of its caller (`writer.py`) and takes effect wholly or not
-at all. No decision is made here that `sync.py` makes; the one rule both follow is that the
+at all. No decision is made here that `jim.client.sync` makes; the one rule both follow is that the
 queued messages, in the order of their ids, have the numbers after `confirmed_n`, without a gap.
 Other processes may write into the same database, so the rule is applied to the rows as they are,
 never to what somebody remembers of them.
@@ -28,7 +28,9 @@ _QUEUE: Final = """
         (peer, outgoing, sender, device, n,
          text, time_ms, place, pending, state, released, send_key)
     SELECT ?1, 1, ?2, ?3,
-        confirmed_n + (SELECT count(*) FROM messages WHERE state = 'queued') + 1,
+        1 + coalesce(
+            (SELECT n FROM messages WHERE state = 'queued' ORDER BY message_id DESC LIMIT 1),
+            confirmed_n),
         ?4, ?5, 1 << 62, 1, 'queued', ?6, ?7
     FROM account
     RETURNING *
@@ -276,10 +278,14 @@ class MessageStore:
         """Read everybody we exchanged messages with, the latest conversation first."""
         return [Conversation(message.peer, message) for message in self._read(_LAST_OF_EACH, ())]
 
-    def queued_count(self) -> int:
-        """Count the messages that the server has not decided about."""
-        found = self._sql.execute("SELECT count(*) FROM messages WHERE state = 'queued'")
-        return int(found.fetchone()[0])
+    def store_id(self) -> str:
+        """Give what tells this store from one that was here before, or comes later."""
+        return str(self._sql.execute("SELECT id FROM store").fetchone()[0])
+
+    def is_settled(self) -> bool:
+        """Tell whether the server has decided about every message."""
+        found = self._sql.execute("SELECT 1 FROM messages WHERE state = 'queued' LIMIT 1")
+        return found.fetchone() is None
 
     def _read(self, statement: str, arguments: Sequence[object]) -> list[Message]:
         """Run a statement that gives rows of the table, to the end."""

@@ -3,6 +3,10 @@
 Jobs run in the order in which they were submitted. All writing jobs that are waiting when the
 thread gets to them share one transaction, and none is answered before it is committed: many
 messages cost one flush of the disk, and what a job gives is durable.
+
+After a failed COMMIT nothing is tried again: a disk that did not flush once may forget what it was
+given, whatever it says the next time (docs/adr/0002-sqlite-full-writer-thread.md). From then on
+every write is refused with the first error, and `failed` tells it; what is there can be read.
 """
 
 from __future__ import annotations
@@ -32,7 +36,7 @@ GROUP: Final = 256
 class _Job:
     """Work for the thread, and where its result goes."""
 
-    __slots__ = ("error", "future", "result", "work", "writes")
+    __slots__ = ("ended", "error", "future", "result", "work", "writes")
 
     def __init__(
         self, work: Callable[[Any], Any], future: asyncio.Future[Any], *, writes: bool
@@ -42,12 +46,17 @@ class _Job:
         self.writes = writes
         self.result: Any = None
         self.error: Exception | None = None
+        self.ended = False
+
+    def end(self, error: Exception | None) -> None:
+        """Note how it went; the last time counts."""
+        self.error, self.ended = error, True
 
 
 class Writer(Generic[StoreT]):
     """Runs jobs on a store in a thread of its own; made and used on one event loop.
 
-    A job may run twice: when a transaction shared with others fails, each is tried by itself.
+    A job may run twice: when one raises in a transaction with others, each is tried by itself.
     """
 
     def __init__(
@@ -66,6 +75,9 @@ class Writer(Generic[StoreT]):
         self._ended: asyncio.Future[None] = self._loop.create_future()
         self._closing = False
         self._seen_version = -1
+        self._failure: StoreError | None = None
+        self.failed: asyncio.Future[StoreError] = self._loop.create_future()
+        """Done when the store takes nothing more, with the reason."""
 
     async def start(self) -> None:
         """Start the thread and open the database.
@@ -126,7 +138,8 @@ class Writer(Generic[StoreT]):
         self._deliver(lambda: self._opened.set_result(None))
         while (first := self._jobs.get()) is not None:
             self._run_waiting(first)
-        connection.close()
+        with contextlib.suppress(sqlite3.Error):
+            connection.close()
         self._deliver(lambda: self._ended.set_result(None))
 
     def _run_waiting(self, first: _Job) -> None:
@@ -139,6 +152,16 @@ class Writer(Generic[StoreT]):
                     self._jobs.put(None)
                     break
                 waiting.append(job)
+        try:
+            self._run_groups(waiting)
+        except Exception as error:  # noqa: BLE001 - the thread lives as long as somebody may wait
+            self._fail(error)
+        for job in waiting:
+            if not job.ended:
+                job.end(self._failure)
+        self._deliver(lambda: _answer(waiting))
+
+    def _run_groups(self, waiting: list[_Job]) -> None:
         group: list[_Job] = []
         for job in waiting:
             if job.writes:
@@ -146,33 +169,78 @@ class Writer(Generic[StoreT]):
                 continue
             self._commit(group)
             group = []
-            self._attempt([job], transaction=False)
+            self._read(job)
         self._commit(group)
-        self._deliver(lambda: _answer(waiting))
+
+    def _read(self, job: _Job) -> None:
+        if self._failure is not None and self._connection.in_transaction:
+            job.end(self._failure)  # it would see what was never committed
+            return
+        try:
+            job.result = job.work(self._store)
+        except Exception as error:  # noqa: BLE001 - handed to whoever waits for the job
+            job.end(self._translated(error))
+        else:
+            job.end(None)
 
     def _commit(self, group: list[_Job]) -> None:
-        """Run jobs in one transaction, or one by one if that does not work."""
-        if group and not self._attempt(group, transaction=True) and len(group) > 1:
+        """Run jobs in one transaction, or one by one if one of them raises."""
+        if group and not self._transact(group) and len(group) > 1:
             for job in group:
-                self._attempt([job], transaction=True)
+                self._transact([job])
 
-    def _attempt(self, jobs: list[_Job], *, transaction: bool) -> bool:
+    def _transact(self, jobs: list[_Job]) -> bool:
+        """Run jobs in one transaction; False if one of them raised, so that nothing happened."""
+        raised = False
+        error = self._failure or self._begin()
+        if error is None:
+            try:
+                for job in jobs:
+                    job.result = job.work(self._store)
+            except Exception as cause:  # noqa: BLE001 - handed to whoever waits for the jobs
+                raised, error = True, self._translated(cause)
+                self._roll_back()
+            else:
+                error = self._flush()
+        for job in jobs:
+            job.end(error)
+        return not raised
+
+    def _begin(self) -> Exception | None:
         try:
-            if transaction:
-                self._connection.execute("BEGIN IMMEDIATE")
-            for job in jobs:
-                job.result = job.work(self._store)
-            if transaction:
-                self._connection.execute("COMMIT")
-        except Exception as error:  # noqa: BLE001 - handed to whoever waits for the jobs
+            self._connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.Error as error:
+            return self._translated(error)
+        return None
+
+    def _flush(self) -> StoreError | None:
+        """Commit; a failure is the end of the store."""
+        try:
+            self._connection.execute("COMMIT")
+        except Exception as error:  # noqa: BLE001 - becomes the reason of the end
+            self._fail(error)
+            self._roll_back()
+        return self._failure
+
+    def _roll_back(self) -> None:
+        """Undo what has begun; SQLite may have done so itself, and a failure ends the store."""
+        try:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
-            for job in jobs:
-                job.error = self._translated(error)
-            return False
-        for job in jobs:
-            job.error = None
-        return True
+        except Exception as error:  # noqa: BLE001 - becomes the reason of the end
+            self._fail(error)
+
+    def _fail(self, error: Exception) -> None:
+        """Take nothing more, for the first such reason."""
+        if self._failure is not None:
+            return
+        translated = self._translated(error)
+        if not isinstance(translated, StoreError):
+            translated = StoreError(
+                f"{self._path}: the store failed: {error}", path=str(self._path)
+            )
+        self._failure = translated
+        self._deliver(lambda: self.failed.set_result(translated))
 
     def _translated(self, error: Exception) -> Exception:
         if isinstance(error, (sqlite3.Error, OSError)):

@@ -17,9 +17,6 @@ DEFAULT_HOST: Final = "localhost"
 DEFAULT_LISTEN_ADDRESS: Final = ""
 """All addresses of the machine, IPv4 and IPv6 (the seed's default for `-a`)."""
 
-ENCODING: Final = "utf-8"
-"""Of every frame (the course's default)."""
-
 TLS_FIRST_BYTE: Final = 0x16
 """Content type "handshake" of a TLS record (RFC 8446, 5.1): how one port tells TLS from plain
 JSON."""

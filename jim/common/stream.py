@@ -57,15 +57,14 @@ class MessageStream(Generic[MessageT]):
         found = self._writer.get_extra_info("ssl_object")
         return found if isinstance(found, ssl.SSLObject) else None
 
-    @property
-    def unsent_bytes(self) -> int:
-        """How much of what was sent still waits in this process."""
-        return self._writer.transport.get_write_buffer_size()
-
     def send(self, *messages: Struct) -> None:
         """Queue messages for the peer; errors of the connection show up in `receive`."""
+        self.send_frames(b"".join(map(encode, messages)))
+
+    def send_frames(self, frames: bytes) -> None:
+        """Queue messages that are encoded already, as `send`."""
         if not self._writer.is_closing():
-            self._writer.write(b"".join(map(encode, messages)))
+            self._writer.write(frames)
 
     async def drain(self) -> None:
         """Wait until the peer takes what was sent.

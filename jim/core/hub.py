@@ -59,6 +59,7 @@ class Link:
         "live",
         "outlet",
         "outstanding",
+        "paused",
         "sent",
         "target",
         "unsure",
@@ -75,6 +76,8 @@ class Link:
         """The client has asked for its mailbox; before that nothing of it is sent."""
         self.live = False
         """Pushes go straight out; otherwise the session has not asked, or catches up."""
+        self.paused = False
+        """The client reads slowly: nothing is sent that the store can give again later."""
         self.acked = standing.acked
         """The last position that the device has confirmed."""
         self.sent = standing.position
@@ -244,10 +247,14 @@ class Hub:
 
         It must have been read behind `link.sent` as that is now. An empty list means that the
         mailbox has nothing more, so `link.target` must not have changed since its reading began.
+        When the client reads too slowly, the rest of the page is left out and read again.
+
         Only an empty one ends the catching up: where pushes were lost, `target` is behind the
         store.
         """
         for segment in segments:
+            if link.paused:
+                break
             self._send_rest(link, segment)
         link.live = not segments and not link.unsure
         link.unsure = link.unsure and bool(segments)
@@ -354,9 +361,11 @@ class Hub:
     def pause(self, link: Link) -> None:
         """Stop pushing to a client that reads slowly; `resume` makes it whole from the store."""
         link.live = False
+        link.paused = True
 
     def resume(self, link: Link) -> None:
         """Go on after `pause`."""
+        link.paused = False
         if not link.asked:
             return
         if link.unsure or link.sent < link.target:

@@ -32,59 +32,82 @@ class Limits(Struct, frozen=True, kw_only=True):
     unauthenticated_start: int = 64
     """From here on new connections are refused at random (sshd's MaxStartups start:rate:full)."""
     unauthenticated_rate_percent: int = 30
+    """The chance of a refusal at the start, growing evenly to certainty (sshd's default too)."""
     unauthenticated_full: int = 256
+    """From here on all are refused: 256 handshakes at 40 KiB of TLS buffers are 10 MB."""
     unauthenticated_per_address: int = 8
+    """Half of what an address may have: one source alone cannot fill the places of all."""
     connections_per_address: int = 16
-    """Of one IPv4 address or IPv6 /64."""
+    """Of one IPv4 address or IPv6 /64: a household with a few devices each."""
     new_connections_per_address: int = 64
+    """Within the next limit's time: each of the 16 may come back four times over a bad link."""
     new_connections_window_s: float = 600.0
+    """Ten minutes: as long as the longest penalty."""
     exempt_networks: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
     """Networks without limits per address: on one machine all users share an address."""
 
     # frames and texts
     login_frame_bytes: int = 8 * KIB
+    """The largest honest one (`register` with its link) is below 2 KiB."""
     login_frames: int = 4
     """Per attempt; the longest login (hello, recover, enroll) has 3."""
     frame_bytes: int = 256 * KIB
+    """After the login: the longest text fits even if JSON writes each byte as \\u00XX (96 KiB)."""
     text_bytes: int = 16 * KIB
+    """Of one message in UTF-8: several screens; a file is no message."""
     malformed_frames: int = 16
     """After that many useless frames in one session it is closed: nobody is listening there."""
 
     # rates
     message_burst: int = 20
+    """At once: somebody pastes a page line by line."""
     messages_per_s: float = 5.0
+    """In the long run: nobody types faster; programs raise it by configuration."""
     byte_burst: int = 256 * KIB
+    """At once: a full frame, or 16 of the longest texts."""
     bytes_per_s: int = 20_000
+    """In the long run: more than one of the longest texts a second."""
     rate_debt_s: float = 60.0
     """A sender is slowed down by not reading from it. When it is so far ahead that this would take
     longer than a minute, it is disconnected instead (a full window over the burst takes 9 s)."""
 
     # logins
     login_failures: int = 3
-    """On one connection."""
+    """On one connection; a client's software does not mistype, so three are plenty."""
     penalty_start_s: float = 5.0
+    """After the first connection with failed logins (sshd's PerSourcePenalties: authfail 5 s)."""
     penalty_max_s: float = 600.0
-    """By source, doubling with each failed connection, as sshd's PerSourcePenalties."""
+    """By source, doubling with each failed connection, at most as long as sshd's (max 10 min)."""
     registrations_per_address: int = 5
+    """A family at once; taking names in bulk takes hours or many addresses."""
     registrations_window_s: float = 600.0
+    """Ten minutes, as for new connections."""
     devices: int = 10
+    """Of one account: each is another copy of every message to it."""
 
     # delivery
     window: int = WINDOW
+    """Messages of a device without an answer; 64 is where throughput stops growing."""
     outgoing_bytes: int = 1024 * KIB
+    """Waiting for one client that reads slowly; from half on nothing is pushed, the whole ends the
+    session. 100 stuck readers are then 100 MB, not everything that anybody writes to them."""
     page_bytes: int = 256 * KIB
     """Read from the store at once for a device that catches up: a quarter of the outgoing bound."""
     waiting_messages: int = 10_000
+    """In one mailbox: a month of a busy chat; of the longest texts 160 MB of disk at worst."""
     waiting_days: int = 30
     """Beyond either the device turns stale: nothing more is kept for it until it has collected."""
 
     # liveness
     ping_s: float = 90.0
+    """Below the two minutes after which NAT may forget a connection in practice; the two hours and
+    four minutes of RFC 5382 are not kept everywhere."""
     idle_s: float = 150.0
     """A probe after 90 s of silence, the end after 150 s: two lost probes of a NAT-friendly
     period."""
     drain_s: float = 5.0
-    """From SIGTERM to the exit."""
+    """From SIGTERM to the exit: four fifths for clients to leave, the rest to close the store and
+    end."""
 
     def announced(self) -> AnnouncedLimits:
         """Pick what a client has to keep to."""

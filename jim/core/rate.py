@@ -1,6 +1,20 @@
-"""A token bucket in two numbers: how far ahead of its rate a sender is. Pure, without a clock."""
+"""A token bucket in two numbers: how far ahead of its rate a sender is. Pure, without a clock.
+
+What counts is the device, not the connection: coming back does not pay a debt.
+"""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from jim.core.limits import Limits
+
+MAX_DEBTS: Final = 65_536
+"""Devices remembered at most, about 250 bytes each: 16 MB. Beyond it the debt noted first is
+forgotten; it was about to be paid anyway, for none is more than minutes old."""
+
+NEVER: Final = float("-inf")
 
 
 class Bucket:
@@ -10,17 +24,77 @@ class Bucket:
     sender time and nothing else, and no message has to be answered with an error and sent again.
     """
 
-    __slots__ = ("_burst_s", "_cost_s", "_paid_until_s")
+    __slots__ = ("_burst_s", "_cost_s", "paid_until_s")
 
-    def __init__(self, burst: float, per_s: float) -> None:
-        """Start full. `per_s` of 0 means no limit."""
+    def __init__(self, burst: float, per_s: float, paid_until_s: float = NEVER) -> None:
+        """Start full unless told otherwise. `per_s` of 0 means no limit."""
         self._cost_s = 1.0 / per_s if per_s > 0 else 0.0
         self._burst_s = burst * self._cost_s
-        self._paid_until_s = float("-inf")
+        self.paid_until_s = paid_until_s
+        """When it will be full again."""
 
     def take(self, units: float, now_s: float) -> float:
         """Spend `units` and give the seconds that the sender has to wait now, 0 if none."""
-        start = max(now_s, self._paid_until_s)
-        self._paid_until_s = start + units * self._cost_s
-        wait_s = self._paid_until_s - now_s - self._burst_s
+        start = max(now_s, self.paid_until_s)
+        self.paid_until_s = start + units * self._cost_s
+        wait_s = self.paid_until_s - now_s - self._burst_s
         return max(0.0, wait_s)
+
+
+class Debts(NamedTuple):
+    """When the two buckets of a device will be full again."""
+
+    messages_s: float
+    bytes_s: float
+
+
+class Pace:
+    """What one device may send: messages, and bytes."""
+
+    __slots__ = ("_bytes", "_messages")
+
+    def __init__(self, limits: Limits, debts: Debts = Debts(NEVER, NEVER)) -> None:  # noqa: B008 - immutable
+        """Start with these debts."""
+        self._messages = Bucket(limits.message_burst, limits.messages_per_s, debts.messages_s)
+        self._bytes = Bucket(limits.byte_burst, limits.bytes_per_s, debts.bytes_s)
+
+    def take(self, messages: int, size_bytes: int, now_s: float) -> float:
+        """Spend both and give the seconds that the device has to wait now."""
+        return max(self._messages.take(messages, now_s), self._bytes.take(size_bytes, now_s))
+
+    @property
+    def debts(self) -> Debts:
+        """What to go on with later."""
+        return Debts(self._messages.paid_until_s, self._bytes.paid_until_s)
+
+
+class Paces:
+    """What devices owe that are not connected, until it is paid."""
+
+    __slots__ = ("_debts",)
+
+    def __init__(self) -> None:
+        self._debts: dict[int, Debts] = {}
+
+    def __len__(self) -> int:
+        """Count the devices that owe something."""
+        return len(self._debts)
+
+    def take_up(self, device_id: int, limits: Limits) -> Pace:
+        """Give the pace of a device that connects, with the debts of its last session."""
+        return Pace(limits, self._debts.pop(device_id, Debts(NEVER, NEVER)))
+
+    def put_down(self, device_id: int, pace: Pace, now_s: float) -> None:
+        """Keep what a device owes that leaves."""
+        if max(pace.debts) <= now_s:
+            return
+        self._debts.pop(device_id, None)
+        if len(self._debts) >= MAX_DEBTS:
+            del self._debts[next(iter(self._debts))]
+        self._debts[device_id] = pace.debts
+
+    def sweep(self, now_s: float) -> None:
+        """Forget what is paid; called now and then."""
+        paid = [device for device, debts in self._debts.items() if max(debts) <= now_s]
+        for device in paid:
+            del self._debts[device]

@@ -66,7 +66,6 @@ class ServerCertificate(NamedTuple):
     certificate: Path
     key: Path
     spki: bytes
-    not_after: datetime
 
 
 def ensure_certificate(path: Path, names: Iterable[str], now: datetime) -> ServerCertificate:
@@ -199,7 +198,7 @@ def _current(path: Path, names: set[str], now: datetime) -> ServerCertificate | 
 
 def _served(certificate: Path, key: Path, leaf: x509.Certificate) -> ServerCertificate:
     spki = hashlib.sha256(_spki(leaf.public_key())).digest()
-    return ServerCertificate(certificate, key, spki, leaf.not_valid_after_utc)
+    return ServerCertificate(certificate, key, spki)
 
 
 def _spki(public: PublicKeyTypes) -> bytes:

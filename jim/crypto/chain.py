@@ -77,11 +77,23 @@ def verify_update(links: Sequence[Link], name: str, pinned: ChainState) -> Chain
             (another history than seen).
     """
     state = verify_chain(links, name)
-    if state.seq < pinned.seq:
-        raise _invalid("rolled_back", state.seq, f"the chain ended at link {pinned.seq} before")
-    if transcript.link_hash(links[pinned.seq - FIRST_SEQ]) != pinned.head:
-        raise _invalid("forked", pinned.seq, "the chain has another history than before")
+    check_continues(links, pinned.seq, pinned.head)
     return state
+
+
+def check_continues(links: Sequence[Link], seq: int, head: bytes) -> None:
+    """Demand that a verified chain contains the link that was its end before.
+
+    A link's hash stands for every link before it, so that its number and hash are all that has to
+    be remembered of a chain.
+
+    Raises:
+        ChainInvalid: with `reason` rolled_back or forked, see `verify_update`.
+    """
+    if links[-1].seq < seq:
+        raise _invalid("rolled_back", links[-1].seq, f"the chain ended at link {seq} before")
+    if transcript.link_hash(links[seq - FIRST_SEQ]) != head:
+        raise _invalid("forked", seq, "the chain has another history than before")
 
 
 def extend_all(state: ChainState, links: Iterable[Link]) -> ChainState:

@@ -32,9 +32,6 @@ DEVICE_ID_CHARACTERS: Final = 16
 FINGERPRINT_CHARACTERS: Final = 32
 """160 bits of a hash, eight groups of four: what people can compare by voice."""
 
-PIN_CHARACTERS: Final = 52
-"""A whole public key, 256 bits at 5 a character."""
-
 
 class SigningKey:
     """A private Ed25519 key. Its seed shows up neither in `repr` nor in a pickle."""

@@ -6,7 +6,7 @@ import ssl
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from jim.crypto.certificate import ServerCertificate, spki_sha256
-from jim.errors import TlsError
+from jim.errors import CaFileInvalid, TlsError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -69,12 +69,12 @@ def ca_context(ca_file: Path | None = None) -> ssl.SSLContext:
     """Make a client's context that verifies host name and certificate by the system's or given CAs.
 
     Raises:
-        TlsError: with `reason` unreadable: the file is missing or holds no certificate.
+        CaFileInvalid: the file is missing or holds no certificate.
     """
     try:
         context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=ca_file)
     except (OSError, ssl.SSLError) as error:
-        raise TlsError(f"{ca_file}: no CA certificates: {error}", reason="unreadable") from error
+        raise CaFileInvalid(f"{ca_file}: {error}", reason="unreadable") from error
     return _hardened(context)
 
 

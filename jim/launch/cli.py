@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from jim import __version__
 from jim.common.constants import DEFAULT_PORT
+from jim.decorators import log_calls
 from jim.i18n import _, install_argparse
 from jim.launch import headless, keeper, mux, tmux, windows
 from jim.launch.plan import (
@@ -37,6 +38,7 @@ DEFAULT_ADDRESS = "127.0.0.1"
 DEFAULT_SESSION = "jim"
 
 
+@log_calls
 def main(argv: Sequence[str] | None = None, programs: Programs | None = None) -> int:
     """Run the launcher and return its exit status.
 
@@ -73,6 +75,7 @@ def look_around() -> Surroundings:
     )
 
 
+@log_calls
 def _parse(words: Sequence[str]) -> argparse.Namespace:
     install_argparse()
     parser = argparse.ArgumentParser(
@@ -91,7 +94,7 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
     add("--names", metavar="A,B", help=_("names of the clients (default: alice, bob, carol, ...)"))
     add(
         "--mode",
-        choices=["auto", *Mode],
+        choices=["auto", *(mode.value for mode in Mode)],
         default="auto",
         help=_(
             "tmux: panes; windows: a terminal window each; mux: all in this terminal; "

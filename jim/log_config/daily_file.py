@@ -25,7 +25,7 @@ if sys.platform != "win32":
     import fcntl
 
 DAYS_KEPT = 14
-"""How many days' files are kept besides today's (issue: kept 14 days)."""
+"""How many days' files are kept besides today's (docs/operations.md, "The log")."""
 
 FILE_MODE = 0o600
 """The owner alone reads and writes a log."""

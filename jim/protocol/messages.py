@@ -1,3 +1,5 @@
+# long module: every message of the protocol, read as a list
+# long module: one catalogue of messages, read as a list
 """Every message of JIM version 1 as a typed structure; docs/protocol.md is its prose.
 
 `ClientMessage` is what a client may send, `ServerMessage` what a server may send. The field
@@ -136,6 +138,13 @@ class Presence(Struct, tag_field="action", tag="presence", kw_only=True):
     watch: bool = False
 
 
+class ChainRequest(Struct, tag_field="action", tag="chain", kw_only=True):
+    """Ask for the links of the own device chain after a number; without one, for all of them."""
+
+    id: RequestId
+    after: Count | UnsetType = UNSET
+
+
 class Probe(Struct, tag_field="action", tag="probe", kw_only=True, gc=False):
     """Ask the other side for a sign of life."""
 
@@ -165,6 +174,7 @@ ClientMessage = (
     | Sync
     | Receipts
     | Presence
+    | ChainRequest
     | Probe
     | Pong
     | Quit
@@ -210,7 +220,7 @@ class Welcome(Struct, tag_field="action", tag="welcome", kw_only=True):
 
 
 class Chain(Struct, tag_field="action", tag="chain", kw_only=True):
-    """Answer `recover`: all links of the account's device chain, oldest first."""
+    """Answer `recover` and `chain`: links of the account's device chain, oldest first."""
 
     id: RequestId
     response: int

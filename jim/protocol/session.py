@@ -45,6 +45,8 @@ _STAY_ACTIVE: tuple[type[Struct], ...] = (
     m.Presence,
     m.Contacts,
     m.PresenceChange,
+    m.ChainRequest,
+    m.Chain,
     m.Probe,
     m.Pong,
     m.ErrorReply,
@@ -108,4 +110,14 @@ def diagram() -> str:
 
 def _label(message: type[Struct]) -> str:
     tag = str(message.__struct_config__.tag)
-    return {m.Delivery: "msg (pushed)", m.ReceiptsReply: "receipts (reply)"}.get(message, tag)
+    return _LABELS.get(message, tag)
+
+
+_LABELS: Final[Mapping[type[Struct], str]] = MappingProxyType(
+    {
+        m.Delivery: "msg (pushed)",
+        m.ReceiptsReply: "receipts (reply)",
+        m.ChainRequest: "chain (request)",
+    }
+)
+"""Where both sides have a message of the same name."""

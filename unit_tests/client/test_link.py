@@ -20,6 +20,7 @@ from jim.errors import (
     TooManyFrames,
 )
 from jim.protocol import messages as m
+from jim.protocol.codec import encode
 from jim.protocol.replies import error_reply, goodbye
 from unit_tests.client.fake_server import FakeServer, Stream, self_signed
 
@@ -266,6 +267,22 @@ async def test_a_probe_can_be_asked_for(opened: Open, monkeypatch: pytest.Monkey
     link.probe_now()
     _, error = await until_the_end(link)
     assert isinstance(error, Shutdown)
+
+
+async def test_what_is_pushed_during_a_login_is_no_answer(opened: Open) -> None:
+    chain = m.Chain(id="login", response=200, time=1, links=[])
+    pushed = (m.Delivered(name="bob", seq=1, time=1), m.Probe(id=1))
+    link = await opened(saying(*pushed, chain))
+    assert await link.ask(m.ChainRequest(id="login")) == chain
+
+
+async def test_what_is_sent_is_counted_but_not_what_was_counted_before(opened: Open) -> None:
+    link = await opened(saying())
+    counted: list[tuple[int, int]] = []
+    link.on_sent = lambda count, size: counted.append((count, size))
+    link.send(m.Probe(id=1), m.Ack(position=1))
+    link.send_paced(encode(m.Probe(id=2)))
+    assert counted == [(1, len(encode(m.Probe(id=1)) + encode(m.Ack(position=1))))]
 
 
 async def test_a_reason_of_ours_is_what_receive_raises(opened: Open) -> None:

@@ -121,10 +121,76 @@ async def test_a_known_device_proves_its_key_and_the_head_it_knows() -> None:
     assert login.saved == []
 
 
-async def test_a_chain_that_grew_is_pinned_anew() -> None:
-    login = registered()
-    await login.run(welcome(chain_seq=4, chain_head=b"n" * 32))
-    assert [(kept.chain_seq, kept.chain_head) for kept in login.saved] == [(4, b"n" * 32)]
+SECOND = SigningKey(b"2" * 32)
+ADDED = links.make_add(chain.verify_chain([GENESIS], "alice"), SECOND, KEY, 2)
+GROWN = links.make_add(
+    chain.verify_chain([GENESIS, ADDED], "alice"), SigningKey(b"3" * 32), RECOVERY, 3
+)
+
+
+def knowing_the_genesis() -> Login:
+    return Login(Stage.REGISTERED, chain_seq=0, chain_head=link_hash(GENESIS))
+
+
+def ending_with(link: m.Link) -> m.Welcome:
+    return welcome(chain_seq=link.seq, chain_head=link_hash(link))
+
+
+@pytest.mark.parametrize("more", [[], [GROWN]])
+async def test_a_chain_that_grew_is_verified_and_then_pinned(more: list[m.Link]) -> None:
+    login = knowing_the_genesis()
+    _, request = await login.run(ending_with(ADDED), shown(GENESIS, ADDED, *more))
+    assert isinstance(request, m.ChainRequest)
+    end = (more or [ADDED])[-1]
+    assert [(kept.chain_seq, kept.chain_head) for kept in login.saved] == [
+        (end.seq, link_hash(end))
+    ]
+
+
+FORK = links.make_genesis("alice", SECOND, RECOVERY.public, 1)
+FORK_ADDED = links.make_add(chain.verify_chain([FORK], "alice"), KEY, SECOND, 2)
+UNSIGNED = msgspec.structs.replace(ADDED, sig=bytes(64))
+BY_A_STRANGER = links.sign_add(ADDED, SigningKey(b"x" * 32))
+
+
+@pytest.mark.parametrize(
+    ("end", "answer", "reason"),
+    [
+        (FORK_ADDED, [FORK, FORK_ADDED], "forked"),
+        (ADDED, [GENESIS], "rolled_back"),
+        (GROWN, [GENESIS, ADDED], "rolled_back"),
+        (UNSIGNED, [GENESIS, UNSIGNED], "signer"),
+        (BY_A_STRANGER, [GENESIS, BY_A_STRANGER], "signer"),
+        (BY_A_STRANGER, [GENESIS, ADDED], "forked"),
+        (ADDED, [ADDED], "seq"),
+        (ADDED, [], "empty"),
+    ],
+)
+async def test_growth_that_nobody_can_prove_is_refused(
+    end: m.Link, answer: list[m.Link], reason: str
+) -> None:
+    login = knowing_the_genesis()
+    with pytest.raises(ChainInvalid) as raised:
+        await login.run(ending_with(end), shown(*answer))
+    assert raised.value.fields["reason"] == reason
+    assert raised.value.final
+    assert login.saved == []
+
+
+async def test_growth_without_an_answer_is_not_pinned() -> None:
+    login = knowing_the_genesis()
+    with pytest.raises(ConnectFailed):
+        await login.run(ending_with(ADDED), m.Pong(id=1))
+    assert login.saved == []
+
+
+async def test_a_registration_repeated_after_the_chain_grew_verifies_it_too() -> None:
+    login = registering()
+    with pytest.raises(ChainInvalid):
+        await login.run(ending_with(FORK_ADDED), shown(FORK, FORK_ADDED))
+    assert login.saved == []
+    await login.run(ending_with(ADDED), shown(GENESIS, ADDED))
+    assert login.saved[-1].chain_head == link_hash(ADDED)
 
 
 @pytest.mark.parametrize(
@@ -219,6 +285,7 @@ async def test_a_recovery_that_had_succeeded_becomes_an_ordinary_login() -> None
 
 
 async def test_a_recovery_without_its_words_tries_the_key_it_has() -> None:
-    (auth,) = await Login(Stage.ENROLLING).run(welcome())
+    auth, request = await Login(Stage.ENROLLING).run(welcome(), shown(GENESIS))
     assert isinstance(auth, m.Auth)
+    assert isinstance(request, m.ChainRequest)
     assert issubclass(ChainInvalid, JimError)

@@ -7,7 +7,7 @@ import pytest
 
 from jim.client.address import Address
 from jim.client.known_servers import KnownServer, Mode
-from jim.client.policy import FIRST_DELAY_S, MAX_DELAY_S, Backoff, is_fatal, modes_to_try
+from jim.client.policy import FIRST_DELAY_S, MAX_DELAY_S, Backoff, modes_to_try
 from jim.errors import (
     WIRE_ERRORS,
     AuthFailed,
@@ -78,12 +78,12 @@ def test_how_the_certificate_is_judged(
 
 
 def test_what_stops_the_client() -> None:
-    stopping = {code for code, cls in WIRE_ERRORS.items() if is_fatal(cls())}
+    stopping = {code for code, cls in WIRE_ERRORS.items() if cls.final}
     assert stopping == {
         *("auth_failed", "name_taken", "name_invalid", "registration_closed", "invite_required"),
         *("invite_invalid", "too_many_devices", "unsupported_version", "replaced"),
     }
-    assert is_fatal(ServerIdentityChanged())
-    assert is_fatal(StoreFull())
-    assert is_fatal(AuthFailed())
-    assert not any(map(is_fatal, (Shutdown(), ConnectFailed(), TlsError())))
+    assert ServerIdentityChanged.final
+    assert StoreFull.final
+    assert AuthFailed.final
+    assert not any(cls.final for cls in (Shutdown, ConnectFailed, TlsError))

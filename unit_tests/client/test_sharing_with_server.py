@@ -50,6 +50,25 @@ async def test_an_account_has_one_owner_and_others_send_through_it(house: Househ
     await alice.wait(OwnChanged, lambda event: event.message.text == "through the other")
 
 
+async def test_a_helper_cannot_take_back_what_the_owner_will_send(
+    house: Household, relay: Relay
+) -> None:
+    bob = await house.join("bob")
+    alice = await house.join("alice", port=relay.port)
+    target, relay.target_port = relay.target_port, None
+    relay.cut()
+    await alice.wait(LinkChanged, lambda event: event.state is LinkState.WAITING)
+    sent = await alice.client.send("bob", "queued before the helper came")
+    helper = await house.start("alice", share=True, port=relay.port)
+    assert not await helper.client.cancel(sent.message_id)
+    relay.target_port = target
+    alice.client.retry_now()
+    await helper.client.wait_stored(sent.message_id, 10)
+    assert [m.text for m in await bob.received(1)] == ["queued before the helper came"]
+    (kept,) = await alice.client.history("bob")
+    assert kept.state in {"stored", "delivered"}
+
+
 async def test_a_helper_takes_over_when_the_owner_goes(house: Household) -> None:
     bob = await house.join("bob")
     alice = await house.join("alice")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
@@ -20,6 +20,7 @@ from jim.client.events import (
     PresenceChanged,
     Registered,
 )
+from jim.client.store import MessageStore
 from jim.errors import (
     JimError,
     NameInvalid,
@@ -64,6 +65,25 @@ async def test_a_refused_message_in_a_burst_fails_alone(house: Household) -> Non
         *("recipient_unknown", None, None),
     ]
     assert [m.n for m in settled] == [1, 0, 2, 0, 3, 4]
+
+
+async def test_a_burst_reads_every_row_of_the_outbox_once(
+    house: Household, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice = await house.join("alice")
+    read: list[int] = []
+    original = MessageStore.queued_after
+
+    def counted(store: MessageStore, message_id: int) -> list[Any]:
+        found = original(store, message_id)
+        read.append(len(found))
+        return found
+
+    monkeypatch.setattr(MessageStore, "queued_after", counted)
+    sent = await asyncio.gather(*(alice.client.send("alice", str(i)) for i in range(300)))
+    settled = await asyncio.gather(*(alice.client.wait_stored(m.message_id, 20) for m in sent))
+    assert {m.state for m in settled} == {"stored"}
+    assert sum(read) == 300
 
 
 async def test_what_cannot_be_sent_is_refused_before_it_is_queued(house: Household) -> None:

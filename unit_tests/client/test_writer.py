@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
+import sqlite3
 import subprocess
 import sys
 import threading
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -18,7 +20,6 @@ from jim.client.writer import Writer
 from jim.errors import StoreCorrupt, StoreError, StoreFull
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import AsyncIterator
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -99,6 +100,98 @@ async def test_a_job_that_fails_leaves_nothing_of_itself(writer: Writer[Notes]) 
     with pytest.raises(RuntimeError, match="half way"):
         await writer.write(half)
     assert await writer.read(Notes.all) == []
+
+
+class Failing:
+    """A connection on which one statement fails."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self.fails = ""
+        self.ran: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+    def execute(self, statement: str, *arguments: Any) -> Any:
+        self.ran.append(statement)
+        if statement == self.fails:
+            raise sqlite3.OperationalError("disk I/O error")
+        return self._connection.execute(statement, *arguments)
+
+
+@contextlib.asynccontextmanager
+async def failing(path: Path) -> AsyncIterator[tuple[Writer[Notes], Failing]]:
+    made: list[Failing] = []
+
+    def connect() -> Any:
+        made.append(Failing(open_database(path, create=True)))
+        return made[0]
+
+    writer = Writer(path, connect, Notes)
+    await writer.start()
+    async with asyncio.timeout(20):
+        yield writer, made[0]
+        await writer.aclose()
+
+
+async def test_after_a_failed_commit_nothing_is_tried_again(tmp_path: Path) -> None:
+    async with failing(tmp_path / "store.db") as (writer, connection):
+        await writer.write(partial(Notes.add, text="before"))
+        gate, begun = threading.Event(), threading.Event()
+
+        def block(_: Notes) -> None:
+            begun.set()
+            gate.wait(10)
+
+        blocking = writer.read(block)
+        await asyncio.to_thread(begun.wait, 10)
+        connection.fails, connection.ran = "COMMIT", []
+        group = [writer.write(partial(Notes.add, text=str(n))) for n in range(3)]
+        gate.set()
+        await blocking
+        results = await asyncio.gather(*group, return_exceptions=True)
+        assert [type(result) for result in results] == [StoreError] * 3
+        assert connection.ran.count("COMMIT") == 1
+        assert await writer.failed is results[0]
+        connection.fails = ""
+        with pytest.raises(StoreError, match="disk I/O error"):
+            await writer.write(partial(Notes.add, text="after"))
+        assert connection.ran.count("COMMIT") == 1
+        assert await writer.read(Notes.all) == ["before"], "what is there can still be read"
+
+
+async def test_a_failed_rollback_fails_the_store_and_everybody_hears_of_it(tmp_path: Path) -> None:
+    async with failing(tmp_path / "store.db") as (writer, connection):
+        connection.fails = "ROLLBACK"
+
+        def half(notes: Notes) -> None:
+            notes.add("half")
+            raise RuntimeError("half way")
+
+        first = writer.write(half)
+        with pytest.raises((RuntimeError, StoreError)):
+            await first
+        assert isinstance(await writer.failed, StoreError)
+        with pytest.raises(StoreError, match="disk I/O error"):
+            await writer.write(partial(Notes.add, text="after"))
+        with pytest.raises(StoreError):
+            await writer.read(Notes.all)  # it would see the half that was never committed
+
+
+async def test_whatever_happens_in_the_thread_every_job_is_answered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with failing(tmp_path / "store.db") as (writer, _):
+
+        def broken(group: list[object]) -> None:
+            if group:
+                raise RuntimeError("a bug")
+
+        monkeypatch.setattr(writer, "_commit", broken)
+        with pytest.raises(StoreError, match="a bug"):
+            await writer.write(partial(Notes.add, text="lost"))
+        assert await writer.read(Notes.all) == []
 
 
 async def test_a_full_disk_is_an_error_and_the_store_goes_on(writer: Writer[Notes]) -> None:

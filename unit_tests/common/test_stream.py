@@ -125,7 +125,7 @@ async def test_closing_does_not_wait_for_a_frozen_peer(
         await over.wait()
 
     stream = await connect(peer)
-    while not stream.unsent_bytes:
+    while not stream._writer.transport.get_write_buffer_size():
         stream.send(m.Pong(id="x" * 64), *[m.Pong(id="y" * 64)] * 10_000)
     await stream.aclose()
     await stream.aclose()

@@ -4,7 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jim.core.rate import Bucket
+from jim.core import rate
+from jim.core.limits import Limits
+from jim.core.rate import Bucket, Paces
+
+LIMITS = Limits(message_burst=2, messages_per_s=1.0, byte_burst=100, bytes_per_s=10)
 
 
 def test_a_burst_costs_no_waiting() -> None:
@@ -71,3 +75,43 @@ def test_the_wait_grows_with_what_is_taken(steps: list[tuple[float, int]]) -> No
     for pause_s, units in steps:
         now_s += pause_s
         assert small.take(units, now_s) <= large.take(units + 1, now_s)
+
+
+def test_a_device_that_comes_back_still_owes_what_it_owed() -> None:
+    paces = Paces()
+    pace = paces.take_up(1, LIMITS)
+    assert pace.take(5, 300, 10.0) == pytest.approx(20.0), "the longer of the two waits"
+    paces.put_down(1, pace, 10.0)
+    assert paces.take_up(2, LIMITS).take(1, 1, 10.0) == 0.0, "others do not pay for it"
+    back = paces.take_up(1, LIMITS)
+    assert back.take(0, 0, 12.0) == pytest.approx(18.0)
+    assert len(paces) == 0
+
+
+def test_only_debts_are_kept_and_not_longer_than_they_last() -> None:
+    paces = Paces()
+    paces.put_down(1, paces.take_up(1, LIMITS), 10.0)
+    assert len(paces) == 0
+    for device_id, messages in ((1, 1), (2, 5)):
+        pace = paces.take_up(device_id, LIMITS)
+        pace.take(messages, 0, 10.0)
+        paces.put_down(device_id, pace, 10.0)
+    assert len(paces) == 2
+    paces.sweep(12.0)
+    assert len(paces) == 1
+    paces.sweep(15.0)
+    assert len(paces) == 0
+
+
+def test_debts_are_bounded_and_the_first_noted_is_forgotten(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(rate, "MAX_DEBTS", 3)
+    paces = Paces()
+    for device_id in range(5):
+        pace = paces.take_up(device_id, LIMITS)
+        pace.take(10, 0, 0.0)
+        paces.put_down(device_id, pace, 0.0)
+    assert len(paces) == 3
+    assert paces.take_up(1, LIMITS).take(0, 0, 0.0) == 0.0
+    assert paces.take_up(4, LIMITS).take(0, 0, 0.0) > 0.0

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import random
 import shutil
+import subprocess
+import sys
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
-from unit_tests.support.processes import Program, World, world
+from unit_tests.support.processes import DEADLINE_S, Program, World, environment, world
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -303,3 +307,75 @@ def test_a_mistyped_data_directory_makes_no_server(here: World) -> None:
         program = here.operate(command, "--data-dir", str(elsewhere))
         assert program.wait() == 1
         assert not elsewhere.exists()
+
+
+def shell(here: World, owner: str, line: str) -> subprocess.CompletedProcess[str]:
+    """Run a line of shell as a user; `jim` in it is the command."""
+    env = environment(
+        here.home(owner), JIM_NAME=owner, JIM_SERVER=f"127.0.0.1:{here.port}", PY=sys.executable
+    )
+    script = f'jim() {{ "$PY" -m jim.client "$@"; }}; {line}'
+    return subprocess.run(
+        ["sh", "-c", script], env=env, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def test_streams_that_are_closed_or_full_stop_nothing_half_way(here: World) -> None:
+    here.client("bob").finish("3")
+    assert shell(here, "alice", "jim send bob once >&-").returncode == 0
+    history = shell(here, "alice", "jim history bob")
+    assert history.stdout.count("once") == 1
+    full = shell(here, "alice", "jim history bob >/dev/full")
+    assert full.returncode == 1
+    assert "Traceback" not in full.stderr
+    closed = shell(here, "alice", "jim send bob <&-")
+    assert closed.returncode == 2
+    assert "Traceback" not in closed.stderr
+    ascii_only = shell(here, "alice", "PYTHONIOENCODING=ascii jim --lang ru --help")
+    assert ascii_only.returncode == 0
+
+
+def test_words_that_the_server_refuses_end_with_4(here: World) -> None:
+    assert here.client("alice").finish("3") == 0
+    wrong = "legal winner thank year wave sausage worth useful legal winner thank yellow"
+    refused = shell(here, "x", f"echo {wrong} | jim recover alice $JIM_SERVER")
+    assert refused.returncode == 4
+    assert "alice is on this machine" not in refused.stdout
+
+
+def test_listening_under_a_name_of_somebody_else_ends_with_4(here: World) -> None:
+    assert here.client("alice").finish("3") == 0
+    result = shell(here, "thief", "jim listen --name alice --timeout 5")
+    assert result.returncode == 4
+    assert result.stderr
+
+
+def test_a_place_that_cannot_be_written_is_named(here: World) -> None:
+    result = shell(here, "alice", "jim send bob hi --data-dir /proc/nowhere --timeout 5")
+    assert result.returncode == 1
+    assert "Traceback" not in result.stderr
+    assert "internal" not in result.stderr
+
+
+def test_the_client_waits_for_a_short_command_that_has_the_account(here: World) -> None:
+    assert here.client("alice").finish("3") == 0
+    here.kill_server()
+    command = here.jim("alice", "send", "alice", "slow", "--timeout", "2")
+    lock = next(here.home("alice").rglob("lock"))
+    deadline = time.monotonic() + DEADLINE_S
+    while time.monotonic() < deadline:
+        with lock.open("a") as handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                break
+    client = here.client("alice")
+    here.start_server()
+    assert client.finish("1", "alice", "typed", "3") == 0
+    command.wait()
+
+
+def test_a_file_without_ca_certificates_is_refused_at_once(here: World) -> None:
+    result = shell(here, "alice", "jim send bob hi --ca-file /dev/null --timeout 20")
+    assert result.returncode == 2
+    assert "--ca-file" in result.stderr

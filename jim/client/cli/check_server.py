@@ -89,8 +89,8 @@ async def _greeted(link: links.Link, known: KnownServer | None) -> list[Check]:
     ]
 
 
-class _Recorder(links.Link):
-    """A connection that notes when the server answered and what time it had."""
+class _Recorder:
+    """A connection being greeted: notes when the server answered and what time it had."""
 
     def __init__(self, link: links.Link) -> None:
         self._link = link

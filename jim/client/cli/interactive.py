@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import sys
 from typing import TYPE_CHECKING, Final
@@ -57,7 +58,7 @@ def _session(options: argparse.Namespace, target: Target, name: str) -> Session:
     async def open_shown(client: Messenger) -> Shown:
         from jim.client.cli.places import open_shown
 
-        return await asyncio.to_thread(open_shown, target.address, client.name, options.data_dir)
+        return await open_shown(target.address, client, options.data_dir)
 
     return Session(
         open_client,
@@ -72,11 +73,10 @@ def _session(options: argparse.Namespace, target: Target, name: str) -> Session:
 
 def _make_client(options: argparse.Namespace, target: Target, name: str) -> Messenger:
     """Import the library and make the client; in a thread: it takes longer than a prompt may."""
-    from jim import log_config
     from jim.client import Client
     from jim.client.cli.accounts import pinned
 
-    log_config.configure("client")
+    _begin_log()
     return Client(
         target.address,
         name,
@@ -85,6 +85,14 @@ def _make_client(options: argparse.Namespace, target: Target, name: str) -> Mess
         ca_file=options.ca_file,
         language=current_language(),
     )
+
+
+@functools.cache
+def _begin_log() -> None:
+    """Begin the log of this process, once: the client may have to be made again."""
+    from jim import log_config
+
+    log_config.configure("client")
 
 
 def _ask_name() -> str:

@@ -15,6 +15,7 @@ from jim.client.cli.work import LOOK, run_client
 from jim.client.console import shown, view
 from jim.client.console.explain import Exit
 from jim.client.console.lines import as_text
+from jim.errors import JimError
 
 if TYPE_CHECKING:
     import argparse
@@ -70,13 +71,14 @@ class _Listener:
                     self._print(message)
             if self._left == 0:
                 return
+        raise self._client.error or JimError
 
     async def _print_waiting(self) -> None:
         """Print what the store got since the last time, or after the message that was named."""
         options, client = self._options, self._client
         if not client.name:
             return
-        cursor = await asyncio.to_thread(open_shown, client.address, client.name, options.data_dir)
+        cursor = await open_shown(client.address, client, options.data_dir)
         self._cursor = cursor
         if options.after is not None:
             cursor.number = options.after
@@ -96,3 +98,4 @@ class _Listener:
             now_ms = time.time_ns() // 1_000_000
             for line in view.incoming(message, LOOK, now_ms):
                 put(as_text(line))
+        self._cursor.written(message)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 
 from jim import i18n
 from jim.client.cli.parsers import parse
 from jim.errors import JimError
+from jim.i18n import _
+
+FAILURE_STATUS = 1
 
 PIPE_STATUS = 141
 """What a shell reports for a program that SIGPIPE has ended (128 + 13): `jim listen | head -1`."""
@@ -25,6 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
     i18n.set_language(_language(given))
     i18n.install_argparse()
     try:
+        _open_streams()
         options = parse(given)
         status = int(options.run(options))
         sys.stdout.flush()
@@ -33,9 +38,24 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:
         _forget_stdout()
         status = PIPE_STATUS
+    except OSError as error:
+        _forget_stdout()
+        status = _unwritable(error)
     except KeyboardInterrupt:
         status = INTERRUPTED_STATUS
     return status
+
+
+def _open_streams() -> None:
+    """Give closed streams somewhere to go, and let no character stop the output half way."""
+    if sys.stdin is None:
+        sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: PTH123, SIM115 - open to the end
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _language(arguments: list[str]) -> str | None:
@@ -54,6 +74,14 @@ def _failed(error: JimError) -> int:
 
     complain(explain(error))
     return startup_exit(error)
+
+
+def _unwritable(error: OSError) -> int:
+    """Report an output that cannot be written; everything else has an error class of its own."""
+    from jim.client.cli.output import complain
+
+    complain(_("The output cannot be written: {reason}").format(reason=error.strerror or error))
+    return FAILURE_STATUS
 
 
 def _forget_stdout() -> None:

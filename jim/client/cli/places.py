@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from jim.client.accounts import account_directory, default_data_dir
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from jim.client.address import Address
+    from jim.client.console.library import Messenger
 
 
 def account_place(address: Address, name: str, data_dir: Path | None) -> Path | None:
@@ -25,14 +27,20 @@ def account_place(address: Address, name: str, data_dir: Path | None) -> Path | 
     return None if known is None else account_directory(folder, known.server_id, name)
 
 
-def open_shown(address: Address, name: str, data_dir: Path | None) -> Shown:
+async def open_shown(address: Address, client: Messenger, data_dir: Path | None) -> Shown:
     """Open the cursor of what was shown; where there is no place for it, one in memory.
 
     Raises:
         KeyFileError: as `account_place`.
+        JimError: the store cannot be read.
     """
+    store_id = await client.store_id()
+    return await asyncio.to_thread(_open, address, client.name, data_dir, store_id)
+
+
+def _open(address: Address, name: str, data_dir: Path | None, store_id: str) -> Shown:
     place = account_place(address, name, data_dir)
     try:
-        return Shown(None if place is None else place / FILE_NAME)
+        return Shown(None if place is None else place / FILE_NAME, store_id)
     except OSError:
         return Shown(None)

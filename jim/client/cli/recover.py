@@ -13,6 +13,7 @@ from jim.client.cli.output import complain, put
 from jim.client.cli.work import run_client
 from jim.client.console.explain import Exit
 from jim.client.console.text import safe_line
+from jim.errors import JimError
 from jim.i18n import _
 
 if TYPE_CHECKING:
@@ -70,6 +71,8 @@ async def _log_in(client: Client, stream: AsyncIterator[events.Event], timeout_s
             async for event in stream:
                 if isinstance(event, events.LinkChanged) and event.state == "online":
                     break
+            else:
+                raise client.error or JimError
     except TimeoutError:
         complain(_("The server was not reached in time. Nothing was changed; try again later."))
         return Exit.NO_CONNECTION

@@ -98,7 +98,6 @@ COMMANDS: Final = (
     ),
 )
 
-BY_ACTION: Final = {command.action: command for command in COMMANDS}
 _BY_WORD: Final = {
     form: command for command in COMMANDS for form in (command.number, *command.words) if form
 }

@@ -15,13 +15,21 @@ from jim.client.console import actions, view
 from jim.client.console.dialogue import Hint, Run, Send
 from jim.client.console.explain import Exit, code_exit, exit_code, startup_exit
 from jim.client.console.reactions import Reactions
-from jim.errors import JimError
+from jim.errors import AccountInUse, JimError
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from jim.client.console.dialogue import Intention
     from jim.client.console.library import Messenger
     from jim.client.console.reactions import Screen
     from jim.client.console.session import Session
+    from jim.client.events import Event
+
+BRIEF_S: Final = 5.0
+"""How long a command such as `jim send` is waited for that has the account right now."""
+
+AGAIN_S: Final = 0.1
 
 CLOSE_S: Final = 3.0
 """To say goodbye to the server; whatever is not out by then is in the outbox on disk."""
@@ -120,7 +128,10 @@ class Console:
             return False
 
     async def aclose(self) -> None:
-        """Close the client within `CLOSE_S`, then end everything."""
+        """Close the client within `CLOSE_S`, then end everything but what the screen may need.
+
+        Once the screen has been written, `seen.close` ends that too.
+        """
         self.seen.closing = True
         if self.client is not None:
             with contextlib.suppress(TimeoutError, JimError):
@@ -128,7 +139,6 @@ class Console:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        self.seen.close()
 
     @property
     def exit_code(self) -> Exit:
@@ -141,9 +151,7 @@ class Console:
     async def _listen(self) -> None:
         """Open the client and take its events until they end."""
         try:
-            self.client = client = await self._session.open_client()
-            stream = client.events()
-            await client.start()
+            client, stream = await self._open()
             self._opened.set()
             async for event in stream:
                 await self.seen.take(event, client)
@@ -152,6 +160,22 @@ class Console:
             self.seen.end(error, name)
         finally:
             self._opened.set()
+
+    async def _open(self) -> tuple[Messenger, AsyncIterator[Event]]:
+        """Open the client; a short command that has the account just now is waited for."""
+        loop = asyncio.get_running_loop()
+        deadline_s = loop.time() + BRIEF_S
+        while True:
+            self.client = client = await self._session.open_client()
+            stream = client.events()
+            try:
+                await client.start()
+            except AccountInUse:
+                if loop.time() > deadline_s:
+                    raise
+                await asyncio.sleep(AGAIN_S)
+            else:
+                return client, stream
 
     async def _work(self) -> None:
         while True:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from jim.client.console.lines import Line
     from jim.client.console.session import Session
+    from jim.client.console.streams import Then
 
 GATHER_S: Final = 0.02
 """Lines are gathered this long before the prompt is redrawn: a burst costs one redraw, and nobody
@@ -54,6 +55,7 @@ class LineScreen:
     def __init__(self, source: LineInput) -> None:
         self._source = source
         self._waiting: list[Line] = []
+        self._then: Then | None = None
         self._printing: asyncio.Task[None] | None = None
 
     @property
@@ -61,9 +63,11 @@ class LineScreen:
         """Marks, broken at the width that the terminal has now."""
         return Look(width=max(MINIMUM_WIDTH, self._source.app.output.get_size().columns))
 
-    def show(self, lines: Sequence[Line]) -> None:
+    def show(self, lines: Sequence[Line], then: Then | None = None) -> None:
         """Print the lines above the prompt, soon."""
         self._waiting.extend(lines)
+        if then is not None:
+            self._then = then
         if self._printing is None or self._printing.done():
             self._printing = asyncio.create_task(self._print_soon())
 
@@ -120,6 +124,9 @@ class LineScreen:
             color_depth=self._source.depth,
             output=self._source.app.output,
         )
+        then, self._then = self._then, None  # the last one: it stands for those before it
+        if then is not None:
+            then()
 
 
 class LineMode:
@@ -156,6 +163,7 @@ class LineMode:
             code = await leave(self._console)
         finally:
             await self._screen.flushed()
+            self._console.seen.close()
         return Exit.INTERRUPTED if interrupted else code
 
     async def _talk(self) -> bool:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from jim.client.console.lines import Line
     from jim.client.console.session import Session
+    from jim.client.console.streams import Then
 
 LOOK: Final = Look(one_line=True, words=True)
 
@@ -46,9 +47,9 @@ class PipeScreen:
         """One line for each message, no breaking, no marks."""
         return LOOK
 
-    def show(self, lines: Sequence[Line]) -> None:
+    def show(self, lines: Sequence[Line], then: Then | None = None) -> None:
         """Write to standard output."""
-        self.out.write("".join(f"{as_text(line)}\n" for line in lines))
+        self.out.write("".join(f"{as_text(line)}\n" for line in lines), then)
 
     def report(self, lines: Sequence[Line]) -> None:
         """Write to standard error."""
@@ -97,6 +98,7 @@ class PipeMode:
         await self._console.aclose()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._screen.flushed(), 1)
+        self._console.seen.close()
         return code
 
     async def _work(self) -> Exit:

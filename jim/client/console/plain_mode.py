@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from jim.client.console.lines import Line
     from jim.client.console.session import Session
+    from jim.client.console.streams import Then
 
 LOOK: Final = Look(words=True)
 ANSWER_S: Final = 0.3
@@ -59,11 +60,11 @@ class PlainScreen:
         """Note that the line with the question has been ended by Enter."""
         self._prompt = ""
 
-    def show(self, lines: Sequence[Line]) -> None:
+    def show(self, lines: Sequence[Line], then: Then | None = None) -> None:
         """Append lines; an open question is asked again after them."""
         if lines:
             text = "".join(f"{as_text(each)}\n" for each in lines)
-            self.out.write(f"\n{text}{self._prompt}" if self._prompt else text)
+            self.out.write(f"\n{text}{self._prompt}" if self._prompt else text, then)
 
     report = show
 
@@ -98,6 +99,7 @@ class PlainMode:
         self._screen.answered()
         code = await leave(self._console)
         await self._screen.out.flushed()
+        self._console.seen.close()
         return Exit.INTERRUPTED if self._interrupted else code
 
     async def _talk(self) -> None:

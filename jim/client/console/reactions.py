@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from jim.client.console.library import Messenger, OpenShown
     from jim.client.console.lines import Line
     from jim.client.console.shown import Shown
+    from jim.client.console.streams import Then
     from jim.client.console.view import Look
 
 _REACHED = frozenset({events.LinkState.ONLINE, events.LinkState.SHARED})
@@ -36,8 +37,8 @@ class Screen(Protocol):
     def look(self) -> Look:
         """What can be shown at the moment."""
 
-    def show(self, lines: Sequence[Line]) -> None:
-        """Show what was asked for or has arrived."""
+    def show(self, lines: Sequence[Line], then: Then | None = None) -> None:
+        """Show what was asked for or has arrived; `then` is called once it has been written."""
 
     def report(self, lines: Sequence[Line]) -> None:
         """Show what is about the program itself: problems, secrets."""
@@ -160,7 +161,12 @@ class Reactions:
         """Show what came while nothing was shown: before the last run was killed, in `jim send`."""
         if self._shown is not None:
             return
-        cursor = await self._open_shown(client)
+        try:
+            cursor = await self._open_shown(client)
+        except JimError:
+            if self.closing:
+                return
+            raise
         with contextlib.suppress(JimError):
             self.names.update(each.peer for each in await client.conversations())
             for message in await after(client, cursor.number):
@@ -170,7 +176,8 @@ class Reactions:
     def _show_received(self, message: events.Message, cursor: Shown) -> None:
         if cursor.advance(message) and not message.outgoing:
             now_ms = time.time_ns() // 1_000_000
-            self._screen.show(view.incoming(message, self._screen.look, now_ms))
+            lines = view.incoming(message, self._screen.look, now_ms)
+            self._screen.show(lines, lambda: cursor.written(message))
 
     def close(self) -> None:
         """Close what is kept on disk."""

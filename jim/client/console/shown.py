@@ -3,13 +3,18 @@
 The library's events tell what arrives while a front end runs. But `jim send` collects messages too,
 and a client may be killed between storing and showing. So the number of the last message shown is
 kept beside the account's store, and a front end begins with what came after it. The number is
-written before the message is shown: killed in between, a message is in the history but not on the
-screen.
+written after the message, by the very thread that has written the message: killed in between, the
+next front end shows the last message again, which is a nuisance where a message that nobody ever
+sees would be a loss.
+
+The number belongs to one store, whose id stands beside it. In another store (a recovered account,
+after the old one was moved away) it says nothing, so everything there is still to be shown.
 """
 
 from __future__ import annotations
 
 import os
+import threading
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -22,6 +27,8 @@ FILE_NAME: Final = "shown"
 DIGITS: Final = 20
 """Fixed width, so that the file is overwritten in place by one small write."""
 
+ID_CHARACTERS: Final = 32
+
 PAGE: Final = 200
 """Messages read from the store at once."""
 
@@ -29,34 +36,44 @@ PAGE: Final = 200
 class Shown:
     """The cursor of one account; without a path it is only kept in memory."""
 
-    def __init__(self, path: Path | None) -> None:
-        """Read the cursor; a new account, or a damaged file, begins at 0.
+    def __init__(self, path: Path | None, store_id: str = "") -> None:
+        """Read the cursor; a new account or store, or a damaged file, begins at 0.
 
         Raises:
             OSError: the file cannot be opened.
         """
         self.number = 0
+        self._store_id = store_id.encode()
+        self._lock = threading.Lock()
         self._descriptor: int | None = None
         if path is not None:
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-            digits = os.read(self._descriptor, DIGITS)
-            self.number = int(digits) if digits.isdigit() else 0
+            written = os.read(self._descriptor, ID_CHARACTERS + 1 + DIGITS)
+            found_id, _space, digits = written.partition(b" ")
+            known = found_id == self._store_id and digits.isdigit()
+            self.number = int(digits) if known else 0
 
     def advance(self, message: Message) -> bool:
-        """Say whether the message has still to be shown, and note that it is."""
+        """Say whether the message has still to be shown; the next time it has not."""
         if message.message_id <= self.number:
             return False
         self.number = message.message_id
-        if self._descriptor is not None:
-            os.lseek(self._descriptor, 0, os.SEEK_SET)
-            os.write(self._descriptor, b"%0*d" % (DIGITS, self.number))
         return True
+
+    def written(self, message: Message) -> None:
+        """Note on disk that the message has been shown; any thread may call it."""
+        with self._lock:
+            if self._descriptor is not None:
+                os.lseek(self._descriptor, 0, os.SEEK_SET)
+                number = message.message_id
+                os.write(self._descriptor, b"%b %0*d" % (self._store_id, DIGITS, number))
 
     def close(self) -> None:
         """Close the file."""
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+        with self._lock:
+            if self._descriptor is not None:
+                os.close(self._descriptor)
+                self._descriptor = None
 
 
 async def after(client: Messenger, number: int) -> list[Message]:

@@ -12,6 +12,7 @@ import contextlib
 import os
 import queue
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -22,6 +23,10 @@ CHUNK_BYTES: Final = 65_536
 
 AHEAD_LINES: Final = 64
 """Lines read before they are used: keeps a thread switch from every line, bounds the memory."""
+
+
+Then = Callable[[], None]
+"""What to do once something has been written."""
 
 
 class LineReader:
@@ -82,14 +87,15 @@ class Writer:
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
         self._loop = asyncio.get_running_loop()
-        self._texts: queue.SimpleQueue[str | asyncio.Event] = queue.SimpleQueue()
+        self._texts: queue.SimpleQueue[tuple[str, Then | None] | asyncio.Event]
+        self._texts = queue.SimpleQueue()
         self.broken: asyncio.Future[object] = self._loop.create_future()
         """Done when nothing can be written any more: the reader is gone, or the disk is full."""
         threading.Thread(target=self._write, name="output", daemon=True).start()
 
-    def write(self, text: str) -> None:
-        """Write the text soon."""
-        self._texts.put(text)
+    def write(self, text: str, then: Then | None = None) -> None:
+        """Write the text soon; once it is written the thread calls `then`."""
+        self._texts.put((text, then))
 
     async def flushed(self) -> None:
         """Wait until everything is written, or nothing can be."""
@@ -107,8 +113,11 @@ class Writer:
                 with contextlib.suppress(RuntimeError):
                     self._loop.call_soon_threadsafe(item.set)
                 continue
+            text, then = item
             try:
-                self._write_all(item.encode("utf-8", "replace"))
+                self._write_all(text.encode("utf-8", "replace"))
+                if then is not None:
+                    then()
             except OSError as error:
                 with contextlib.suppress(RuntimeError):
                     self._loop.call_soon_threadsafe(self._fail, error)

@@ -43,6 +43,24 @@ def test_what_send_has_collected_is_shown_by_the_next_client_once(here: World) -
     assert not any("for alice" in line for line in again.lines)
 
 
+def test_a_recovered_account_shows_what_comes_into_its_new_store(here: World) -> None:
+    alice = here.client("alice")
+    assert alice.finish("3") == 0
+    words = alice.errors[1 + next(n for n, s in enumerate(alice.errors) if "RECOVERY" in s)]
+    old = [part for number in range(5) for part in ("1", "alice", f"old {number}")]
+    assert here.client("bob").finish(*old, "1", "alice", "the last old one", "3") == 0
+    seeing = here.client("alice")
+    seeing.expect("the last old one")
+    assert seeing.finish("3") == 0
+    for store in here.home("alice").rglob("store.db*"):
+        store.rename(store.with_name(f"old-{store.name}"))
+    assert here.jim("alice", "recover", "alice", f"127.0.0.1:{here.port}").finish(words) == 0
+    assert here.client("bob").finish("1", "alice", "into the new store", "3") == 0
+    again = here.client("alice")
+    again.expect("into the new store")
+    assert again.finish("3") == 0
+
+
 def test_listen_begins_after_a_number_or_with_what_was_not_shown(here: World) -> None:
     assert here.client("bob").finish("3") == 0
     for text in ("one", "two", "three"):
