@@ -146,7 +146,7 @@ def machine() -> dict[str, str]:
     return {
         "date": time.strftime("%Y-%m-%d"),
         "python": platform.python_version(),
-        "system": platform.platform(),
+        "system": f"{platform.system()} {platform.machine()}",
         "cores": str(os.cpu_count()),
         "loop": f"uvloop {version('uvloop')}",
     }
