@@ -70,9 +70,9 @@ async def rate_of(
 async def late_of(address: Address, options: argparse.Namespace, *, relay: bool) -> dict[str, Any]:
     """Measure the open-loop latency, from the due time to the arrival."""
     opened = await load.open_pairs(address, PAIRS, "late", plain_relay=relay)
-    await load.latency(opened, RATE_PER_S, 1.0)
+    await load.latency(opened, options.rate, 1.0)
     started = clock()
-    late = await load.latency(opened, RATE_PER_S, options.seconds * options.rounds)
+    late = await load.latency(opened, options.rate, options.seconds * options.rounds)
     points = {f"p{p:g}_ms": percentile_ms(late, p) for p in (50, 90, 99, 99.9)}
     result = points | {"load_share": share(started), "samples": len(late)}
     opened.close()
@@ -122,7 +122,7 @@ async def measure(
     return result
 
 
-def show(ours: dict[str, Any], reference: dict[str, Any]) -> None:
+def show(ours: dict[str, Any], reference: dict[str, Any], per_s: int) -> None:
     """Print the table."""
     print(f"{'':22}{'JIM, durable, TLS':>28}{'bare relay, TLS':>24}{'ratio':>8}{'load':>7}")
     for name in ("window 64", "window 1", "crowd"):
@@ -133,7 +133,7 @@ def show(ours: dict[str, Any], reference: dict[str, Any]) -> None:
         print(f"{name:22}{spread:>28}{rest}")
     for point in ("p50_ms", "p90_ms", "p99_ms", "p99.9_ms"):
         mine, other = ours["latency"][point], reference["latency"][point]
-        label = f"{RATE_PER_S}/s {point[:-3]}"
+        label = f"{per_s}/s {point[:-3]}"
         print(f"{label:22}{mine:>25.2f} ms{other:>21.2f} ms{mine / other:>8.2f}")
     rest = ours["idle"]
     print(f"memory per idle TLS connection {rest['kib_per_connection']:.1f} KiB", end="")
@@ -157,6 +157,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--seconds", type=float, default=4.0, help="a round of a workload")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rate", type=int, default=RATE_PER_S, help="of the latency, messages/s")
     parser.add_argument("--crowd", type=int, default=CROWD, help="pairs of the crowd")
     parser.add_argument("--idle", type=int, default=1000, help="idle connections")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
@@ -169,7 +170,7 @@ def main() -> int:
     print("our server:", file=sys.stderr)
     with targets.our_server() as (address, pid):
         ours = uvloop.run(measure(address, pid, options, relay=False))
-    show(ours, reference)
+    show(ours, reference, options.rate)
     if options.json:
         figures = {"machine": machine(), "jim": ours, "relay": reference}
         options.json.write_text(json.dumps(figures, indent=1))

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.timeout(120), pytest.mark.e2e]
 
-INCOMING = r"^Message from {}: "
-
 
 @pytest.fixture
 def here(tmp_path: Path) -> Iterator[World]:

@@ -87,12 +87,11 @@ def another_value(name: str) -> object:
     return choices.get(name, "/some/where")
 
 
-@pytest.mark.parametrize("name", s.names())
+# A key alone is refused: it is set with its certificate, in the tests below.
+@pytest.mark.parametrize("name", [name for name in s.names() if name != "key"])
 def test_every_setting_can_be_set_in_every_way(name: str, tmp_path: Path) -> None:
     table, _, key = name.rpartition(".")
     value = another_value(name)
-    if name == "key":
-        pytest.skip("set together with the certificate, see below")
     text = ",".join(value) if isinstance(value, tuple) else str(value)
     flag: tuple[str, ...] = ("--limit", f"{key}={text}") if table else (FLAGS[name][-1], text)
     if name == "log_json":

@@ -12,11 +12,13 @@ from jim.errors import JimError
 from jim.i18n import _
 
 FAILURE_STATUS = 1
+"""As `explain.Exit.FAILURE`, which is not imported before something has failed."""
 
 PIPE_STATUS = 141
 """What a shell reports for a program that SIGPIPE has ended (128 + 13): `jim listen | head -1`."""
 
 INTERRUPTED_STATUS = 130
+"""What a shell reports for Ctrl+C (128 + 2)."""
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -30,6 +30,7 @@ BRIEF_S: Final = 5.0
 """How long a command such as `jim send` is waited for that has the account right now."""
 
 AGAIN_S: Final = 0.1
+"""Between two looks whether it has ended: short beside its own start, which takes longer."""
 
 CLOSE_S: Final = 3.0
 """To say goodbye to the server; whatever is not out by then is in the outbox on disk."""

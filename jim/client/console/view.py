@@ -26,7 +26,6 @@ NAME_CELLS: Final = 32
 LATE_MS: Final = 120_000
 """An older message is shown with its time: it waited somewhere, so "now" would be wrong."""
 
-DAY_MS: Final = 86_400_000
 TWO_COLUMNS: Final = 60
 """Narrower screens get a list below each other instead of beside."""
 
