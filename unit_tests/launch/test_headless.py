@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 
 from jim.launch import headless
@@ -15,6 +16,8 @@ from jim.launch.cli import main
 from unit_tests.launch.conftest import is_running, launcher_driver, wait_until
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from jim.launch.plan import Programs
 
 pytestmark = [
@@ -124,8 +127,10 @@ def test_a_signal_ends_the_demo_and_its_children(
 
 
 def children_of(pid: int) -> list[int]:
-    listed = subprocess.run(
-        ["ps", "-o", "pid=", "--ppid", str(pid)], check=False, capture_output=True, text=True
-    )
-    found = [int(word) for word in listed.stdout.split()]
-    return [child for child in found if "fake_" in Path(f"/proc/{child}/cmdline").read_text()]
+    """Give the stand-ins that the launcher has started; not by `ps`, which small systems lack."""
+    found = []
+    for child in psutil.Process(pid).children():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if any("fake_" in word for word in child.cmdline()):
+                found.append(child.pid)
+    return found
