@@ -1,0 +1,109 @@
+"""`python -m reliability.simulate`: schedules of the pure core, planted bugs, one seed again."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from reliability.confidence import worded
+from reliability.progress import Progress
+from reliability.simulate.plants import PLANTS
+from reliability.simulate.running import Tally, catch, run_many, shrunk
+from reliability.simulate.schedule import Schedule, make, read
+from reliability.simulate.schedule import worded as in_words
+from reliability.simulate.world import World
+
+CATCH_WITHIN_S: Final = 60.0
+"""The bar of docs/reliability.md for every planted bug."""
+
+MOST_SHOWN: Final = 3
+"""Failures that are shrunk and printed; more of them are rarely of another kind."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run it; gives 0 if nothing failed (or every planted bug was caught), else 1."""
+    options = _parser().parse_args(argv)
+    if options.plants:
+        return _plants()
+    if options.seed is not None:
+        return _again(make(options.seed))
+    if options.schedule:
+        return _again(read(options.schedule))
+    return _many(options)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m reliability.simulate",
+        description="Runs the pure core of server and client under random schedules with faults.",
+    )
+    parser.add_argument("--seeds", type=int, default=20_000, metavar="N", help="how many schedules")
+    parser.add_argument("--start", type=int, default=0, metavar="S", help="the first seed")
+    parser.add_argument("--jobs", type=int, default=1, metavar="J", help="processes")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the result here too")
+    parser.add_argument("--seed", type=int, metavar="S", help="run one seed and show its history")
+    parser.add_argument("--schedule", metavar="TEXT", help="run a schedule that was printed")
+    parser.add_argument("--plants", action="store_true", help="see every planted bug caught")
+    return parser
+
+
+def _many(options: argparse.Namespace) -> int:
+    began_s = time.perf_counter()
+    tally = Tally()
+    progress = Progress(options.seeds, "schedules")
+    for part in run_many(options.start, options.seeds, options.jobs):
+        tally.add(part)
+        progress.show(tally.runs, f"{len(tally.failures)} failed")
+    took_s = time.perf_counter() - began_s
+    progress.end()
+    print(
+        f"{tally.runs:,} schedules in {took_s:.0f} s ({tally.runs / took_s:,.0f}/s,"
+        f" {options.jobs} processes): {tally.steps:,} steps, {tally.written:,} messages written,"
+        f" {tally.acked:,} acknowledged, {tally.refused:,} refused, {tally.shown:,} shown"
+    )
+    print("faults: " + ", ".join(f"{name} {count:,}" for name, count in tally.faults.items()))
+    print("failures: " + worded(tally.runs, len(tally.failures)))
+    for failure in tally.failures[:MOST_SHOWN]:
+        print(f"\nseed {failure.seed}: {failure.rule}: {failure.detail}")
+        print(f"shrunk: {shrunk(failure.seed, failure.rule)}")
+        print(f"again: python -m reliability.simulate --seed {failure.seed}")
+    if options.json:
+        result = {"seconds": round(took_s, 1), "jobs": options.jobs, **msgspec.to_builtins(tally)}
+        options.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    return 1 if tally.failures or not tally.acked else 0
+
+
+def _again(schedule: Schedule) -> int:
+    print(in_words(schedule))
+    world = World(schedule)
+    try:
+        verdict = world.run()
+    finally:
+        for event in world.history:
+            print(f"  {event}")
+    for violation in verdict.violations:
+        print(violation)
+    if not verdict.violations:
+        print("nothing was broken")
+    return 1 if verdict.violations else 0
+
+
+def _plants() -> int:
+    missed = 0
+    for plant in PLANTS:
+        caught = catch(plant, CATCH_WITHIN_S)
+        found = f"{caught.rule} at seed {caught.seed}" if caught.rule else "NOT CAUGHT"
+        missed += not caught.rule
+        print(f"{plant.name:28} {caught.seconds:6.2f} s  {found:32} {plant.story}", flush=True)
+    print(f"{len(PLANTS) - missed} of {len(PLANTS)} caught")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,143 @@
+"""Run many schedules, on as many cores as wanted; find, shrink and word what fails."""
+
+from __future__ import annotations
+
+import gc
+import multiprocessing
+import time
+import traceback
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct, field
+
+from reliability.simulate.schedule import make, shrink, worded
+from reliability.simulate.world import World
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from reliability.plants import Plant
+    from reliability.simulate.schedule import Schedule
+
+CHUNK: Final = 1_000
+"""Schedules handed to a process at once: about half a second of work."""
+
+COLLECT_EVERY: Final = 200
+"""Schedules between two collections of garbage: worlds are rings of references, about 100 kB each,
+and collecting them all the time would take a fifth of the run."""
+
+EXCEPTION: Final = "exception"
+"""The rule of a run in which the code under test raised what it must not."""
+
+
+class Failure(Struct, frozen=True):
+    """A schedule that broke the promise."""
+
+    seed: int
+    rule: str
+    detail: str
+
+
+class Tally(Struct):
+    """What a number of schedules came to."""
+
+    runs: int = 0
+    steps: int = 0
+    written: int = 0
+    acked: int = 0
+    refused: int = 0
+    shown: int = 0
+    faults: Counter[str] = field(default_factory=Counter)
+    failures: list[Failure] = field(default_factory=list)
+
+    def add(self, other: Tally) -> None:
+        """Take in another one."""
+        self.runs += other.runs
+        self.steps += other.steps
+        self.written += other.written
+        self.acked += other.acked
+        self.refused += other.refused
+        self.shown += other.shown
+        self.faults.update(other.faults)
+        self.failures += other.failures
+
+
+def judge(schedule: Schedule, tally: Tally | None = None) -> list[tuple[str, str]]:
+    """Run one schedule; give the rules that it broke, each with its detail."""
+    world = World(schedule)
+    try:
+        verdict = world.run()
+    except Exception:  # noqa: BLE001 - whatever it is, it is a finding
+        return [(EXCEPTION, traceback.format_exc(limit=-3))]
+    if tally is not None:
+        counts = verdict.counts
+        tally.runs += 1
+        tally.steps += len(schedule.steps)
+        tally.written += counts.written
+        tally.acked += counts.acked
+        tally.refused += counts.failed
+        tally.shown += counts.displayed
+        tally.faults.update(counts.faults)
+    return [(each.rule, each.detail) for each in verdict.violations]
+
+
+def run_chunk(start: int, count: int) -> Tally:
+    """Run consecutive seeds in this process."""
+    gc.disable()
+    tally = Tally()
+    for seed in range(start, start + count):
+        broken = judge(make(seed), tally)
+        if broken:
+            tally.failures.append(Failure(seed, *broken[0]))
+        if seed % COLLECT_EVERY == 0:
+            gc.collect()
+    gc.enable()
+    return tally
+
+
+def run_many(start: int, count: int, jobs: int) -> Iterator[Tally]:
+    """Run consecutive seeds; gives what each chunk came to, as it ends."""
+    chunks = [
+        (first, min(CHUNK, start + count - first)) for first in range(start, start + count, CHUNK)
+    ]
+    if jobs == 1:
+        for chunk in chunks:
+            yield run_chunk(*chunk)
+        return
+    # Spawned, so that nothing of this process can make a difference.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(jobs, mp_context=context) as pool:
+        yield from pool.map(run_chunk, *zip(*chunks, strict=True))
+
+
+def shrunk(seed: int, rule: str) -> str:
+    """Give the shortest schedule found that breaks the same rule as that of a seed."""
+
+    def fails(schedule: Schedule) -> bool:
+        return any(broken == rule for broken, _ in judge(schedule))
+
+    return worded(shrink(make(seed), fails))
+
+
+class Caught(Struct, frozen=True):
+    """How a planted bug was found; `rule` is empty if it was not."""
+
+    plant: str
+    rule: str
+    seed: int
+    seconds: float
+
+
+def catch(plant: Plant, most_s: float, clock: Callable[[], float] = time.perf_counter) -> Caught:
+    """Look for a planted bug, from seed 0 on, for so long."""
+    began_s = clock()
+    seed = 0
+    with plant.planted():
+        while clock() - began_s < most_s:
+            broken = judge(make(seed))
+            if broken:
+                return Caught(plant.name, broken[0][0], seed, clock() - began_s)
+            seed += 1
+    return Caught(plant.name, "", seed, clock() - began_s)

@@ -1,0 +1,125 @@
+"""One connection: bytes under way in both directions, and what each end makes of them."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from jim.protocol.codec import FROM_CLIENT, FROM_SERVER, Decoder, Invalid
+from jim.protocol.session import State, advance
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jim.core.hub import Link
+    from jim.errors import JimError
+    from jim.protocol.messages import ClientMessage, ServerMessage
+    from reliability.simulate.server import Node
+
+FRAME_BYTES = 1 << 20
+"""Above every frame of a run: too long frames are another suite's business."""
+
+
+class Wire:
+    """A connection of one device; towards the hub it is the session's `Outlet`."""
+
+    __slots__ = (
+        "_client_state",
+        "_from_client",
+        "_from_server",
+        "_server_state",
+        "catching_up",
+        "closing",
+        "device_id",
+        "down",
+        "link",
+        "node",
+        "out",
+        "parked",
+        "paused",
+        "up",
+    )
+
+    def __init__(self, node: Node, device_id: int) -> None:
+        """Open it, towards the node that is up at the moment."""
+        self.node = node
+        self.device_id = device_id
+        self.up: deque[bytes] = deque()
+        self.down: deque[bytes | None] = deque()
+        """None is the end of the stream."""
+        self.out: list[bytes] = []
+        """What the server writes at the end of its turn."""
+        self.closing = False
+        self.paused = False
+        self.parked: Callable[[], None] | None = None
+        """The page that waits until the client reads again."""
+        self.catching_up = False
+        self.link: Link | None = None
+        self._from_client = Decoder(FROM_CLIENT, FRAME_BYTES)
+        self._from_server = Decoder(FROM_SERVER, FRAME_BYTES)
+        self._client_state = self._server_state = State.VERIFYING
+
+    # --- the outlet -------------------------------------------------------------------------------
+
+    def send(self, data: bytes) -> None:
+        """Queue frames for the client."""
+        if not self.closing:
+            self.out.append(data)
+            self.node.written.add(self)
+
+    def close(self, error: JimError) -> None:
+        """End the stream after what is queued."""
+        if not self.closing:
+            self.closing = True
+            self.flush()
+            self.down.append(None)
+            self.node.gone(self)
+
+    def catch_up(self) -> None:
+        """Read the mailbox from the store, in steps of their own."""
+        if not self.catching_up and not self.closing:
+            self.catching_up = True
+            self.node.read_page(self)
+
+    def flush(self) -> None:
+        """Put on its way what one turn of the server has written."""
+        if self.out:
+            self.down.append(b"".join(self.out))
+            self.out.clear()
+
+    # --- both ends --------------------------------------------------------------------------------
+
+    def arrived_at_server(self, number: int) -> list[ClientMessage]:
+        """Let the server read something of what the client sent."""
+        messages = self._from_client.feed(_take(self.up, number))
+        for message in messages:
+            assert not isinstance(message, Invalid), message
+            self._server_state = advance(self._server_state, type(message))
+        return messages  # type: ignore[return-value]
+
+    def arrived_at_client(self, number: int) -> list[ServerMessage] | None:
+        """Let the client read something of what the server sent; None is the end."""
+        if self.down[0] is None:
+            return None
+        messages = self._from_server.feed(_take(self.down, number))  # type: ignore[arg-type]
+        for message in messages:
+            assert not isinstance(message, Invalid), message
+            self._client_state = advance(self._client_state, type(message))
+        return messages  # type: ignore[return-value]
+
+    def logged_in(self) -> None:
+        """Note on the server's side that `welcome` is on its way."""
+        self._server_state = State.ACTIVE
+
+
+def _take(queue: deque[bytes], number: int) -> bytes:
+    """Take a piece of what is under way: a part of the first write, all of it, or several."""
+    kind = number % 8
+    first = queue.popleft()
+    if kind == 0 and len(first) > 1:
+        cut = 1 + (number >> 3) % (len(first) - 1)
+        queue.appendleft(first[cut:])
+        return first[:cut]
+    if kind < 4 or not queue or queue[0] is None:
+        return first
+    return first + queue.popleft()

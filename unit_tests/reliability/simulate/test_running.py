@@ -1,0 +1,102 @@
+"""The simulated core: clean seeds, planted bugs, what a failing seed prints."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from reliability.simulate import running
+from reliability.simulate.__main__ import main
+from reliability.simulate.plants import PLANTS
+from reliability.simulate.schedule import CLIMATES, make, read
+
+if TYPE_CHECKING:
+    from reliability.plants import Plant
+
+SEEDS = int(os.environ.get("JIM_TEST_SEEDS", "1200"))
+"""Here only a taste; `.ci/run` runs 20,000, a release a million (docs/reliability.md)."""
+
+
+def test_no_seed_breaks_the_promise_and_enough_happens() -> None:
+    tally = running.run_chunk(0, SEEDS)
+    assert not tally.failures
+    assert tally.runs == SEEDS
+    assert min(tally.acked, tally.refused, tally.shown) > SEEDS // 4
+    assert set(tally.faults) == {"crash of the server", "crash of a client", "cut"}
+
+
+def test_there_are_enough_planted_bugs_and_each_has_a_name_of_its_own() -> None:
+    assert len({plant.name for plant in PLANTS}) == len(PLANTS) >= 20
+
+
+# All of them: `python -m reliability.simulate --plants`, which CI runs.
+FOUND_EARLY = (
+    *("lying_fsync_of_client", "no_dedupe", "number_gap_accepted", "leak", "text_cut"),
+    *("position_reused", "commit_reordered", "another_answer", "cursor_before_messages"),
+    *("doubled_on_reconnect", "transmitted_before_release", "tick_at_once", "page_out_of_order"),
+)
+
+
+@pytest.mark.parametrize("name", FOUND_EARLY)
+def test_a_planted_bug_is_found_in_the_first_seeds(name: str) -> None:
+    plant = named(name)
+    with plant.planted():
+        assert running.run_chunk(0, 60).failures
+    assert not running.run_chunk(0, 60).failures, "the bug was not taken out again"
+
+
+def test_a_failing_seed_is_shrunk_to_few_steps_that_still_fail() -> None:
+    with named("doubled_on_reconnect").planted():
+        [failure, *_] = running.run_chunk(0, 40).failures
+        schedule = read(running.shrunk(failure.seed, failure.rule))
+        assert failure.rule in {rule for rule, _ in running.judge(schedule)}
+    assert len(schedule.steps) < len(make(failure.seed).steps) // 2
+    assert running.judge(schedule) == []
+
+
+def test_what_the_code_raises_is_a_failure() -> None:
+    broken = running.judge(make(0))
+    assert broken == []
+    schedule = make(0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("jim.core.hub.Hub.submit", None)
+        [(rule, detail)] = running.judge(schedule)
+    assert rule == running.EXCEPTION
+    assert "TypeError" in detail
+
+
+def test_a_plant_that_is_not_found_is_said_so() -> None:
+    harmless = running.catch(named("leak"), 0.0)
+    assert (harmless.rule, harmless.plant) == ("", "leak")
+
+
+def test_seeds_are_the_same_in_other_processes() -> None:
+    tally = running.Tally()
+    for part in running.run_many(0, 2 * running.CHUNK // 10, 2):
+        tally.add(part)
+    alone = running.run_chunk(0, 2 * running.CHUNK // 10)
+    assert (tally.acked, tally.shown, tally.faults) == (alone.acked, alone.shown, alone.faults)
+
+
+def test_the_program_says_what_it_ran(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--seeds", str(len(CLIMATES) * 5)]) == 0
+    printed = capsys.readouterr().out
+    assert "30 schedules in" in printed
+    assert "failures: 0 of 30: below 0.095 with 95 % confidence" in printed
+
+
+def test_the_program_fails_when_a_seed_does(capsys: pytest.CaptureFixture[str]) -> None:
+    with named("text_cut").planted():
+        assert main(["--seeds", "3"]) == 1
+        printed = capsys.readouterr().out
+        assert "again: python -m reliability.simulate --seed 0" in printed
+        text = next(line for line in printed.splitlines() if line.startswith("shrunk: "))
+        assert main(["--schedule", text.removeprefix("shrunk: ")]) == 1
+        assert main(["--seed", "0"]) == 1
+        assert "nobody wrote" in capsys.readouterr().out
+
+
+def named(name: str) -> Plant:
+    return next(plant for plant in PLANTS if plant.name == name)

@@ -1,0 +1,183 @@
+"""Every rule of the checker, broken once; and a history in which none is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from reliability.checker import RULES, Demands, check
+from reliability.history import (
+    Acked,
+    Cursor,
+    Displayed,
+    Failed,
+    Fault,
+    Healed,
+    Held,
+    Lineage,
+    Lives,
+    Settled,
+    Told,
+    Vanished,
+    Written,
+)
+
+if TYPE_CHECKING:
+    from reliability.history import Event
+
+DEVICES = {"ann": ["ann1"], "bob": ["bob1", "bob2"], "cat": ["cat1"]}
+DEMANDS = Demands(devices=DEVICES)
+
+
+def written(uid: str, sender: str = "ann", to: str = "bob") -> Written:
+    return Written(0, uid, sender, f"{sender}1", to, "d")
+
+
+def shown(uid: str, device: str, seq: int, position: int = 0, **other: str) -> Displayed:
+    fields = {"sender": "ann", "digest": "d", **other}
+    return Displayed(0, device[:3], device, uid, fields["sender"], seq, position, fields["digest"])
+
+
+def good() -> list[Event]:
+    return [
+        written("m1"),
+        written("m2"),
+        Acked(0, "m1", 1, 1),
+        shown("m1", "bob1", 1, 1),
+        shown("m1", "bob2", 1, 1),
+        Cursor(0, "bob1", 1),
+        Acked(0, "m2", 2, 2),
+        shown("m2", "bob2", 2, 2),
+        shown("m2", "bob1", 2, 2),
+        Fault(0, "kill"),
+    ]
+
+
+def rules(history: list[Event], demands: Demands = DEMANDS) -> set[str]:
+    return {violation.rule for violation in check(history, demands).violations}
+
+
+def test_a_good_history_breaks_nothing_and_is_counted() -> None:
+    verdict = check(good(), Demands(devices=DEVICES, acks=2, faults={"kill": 1}))
+    assert verdict.good
+    counts = verdict.counts
+    assert (counts.written, counts.acked, counts.displayed) == (2, 2, 4)
+    assert counts.faults == {"kill": 1}
+
+
+BROKEN: dict[str, list[Event]] = {
+    "lost": [written("m3"), Acked(0, "m3", 3), shown("m3", "bob1", 3)],
+    "vanished": [Vanished(0, "m1")],
+    "undelivered": [written("m3")],
+    "doubled": [shown("m2", "bob1", 2)],
+    "misdelivered": [shown("m2", "cat1", 2)],
+    "forged": [shown("m9", "bob1", 3)],
+    "altered": [
+        *(written("m3"), Acked(0, "m3", 3)),
+        *(shown("m3", "bob1", 3, digest="x"), shown("m3", "bob2", 3)),
+    ],
+    "denied": [written("m3"), Failed(0, "m3", "recipient_unknown"), shown("m3", "bob1", 3)],
+    "order": [
+        *(written("m3"), written("m4", "bob", "ann"), Acked(0, "m3", 4), Acked(0, "m4", 3)),
+        *(shown("m3", "bob1", 4), shown("m3", "bob2", 4)),
+        *(shown("m4", "ann1", 3, sender="bob"), shown("m4", "bob2", 3, sender="bob")),
+    ],
+    "gap": [
+        *(written("m3"), Acked(0, "m3", 4)),
+        *(shown("m3", "bob1", 4), shown("m3", "bob2", 4)),
+    ],
+    "disagreement": [
+        *(written("m3"), Acked(0, "m3", 2)),
+        *(shown("m3", "bob1", 3), shown("m3", "bob2", 3)),
+    ],
+    "sender_order": [
+        *(written("m3"), written("m4"), Acked(0, "m3", 4), Acked(0, "m4", 3)),
+        *(shown("m4", "bob1", 3), shown("m3", "bob1", 4)),
+        *(shown("m4", "bob2", 3), shown("m3", "bob2", 4)),
+    ],
+    "cursor_ahead": [Cursor(0, "bob1", 3)],
+    "cursor_back": [Cursor(0, "bob2", 2), Cursor(0, "bob2", 1)],
+}
+
+
+@pytest.mark.parametrize(("rule", "events"), BROKEN.items(), ids=BROKEN.keys())
+def test_each_rule_is_noticed_and_no_other(rule: str, events: list[Event]) -> None:
+    assert rules([*good(), *events]) == {rule}
+
+
+def test_there_is_a_case_for_every_rule() -> None:
+    assert set(BROKEN) | {"late", "vacuous"} == set(RULES)
+
+
+def test_a_run_that_settles_too_late_or_never_is_late() -> None:
+    demands = Demands(devices=DEVICES, healed_within_s=5)
+    assert rules([*good(), Healed(1), Settled(6)], demands) == set()
+    assert rules([*good(), Healed(1), Settled(6.1)], demands) == {"late"}
+    assert rules([*good(), Healed(1)], demands) == {"late"}
+
+
+@pytest.mark.parametrize(
+    "demands", [Demands(devices=DEVICES, acks=3), Demands(devices=DEVICES, faults={"kill": 2})]
+)
+def test_a_run_that_proves_nothing_fails(demands: Demands) -> None:
+    assert rules(good(), demands) == {"vacuous"}
+
+
+def test_a_fault_that_did_not_take_effect_does_not_count() -> None:
+    demands = Demands(devices=DEVICES, faults={"cut": 1})
+    assert rules([*good(), Fault(0, "cut", fired=False)], demands) == {"vacuous"}
+
+
+def test_what_the_server_still_holds_for_a_device_is_not_lost() -> None:
+    history = [*good(), written("m3"), Acked(0, "m3", 3), shown("m3", "bob1", 3)]
+    assert rules([*history, Held(0, "bob2", "m3", 3)]) == set()
+    assert rules([*history, Held(0, "bob2", "m3", 3), Held(0, "cat1", "m3", 1)]) == {"misdelivered"}
+
+
+def test_a_full_mailbox_is_no_loss_if_both_sides_were_told() -> None:
+    history = [*good(), written("m3"), Acked(0, "m3", 3, 3, 1), shown("m3", "bob1", 3)]
+    assert rules(history) == {"lost"}
+    assert rules([*history, Told(0, "bob2", "mailbox_full", 3)]) == set()
+
+
+def test_a_device_tells_of_missing_messages_only_after_a_restore() -> None:
+    assert rules([*good(), Told(0, "bob1", "behind")]) == {"lost"}
+    assert rules([*good(), Lives(0, "bob1"), Told(0, "bob1", "behind")]) == set()
+
+
+def test_an_unknown_outcome_needs_a_restore() -> None:
+    history = [*good(), written("m3"), Failed(0, "m3", "unknown_outcome")]
+    assert rules(history) == {"undelivered"}
+    assert rules([*good(), written("m3"), Lives(0, "ann1"), *history[-1:]]) == set()
+
+
+def test_a_restored_device_may_show_again_but_not_twice() -> None:
+    again: list[Event] = [Lives(0, "bob1"), shown("m1", "bob1", 1)]
+    assert rules([*good(), *again]) == set()
+    assert rules([*good(), *again, shown("m1", "bob1", 1)]) == {"doubled"}
+
+
+def test_what_was_shown_before_the_restore_is_not_lost() -> None:
+    assert rules([*good(), Lives(0, "bob1")]) == set()
+
+
+def test_another_lineage_gives_places_anew_but_shows_nothing_twice() -> None:
+    history = [*good(), Lineage(0), written("m3"), Acked(0, "m3", 2)]
+    history += [shown("m3", "bob1", 2), shown("m3", "bob2", 2)]
+    assert rules(history) == set()
+    assert rules([*history, shown("m3", "bob1", 2)]) == {"doubled"}
+
+
+def test_an_own_message_on_the_senders_other_device_is_no_leak() -> None:
+    history = [*good(), written("m3", "bob", "ann"), Acked(0, "m3", 3)]
+    history += [shown("m3", "ann1", 3, sender="bob"), shown("m3", "bob2", 3, sender="bob")]
+    assert rules(history) == set()
+    assert rules([*history, shown("m3", "bob1", 3, sender="bob")]) == {"misdelivered"}
+
+
+def test_an_acknowledgement_without_a_place_explains_one_hole() -> None:
+    history = [*good(), written("m3"), written("m4"), Acked(0, "m3"), Acked(0, "m4", 4)]
+    for device in ("bob1", "bob2"):
+        history += [shown("m3", device, 0), shown("m4", device, 4)]
+    assert rules(history) == set()
