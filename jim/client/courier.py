@@ -10,6 +10,8 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from msgspec import UNSET
+
 from jim.client import sync
 from jim.client.events import (
     BEHIND,
@@ -161,7 +163,7 @@ class Courier:
         effects = self._inbox.welcomed(welcome.epoch, welcome.position, welcome.acked, BEHIND)
         for effect in effects:
             self._apply_inbox(effect, welcome.time)
-        outgoing = self._outbox.welcomed(welcome.last_n)
+        outgoing = self._outbox.welcomed(welcome.last_n, welcome.last_mark or "")
         if any(isinstance(effect, sync.Restart) for effect in outgoing):
             self._feed.publish(MissingNotice(RESTORED, welcome.time))
         self._apply(outgoing)
@@ -244,9 +246,7 @@ class Courier:
         going: list[m.ClientMessage] = []
         for effect in effects:
             if isinstance(effect, sync.Transmit):
-                going.append(
-                    m.Msg(id=effect.request_id, n=effect.n, to=effect.to, message=effect.text)
-                )
+                going.append(_msg(effect))
             elif isinstance(effect, sync.Disconnect):
                 self._disconnect(effect)
             else:
@@ -332,6 +332,16 @@ class Courier:
             if message.settled and (event := self._watched.pop(message.message_id, None)):
                 event.set()
         self._tell_changed()
+
+
+def _msg(effect: sync.Transmit) -> m.Msg:
+    return m.Msg(
+        id=effect.request_id,
+        n=effect.n,
+        to=effect.to,
+        message=effect.text,
+        mark=effect.mark or UNSET,
+    )
 
 
 class _Seen:

@@ -9,13 +9,13 @@ never to what somebody remembers of them.
 
 from __future__ import annotations
 
-import hashlib
 import sqlite3
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
 from jim.client.events import UNKNOWN_OUTCOME, Conversation, Message, MessageState
+from jim.client.mark import digest_of, mark_of
 from jim.client.sync import Confirm, Refuse, Requeue, Restart, Row
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ _CONFIRM: Final = """
     RETURNING *
 """
 _CONFIRM_SOMEWHERE: Final = """
-    UPDATE messages SET state = 'stored', n = ?1, place = (
+    UPDATE messages SET state = 'stored', n = ?1, seq = 0, place = (
         SELECT coalesce(max(place), 0) FROM messages AS other
         WHERE other.peer = messages.peer AND other.place < 1 << 62)
     WHERE message_id = ?2 AND state = 'queued'
@@ -117,6 +117,7 @@ class MessageStore:
         """Take an open database whose account row exists, and who this is."""
         connection.row_factory = sqlite3.Row
         self._sql = connection
+        self._id = self.store_id()
         self._name = name
         self._device = device
 
@@ -148,7 +149,13 @@ class MessageStore:
             "SELECT * FROM messages WHERE state = 'queued' AND message_id > ? ORDER BY message_id",
             (message_id,),
         )
-        return [(_row(row), _message(row)) for row in found]
+        return [self._queued(_message(row), released=bool(row["released"])) for row in found]
+
+    def _queued(self, message: Message, *, released: bool) -> tuple[Row, Message]:
+        """Give a message with what the outbox has to know of it."""
+        mark = mark_of(self._id, message.message_id, message.peer, message.text)
+        row = Row(message.message_id, message.peer, message.text, released=released, mark=mark)
+        return row, message
 
     def release(self, message_ids: Sequence[int]) -> None:
         """Mark messages as possibly transmitted."""
@@ -176,7 +183,7 @@ class MessageStore:
         lost = self._read(_REQUEUE, (self._device, effect.after_n))
         self._renumber()
         lost.sort(key=lambda message: message.message_id)
-        return [(Row(m.message_id, m.peer, m.text, released=True), m) for m in lost]
+        return [self._queued(message, released=True) for message in lost]
 
     def restart(self, effect: Restart) -> list[Message]:
         """Go on behind numbers that somebody else used."""
@@ -255,7 +262,7 @@ class MessageStore:
                 delivery.time,
                 delivery.seq,
                 MessageState.STORED if outgoing else MessageState.RECEIVED,
-                _identity(delivery),
+                identity_of(delivery),
             ),
         )
 
@@ -308,11 +315,7 @@ def _message(row: sqlite3.Row) -> Message:
     )
 
 
-def _row(row: sqlite3.Row) -> Row:
-    return Row(row["message_id"], row["peer"], row["text"], released=bool(row["released"]))
-
-
-def _identity(delivery: Delivery) -> bytes:
+def identity_of(delivery: Delivery) -> bytes:
     """Name a message so that it is found again, also in another lineage of the server's store.
 
     Sender, device and number say which message it is. Addressee and text belong to it because a
@@ -320,9 +323,4 @@ def _identity(delivery: Delivery) -> bytes:
     stores: that one must not be taken for the first.
     """
     number = str(delivery.n)
-    parts = (delivery.sender, delivery.device, number, delivery.to, delivery.message)
-    digest = hashlib.sha256()
-    for part in parts:
-        raw = part.encode()
-        digest.update(len(raw).to_bytes(4, "big") + raw)
-    return digest.digest()
+    return digest_of((delivery.sender, delivery.device, number, delivery.to, delivery.message))

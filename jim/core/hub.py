@@ -139,6 +139,12 @@ class Hub:
         account.links[identity.device_id] = link
         return link
 
+    def outlet(self, account_id: int, device_id: int) -> Outlet | None:
+        """Give the outlet of the session that the device has, None without one."""
+        account = self._accounts.get(account_id)
+        link = account.links.get(device_id) if account else None
+        return link.outlet if link is not None else None
+
     def evict(self, account_id: int, device_id: int) -> None:
         """End the session that the device has, if any, and forget what it has not yet committed."""
         account = self._accounts.get(account_id)
@@ -207,7 +213,7 @@ class Hub:
         except NameInvalid:
             raise RecipientUnknown(n=message.n) from None
         link.outstanding += 1
-        append = Append(link.identity, message.n, key, message.message)
+        append = Append(link.identity, message.n, key, message.message, message.mark or "")
         self._waiting.append((link, message.id, append))
 
     def acknowledge(self, link: Link, position: int) -> None:

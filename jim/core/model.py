@@ -28,6 +28,8 @@ class Append(Struct, gc=False):
     to_key: str
     """The addressee's name, normalised (`jim.core.names.lookup_key`)."""
     text: str
+    mark: str = ""
+    """What the sender's device knows the message by, empty if it gave nothing."""
 
 
 class Stored(Struct, gc=False):
@@ -76,6 +78,9 @@ class Batch(Struct):
     appends: list[Append]
     acks: dict[int, int]
     """device_id to the mailbox position that it confirmed."""
+    steady_ms: int | None = None
+    """The time by a clock that nobody sets (`jim.server.node.SteadyClock`), None where there is
+    none."""
 
 
 class Committed(Struct):
@@ -93,6 +98,8 @@ class Standing(Struct, frozen=True):
     last_n: int
     position: int
     acked: int
+    last_mark: str = ""
+    """The mark of the message with the number `last_n`; empty if it had none."""
 
 
 class DeviceRecord(Struct, frozen=True):

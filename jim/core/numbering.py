@@ -41,6 +41,8 @@ class DeviceCounters(Struct):
     account_id: int
     device: str
     last_n: int = 0
+    last_mark: str = ""
+    """The mark of the message with the number `last_n`; empty if it had none."""
     answers: deque[Stored] = field(default_factory=deque)
     """The answers of the last window, oldest first, the last one for `last_n`."""
     last_position: int = 0
@@ -118,7 +120,7 @@ class Plan(Struct):
 
 def plan(batch: Batch, counters: Counters, limits: Limits, now_ms: int) -> Plan:
     """Number a batch. Acks count first, so that they make room before messages are added."""
-    return _Planner(counters, limits, now_ms).run(batch)
+    return _Planner(counters, limits, now_ms, batch.steady_ms).run(batch)
 
 
 class _Open(Struct):
@@ -139,10 +141,16 @@ class _Open(Struct):
 class _Planner:
     """The state of one `plan` call."""
 
-    def __init__(self, counters: Counters, limits: Limits, now_ms: int) -> None:
+    def __init__(
+        self, counters: Counters, limits: Limits, now_ms: int, steady_ms: int | None
+    ) -> None:
         self._counters = counters
         self._limits = limits
         self._now_ms = now_ms
+        # Of two clocks that disagree one was set. Waiting begins by the later and is judged by the
+        # earlier one, so that neither a jump nor its correction makes a mailbox look abandoned.
+        clocks = (now_ms, now_ms if steady_ms is None else steady_ms)
+        self._begins_ms, self._judged_ms = max(clocks), min(clocks)
         self._open: dict[int, _Open] = {}
         self._closed: list[PlannedSegment] = []
         self._devices: dict[int, DeviceCounters] = {}
@@ -167,7 +175,7 @@ class _Planner:
             return
         device.acked = position
         emptied = position == device.last_position
-        device.waiting_since_ms = 0 if emptied else self._now_ms
+        device.waiting_since_ms = 0 if emptied else self._begins_ms
         if emptied and device.state is MailboxState.STALE:
             device.state = MailboxState.LIVE
         self._devices[device.device_id] = device
@@ -229,14 +237,15 @@ class _Planner:
                     self._push(device, tail)
         introduced = theirs if first_time and mine != theirs else 0
         answer = Stored(message.n, seq, self._now_ms, skipped)
-        self._count(sender, message.n, answer)
+        self._count(sender, message, answer)
         if introduced:
             # Once only: a repetition introduces nobody again.
             return Stored(message.n, seq, self._now_ms, skipped, introduced)
         return answer
 
-    def _count(self, sender: DeviceCounters, n: int, answer: Stored) -> None:
-        sender.last_n = n
+    def _count(self, sender: DeviceCounters, message: Append, answer: Stored) -> None:
+        sender.last_n = message.n
+        sender.last_mark = message.mark
         sender.answers.append(answer)
         while len(sender.answers) > self._limits.window:
             sender.answers.popleft()
@@ -252,7 +261,7 @@ class _Planner:
         abandoned_ms = self._limits.waiting_days * _MS_PER_DAY
         if (
             waiting < self._limits.waiting_messages
-            and self._now_ms - device.waiting_since_ms < abandoned_ms
+            and self._judged_ms - device.waiting_since_ms < abandoned_ms
         ):
             return True
         self._turn_stale(device)
@@ -272,7 +281,7 @@ class _Planner:
 
     def _grow(self, device: DeviceCounters) -> _Open:
         if device.last_position == device.acked:
-            device.waiting_since_ms = self._now_ms
+            device.waiting_since_ms = self._begins_ms
         device.last_position += 1
         opened = self._open.get(device.device_id)
         if opened is not None and opened.size_bytes >= self._limits.page_bytes:

@@ -15,9 +15,9 @@ from jim.server import settings as s
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-Task = Literal["serve", "check", "print", "invite", "fingerprint", "resync"]
+Task = Literal["serve", "check", "print", "invite", "fingerprint", "resync", "verify"]
 
-SUBCOMMANDS: Final[tuple[Task, ...]] = ("invite", "fingerprint", "resync")
+SUBCOMMANDS: Final[tuple[Task, ...]] = ("invite", "fingerprint", "resync", "verify")
 
 FLAGS: Final = {
     "address": ("-a", "--ip", "--address"),
@@ -41,7 +41,10 @@ MAX_DAYS: Final = 3650
 
 
 class Request(NamedTuple):
-    """What the command line asks for. `uses`, `days` and `host` belong to `invite`."""
+    """What the command line asks for.
+
+    `uses`, `days` and `host` belong to `invite`, `as_json` to `verify`.
+    """
 
     task: Task
     flags: s.Layer
@@ -49,6 +52,7 @@ class Request(NamedTuple):
     uses: int = 1
     days: int = 7
     host: str = ""
+    as_json: bool = False
 
 
 @log_calls
@@ -69,6 +73,8 @@ def parse(argv: Sequence[str]) -> Request:
     config = Path(parsed.config) if parsed.config else None
     if task == "invite":
         return Request(task, _layer(parsed), config, parsed.uses, parsed.days, parsed.host)
+    if task == "verify":
+        return Request(task, _layer(parsed), config, as_json=parsed.json)
     return Request(task, _layer(parsed), config)
 
 
@@ -80,6 +86,9 @@ def _parser(task: Task) -> argparse.ArgumentParser:
         _add_serving(parser)
     elif task == "invite":
         _add_invite(parser)
+    elif task == "verify":
+        json_help = _("one JSON object a line (docs/operations.md)")
+        parser.add_argument("--json", action="store_true", help=json_help)
     return parser
 
 
@@ -93,9 +102,14 @@ def _describe(task: Task) -> str:
             "Make the clients compare what they have with the server: needed once after the data"
             " directory was restored from a copy, before the server starts."
         )
+    if task == "verify":
+        return _(
+            "Look through the database, also while a server runs, and say what is complete and"
+            " what is missing: status 0 if nothing is, else 1."
+        )
     return _(
         "The JIM server. Other commands: jim-server invite, jim-server fingerprint, jim-server"
-        " resync; each has a --help of its own."
+        " resync, jim-server verify; each has a --help of its own."
     )
 
 

@@ -17,14 +17,14 @@ from jim.decorators import log_calls
 from jim.errors import JimError, SettingsError
 from jim.i18n import _
 from jim.log_config import configure
-from jim.server import admin, arguments, signals
+from jim.server import admin, arguments, signals, verify
 from jim.server.identity import load_identity, load_tls
 from jim.server.listener import open_sockets
 from jim.server.loops import loop_factory, tune_gc
 from jim.server.reload import Reloader
 from jim.server.service import Service
 from jim.server.settings import Loaded, load
-from jim.storage.sqlite import add_invite_offline, open_store, reissue_epoch
+from jim.storage.sqlite import add_invite_offline, open_store, reissue_epoch, walk
 
 if TYPE_CHECKING:
     import socket
@@ -76,6 +76,8 @@ def _carry_out(request: arguments.Request, loaded: Loaded) -> int:
         admin.print_invite(request, loaded, add_invite_offline)
     elif request.task == "resync":
         admin.resync(loaded, reissue_epoch)
+    elif request.task == "verify":
+        return 0 if verify.verify(loaded, walk, as_json=request.as_json) else FAILURE
     else:
         admin.print_fingerprint(loaded)
     return 0

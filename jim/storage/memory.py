@@ -121,7 +121,7 @@ class MemoryStore:
         """Read where a device stands."""
         self._check_open()
         device = self._devices[device_id]
-        return Standing(device.last_n, device.last_position, device.acked)
+        return Standing(device.last_n, device.last_position, device.acked, device.last_mark)
 
     async def load_after(self, device_id: int, position: int, limit_bytes: int) -> list[Segment]:
         """Read waiting segments behind `position`, in order, gapless."""

@@ -43,14 +43,16 @@ class Disk:
     mailbox: list[str] = field(default_factory=list)
     """What others sent to the device; position = index + 1."""
     acked: int = 0
+    last_mark: str = ""
 
 
 class Server:
     """Follows the rules for numbers, or breaks one of them if it is told to."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, keeps_marks: bool = True) -> None:
         self.disk = Disk()
-        self.waiting: list[tuple[Wire, int, int, str]] = []
+        self.keeps_marks = keeps_marks
+        self.waiting: list[tuple[Wire, int, int, str, str]] = []
         self.sent: int | None = None
         self.wire: Wire | None = None
 
@@ -62,9 +64,8 @@ class Server:
         self.waiting.clear()
         self.wire, self.sent = wire, None
         disk = self.disk
-        wire.to_client.append(
-            ("welcome", self.last_n, f"epoch{disk.epoch}", len(disk.mailbox), disk.acked)
-        )
+        standing = (f"epoch{disk.epoch}", len(disk.mailbox), disk.acked)
+        wire.to_client.append(("welcome", self.last_n, disk.last_mark, *standing))
 
     def receive(self, wire: Wire, message: tuple[Any, ...]) -> None:
         if wire is not self.wire:
@@ -82,7 +83,7 @@ class Server:
             self.sent = rest[0]
             wire.to_client.append(("ok",))
 
-    def _submit(self, wire: Wire, request_id: int, n: int, uid: str) -> None:
+    def _submit(self, wire: Wire, request_id: int, n: int, uid: str, mark: str) -> None:
         refusal: WireError | None = None
         if len(self.waiting) >= WINDOW:
             refusal = WindowExceeded()
@@ -91,13 +92,16 @@ class Server:
         if refusal:
             wire.to_client.append(("refused", request_id, refusal))
         else:
-            self.waiting.append((wire, request_id, n, uid))
+            self.waiting.append((wire, request_id, n, uid, mark))
 
     def commit(self, chance: random.Random) -> None:
         """Number what is waiting, answer, and push what the mailbox has."""
         waiting, self.waiting = self.waiting, []
-        for wire, request_id, n, uid in waiting:
+        for wire, request_id, n, uid, mark in waiting:
+            before = self.last_n
             wire.to_client.append(self._decide(request_id, n, uid, chance))
+            if self.keeps_marks and self.last_n > before:
+                self.disk.last_mark = mark
         if self.wire is not None and self.sent is not None:
             for position in range(self.sent + 1, len(self.disk.mailbox) + 1):
                 frame = ("frame", position, self.disk.mailbox[position - 1])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, cast
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -11,8 +12,9 @@ from jim.client.address import Address
 from jim.client.events import Fatal, LinkState, PresenceChanged
 from jim.client.feed import Feed
 from jim.client.keeper import Keeper
+from jim.client.policy import MAX_DELAY_S, STEADY_S, Backoff
 from jim.client.presence import Presence
-from jim.errors import StoreFull
+from jim.errors import ConnectFailed, ServerIdentityInvalid, StoreFull
 from jim.protocol import messages as m
 from unit_tests.client.listening import launch
 from unit_tests.support.serving import serving
@@ -64,6 +66,44 @@ async def test_a_jump_of_the_wall_clock_asks_for_a_sign_of_life(
     assert link.probes == probes
     keeper.look_at_clock()
     assert link.probes == probes, "one jump is one question"
+
+
+async def test_a_connection_that_times_out_is_no_good_session_however_long_it_took(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Unreachable:
+        tries = 0
+
+        async def connect(self) -> None:
+            self.tries += 1
+            now[0] += STEADY_S + 1
+            if self.tries > 8:
+                raise ServerIdentityInvalid
+            raise ConnectFailed
+
+    now = [0.0]
+    waits: list[float] = []
+    feed = Feed()
+    keeper = Keeper(
+        Address(),
+        cast("Connector", Unreachable()),
+        feed,
+        Presence(feed),
+        cast("Any", None),
+        token=None,
+        recovery=None,
+    )
+
+    async def wait(delay_s: float) -> None:
+        waits.append(delay_s)
+
+    keeper._backoff = Backoff(cast("Any", SimpleNamespace(uniform=lambda _low, high: high)))
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(keeper, "_wait", wait)
+    with pytest.raises(ServerIdentityInvalid):
+        await keeper.run()
+    assert waits == sorted(waits)
+    assert waits[-1] == MAX_DELAY_S
 
 
 async def test_a_full_disk_stops_the_client_before_anything_is_acknowledged(tmp_path: Path) -> None:

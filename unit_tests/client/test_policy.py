@@ -7,7 +7,7 @@ import pytest
 
 from jim.client.address import Address
 from jim.client.known_servers import KnownServer, Mode
-from jim.client.policy import FIRST_DELAY_S, MAX_DELAY_S, Backoff, modes_to_try
+from jim.client.policy import FIRST_DELAY_S, LET_IN_DELAY_S, MAX_DELAY_S, Backoff, modes_to_try
 from jim.errors import (
     WIRE_ERRORS,
     AuthFailed,
@@ -42,6 +42,24 @@ def test_after_a_good_session_waits_begin_anew() -> None:
     for _ in range(9):
         backoff.next_s(None)
     backoff.succeeded()
+    assert backoff.next_s(None) <= FIRST_DELAY_S
+
+
+def test_after_a_short_session_waits_are_bounded_more_closely_and_grow_again() -> None:
+    waits: list[list[float]] = [[], []]
+    for seed in range(300):
+        backoff = Backoff(random.Random(seed))
+        for _ in range(9):
+            backoff.next_s(None)
+        backoff.was_let_in()
+        for each in waits:
+            each.append(backoff.next_s(None))
+    assert [max(each) for each in waits] == pytest.approx([LET_IN_DELAY_S, 16], rel=0.03)
+
+
+def test_a_short_session_makes_no_wait_longer() -> None:
+    backoff = Backoff(random.Random(1))
+    backoff.was_let_in()
     assert backoff.next_s(None) <= FIRST_DELAY_S
 
 

@@ -152,6 +152,31 @@ async def test_a_restored_account_doubles_nothing_and_says_what_it_does_not_know
     assert states == dict(zip(texts, (None, "unknown_outcome", None), strict=True))
 
 
+async def test_a_restored_account_does_not_take_the_number_of_another_message_for_its_own(
+    house: Household, relay: Relay, tmp_path: Path
+) -> None:
+    """In the backup both wait, sent; since then the first was refused, and its number moved on."""
+    bob, alice = await house.join("bob"), await house.join("alice", port=relay.port)
+    relay.deaf = True
+    await alice.client.send("nemo", "for nobody")
+    await alice.client.send("bob", "moves up")
+    await alice.aclose()
+    shutil.copytree(tmp_path / "alice", tmp_path / "backup")
+    relay.deaf = False
+    again = await house.join("alice", port=relay.port)
+    assert await again.client.flush(10)
+    assert [m.text for m in await bob.received(1)] == ["moves up"]
+    await again.aclose()
+    restored = await house.join("alice", "backup")
+    await restored.wait(MissingNotice, lambda event: event.code == "restored")
+    later = await restored.client.send("bob", "later")
+    assert (await restored.client.wait_stored(later.message_id, 10)).n == 2
+    assert [m.text for m in await bob.received(2)] == ["moves up", "later"]
+    (nobody,) = await restored.client.history("nemo")
+    moved, _ = await restored.client.history("bob")
+    assert {nobody.error_code, moved.error_code} == {"unknown_outcome"}
+
+
 async def test_the_same_key_sends_once(house: Household) -> None:
     bob, alice = await house.join("bob"), await house.join("alice")
     first = await alice.client.send("bob", "backup done", key="2026-11-23")

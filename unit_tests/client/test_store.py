@@ -148,6 +148,42 @@ def test_numbers_follow_each_other_and_close_up_after_a_refusal(store: MessageSt
     assert queue(store, "d")[0].n == 3
 
 
+def marks(store: MessageStore) -> list[str]:
+    return [row.mark for row, _ in store.queued_after(0)]
+
+
+def test_a_message_has_one_mark_whatever_becomes_of_it(
+    store: MessageStore, connection: sqlite3.Connection
+) -> None:
+    first, second, third = queue(store, "same", "same", "same")
+    given = marks(store)
+    assert len(set(given)) == 3
+    store.refuse(sync.Refuse(first.message_id, "recipient_unknown"))
+    store.release([second.message_id])
+    assert marks(store) == given[1:], "its number has changed, and nothing else"
+    store.confirm(sync.Confirm(second.message_id, 1, 7, 5000))
+    ((row, _),) = store.requeue(sync.Requeue(0))
+    assert row.mark == given[1]
+    assert marks(MessageStore(connection, "alice", ME)) == given[1:]
+    assert third.message_id > second.message_id
+
+
+def test_a_copy_of_the_store_gives_the_same_marks_and_another_store_others(
+    store: MessageStore, connection: sqlite3.Connection, tmp_path: Path
+) -> None:
+    queue(store, "a", "b")
+    copied = sqlite3.connect(":memory:", isolation_level=None)
+    connection.backup(copied)
+    assert marks(MessageStore(copied, "alice", ME)) == marks(store)
+    copied.close()
+    other = open_database(tmp_path / "other" / "store.db", create=True)
+    write_account(other, ALICE)
+    another = MessageStore(other, "alice", ME)
+    queue(another, "a", "b")
+    assert not set(marks(another)) & set(marks(store))
+    other.close()
+
+
 def test_a_confirmed_message_has_its_place(store: MessageStore) -> None:
     (message,) = queue(store, "a")
     (stored,) = store.confirm(sync.Confirm(message.message_id, 1, 7, 5000))
@@ -161,6 +197,15 @@ def test_a_confirmation_without_a_place_keeps_the_time_of_writing(store: Message
     (stored,) = store.confirm(sync.Confirm(message.message_id, 1, 0, 0))
     assert (stored.state, stored.seq, stored.time_ms) == ("stored", 0, 1)
     assert store.delivered("bob", 99) == [], "nobody can say whether it is among them"
+
+
+def test_a_place_in_a_server_that_lost_it_is_forgotten(store: MessageStore) -> None:
+    (message,) = queue(store, "a")
+    store.confirm(sync.Confirm(message.message_id, 1, 7, 5000))
+    store.requeue(sync.Requeue(0))
+    (stored,) = store.confirm(sync.Confirm(message.message_id, 1, 0, 0))
+    assert stored.seq == 0
+    assert store.delivered("bob", 99) == []
 
 
 def test_the_same_key_is_the_same_message(store: MessageStore) -> None:

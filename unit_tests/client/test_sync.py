@@ -28,7 +28,10 @@ SCENARIOS = {
     "everyday faults": Faults(),
     "many crashes": Faults(crash=12, lose=12, server_crash=8),
     "nothing fails": Faults(crash=0, lose=0, server_crash=0, drop_frame=0),
-    "client restored from a backup": Faults(client_backup=True, refusals=False),
+    "client restored from a backup": Faults(client_backup=True),
+    "client restored, server without marks": Faults(
+        client_backup=True, refusals=False, marks=False
+    ),
     "server restored from a backup": Faults(server_backup=True, drop_frame=0),
 }
 
@@ -154,6 +157,43 @@ def test_a_stored_number_of_a_message_that_was_never_sent_is_no_confirmation() -
     waiting = [sync.Row(i, "bob", f"text {i}", fresh=True) for i in (1, 2, 3)]
     outbox = sync.Outbox(0, waiting, window=8)
     assert outbox.welcomed(last_n=2) == [sync.Restart(2, [])]
+
+
+def marked(count: int) -> list[sync.Row]:
+    return [
+        sync.Row(i, "bob", f"text {i}", released=True, mark=f"m{i}") for i in range(1, count + 1)
+    ]
+
+
+def test_a_message_goes_out_with_its_mark() -> None:
+    outbox = sync.Outbox(0, marked(2), window=8)
+    effects = outbox.welcomed(0)
+    assert [e.mark for e in effects if isinstance(e, sync.Transmit)] == ["m1", "m2"]
+
+
+def test_a_number_that_another_message_has_got_is_no_confirmation() -> None:
+    """Of a restored store whose first message was refused since: the second one moved up."""
+    outbox = sync.Outbox(0, marked(2), window=8)
+    assert outbox.welcomed(1, "m2") == [sync.Restart(1, [1, 2])]
+    assert outbox.done() == []
+
+
+@pytest.mark.parametrize("last_n", [3, 4, 5])
+def test_the_mark_of_the_last_number_vouches_for_all_before_it(last_n: int) -> None:
+    outbox = sync.Outbox(3, marked(2), window=8)
+    effects = outbox.welcomed(last_n, {3: "confirmed", 4: "m1", 5: "m2"}[last_n])
+    assert sent(effects) == [(4, "text 1"), (5, "text 2")]
+
+
+def test_without_a_mark_the_server_is_believed() -> None:
+    outbox = sync.Outbox(0, marked(2), window=8)
+    assert sent(outbox.welcomed(1, "")) == [(1, "text 1"), (2, "text 2")]
+
+
+def test_the_right_mark_does_not_vouch_for_what_was_never_sent() -> None:
+    waiting = [sync.Row(i, "bob", f"text {i}", mark=f"m{i}", fresh=True) for i in (1, 2)]
+    outbox = sync.Outbox(0, waiting, window=8)
+    assert outbox.welcomed(2, "m2") == [sync.Restart(2, [])]
 
 
 def test_a_server_that_lost_messages_gets_them_again_under_their_numbers() -> None:

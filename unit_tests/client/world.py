@@ -30,17 +30,19 @@ class Client:
         self.wire: Wire | None = None
         self.welcome: tuple[Any, ...] | None = None
         self.online = False
+        self.met = False
         self.disconnects = 0
 
     @staticmethod
     def _row(kept: Kept) -> sync.Row:
-        return sync.Row(kept.message_id, "bob", kept.uid, released=kept.released)
+        mark = f"mark of {kept.uid}"
+        return sync.Row(kept.message_id, "bob", kept.uid, released=kept.released, mark=mark)
 
     def carry_out(self, effects: list[Any]) -> None:
         for effect in effects:
             if isinstance(effect, sync.Transmit):
                 self._check_transmission(effect)
-                self._send("msg", effect.request_id, effect.n, effect.text)
+                self._send("msg", effect.request_id, effect.n, effect.text, effect.mark)
             elif isinstance(effect, sync.AskFrom):
                 self._send("sync", effect.after)
             elif isinstance(effect, sync.Acknowledge):
@@ -95,9 +97,9 @@ class Client:
         self.jobs.append((uid, self.outbox.sends_at_once))
         self.jobs.append("notice")
 
-    def cancel(self, chance: random.Random, *, restored: bool) -> None:
+    def cancel(self, chance: random.Random, *, doubtful: bool) -> None:
         """Take any message back; of a restored store only what is new (the limit in ADR 0006)."""
-        rows = [row for row in self.outbox.rows if row.fresh or not restored]
+        rows = [row for row in self.outbox.rows if row.fresh or not doubtful]
         if rows:
             row = chance.choice(rows)
             self.carry_out(self.outbox.cancel(row.message_id, "cancelled"))
@@ -130,10 +132,10 @@ class Client:
                 self.jobs.append([(position, uid)])
         self.carry_out(effects)
 
-    def _welcomed(self, last_n: int, epoch: str, position: int, acked: int) -> None:
-        self.welcome, self.online = None, True
+    def _welcomed(self, last_n: int, mark: str, epoch: str, position: int, acked: int) -> None:
+        self.welcome, self.online, self.met = None, True, True
         self.carry_out(list(self.inbox.welcomed(epoch, position, acked, "behind")))
-        self.carry_out(list(self.outbox.welcomed(last_n)))
+        self.carry_out(list(self.outbox.welcomed(last_n, mark)))
 
 
 @dataclass
@@ -144,6 +146,8 @@ class Faults:
     lose: int = 5
     server_crash: int = 3
     refusals: bool = True
+    marks: bool = True
+    """The server keeps and tells marks; one from before them does not."""
     drop_frame: int = 1
     client_backup: bool = False
     server_backup: bool = False
@@ -155,7 +159,7 @@ class World:
     def __init__(self, seed: int, faults: Faults, store: Store | None = None) -> None:
         self.chance = random.Random(seed)
         self.faults = faults
-        self.server = Server()
+        self.server = Server(keeps_marks=faults.marks)
         self.client = Client(store or Store())
         self.written: list[str] = []
         self.received: list[str] = []
@@ -205,7 +209,8 @@ class World:
             self.client.jobs.append("notice")
 
     def cancel(self) -> None:
-        self.client.cancel(self.chance, restored=self.restored)
+        doubtful = self.restored and not (self.faults.marks and self.client.met)
+        self.client.cancel(self.chance, doubtful=doubtful)
 
     def work(self) -> None:
         self.client.work()

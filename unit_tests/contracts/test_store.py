@@ -192,6 +192,39 @@ async def test_the_answers_of_the_last_window_survive_reopening(adapter: Adapter
     assert again.segments == []
 
 
+async def mark_of(store: Store, device: Identity) -> tuple[int, str]:
+    standing = await store.standing(device.device_id)
+    return standing.last_n, standing.last_mark
+
+
+async def test_the_mark_of_the_last_message_stands_with_its_number(adapter: Adapter) -> None:
+    store = await adapter.open()
+    [alice] = await add_account(store, "alice")
+    [bob] = await add_account(store, "bob")
+    assert await mark_of(store, alice) == (0, "")
+    burst = [Append(alice, n, "bob", "x", f"mark {n}") for n in (1, 2, 3)]
+    await store.commit(Batch(burst, {}), NOW_MS)
+    assert await mark_of(store, alice) == (3, "mark 3")
+    # Neither a repetition nor a refusal stores anything, so neither changes what the last one is.
+    again = [Append(alice, 3, "bob", "x", "another"), Append(alice, 4, "nobody", "x", "refused")]
+    await store.commit(Batch(again, {}), NOW_MS)
+    await store.commit(Batch([Append(alice, 6, "bob", "x", "too far")], {}), NOW_MS)
+    assert await mark_of(store, alice) == (3, "mark 3")
+    store = await adapter.open()
+    assert await mark_of(store, alice) == (3, "mark 3")
+    assert await mark_of(store, bob) == (0, "")
+
+
+async def test_a_message_without_a_mark_leaves_none_of_an_earlier_one(adapter: Adapter) -> None:
+    store = await adapter.open()
+    [alice] = await add_account(store, "alice")
+    await store.commit(Batch([Append(alice, 1, "alice", "x", "mark 1")], {}), NOW_MS)
+    await send(store, alice, "alice", 2)
+    assert await mark_of(store, alice) == (2, "")
+    store = await adapter.open()
+    assert await mark_of(store, alice) == (2, "")
+
+
 async def test_a_number_older_than_the_window_is_refused_and_stores_nothing(
     adapter: Adapter,
 ) -> None:

@@ -118,6 +118,16 @@ def test_a_message_is_answered_and_delivered_only_after_the_commit(node: Node) -
     assert (frame.position, frame.sender, frame.n, frame.message) == (1, "alice", 1, "hello")
 
 
+def test_the_mark_goes_to_the_store_and_is_empty_without_one(node: Node) -> None:
+    [alice] = node.add("alice")
+    _, link = node.join(alice)
+    node.hub.submit(link, m.Msg(id=1, n=1, to="alice", message="x", mark="0a1b"))
+    node.send(link, 2, "alice")
+    batch = node.hub.take()
+    assert batch is not None
+    assert [append.mark for append in batch.appends] == ["0a1b", ""]
+
+
 def test_a_batch_is_what_has_gathered_while_the_last_one_was_written(node: Node) -> None:
     [alice] = node.add("alice")
     outlet, link = node.join(alice)

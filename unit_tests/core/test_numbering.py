@@ -90,8 +90,9 @@ def run(
     acks: dict[int, int] | None = None,
     now_ms: int = NOW_MS,
     limits: Limits = LIMITS,
+    steady_ms: int | None = None,
 ) -> Plan:
-    return plan(Batch(list(appends), acks or {}), counters, limits, now_ms)
+    return plan(Batch(list(appends), acks or {}, steady_ms), counters, limits, now_ms)
 
 
 # --- the second implementation --------------------------------------------------------------------
@@ -327,3 +328,50 @@ def test_news_go_to_the_other_side() -> None:
     alice, bob = AccountView(1, "alice", []), AccountView(2, "bob", [])
     assert delivered_up_to(conversation, bob, 5) == DeliveredUpTo(1, "bob", 5)
     assert delivered_up_to(conversation, alice, 6) == DeliveredUpTo(2, "alice", 6)
+
+
+YEARS_MS = 3650 * DAY_MS
+
+
+def test_a_wall_clock_that_jumps_closes_no_mailbox() -> None:
+    counters = FakeCounters()
+    for n, offset_ms in enumerate((0, YEARS_MS, -YEARS_MS, 3_600_000, 0), 1):
+        now_ms, steady_ms = NOW_MS + n + offset_ms, NOW_MS + n
+        done = run(counters, [message(11, n, "carol")], now_ms=now_ms, steady_ms=steady_ms)
+        assert told(done.outcomes[0])[1:3] == (n, now_ms)
+    assert counters.devices[31].state is MailboxState.LIVE
+
+
+@pytest.mark.parametrize("offset_ms", [YEARS_MS, -YEARS_MS])
+def test_what_began_to_wait_during_a_jump_is_not_abandoned_after_it(offset_ms: int) -> None:
+    counters = FakeCounters()
+    run(counters, [message(11, 1, "carol")], now_ms=NOW_MS + offset_ms, steady_ms=NOW_MS)
+    run(counters, acks={12: 1}, now_ms=NOW_MS + offset_ms, steady_ms=NOW_MS)
+    # Now the clock is right again, and a restart has made both clocks the same.
+    later_ms = NOW_MS + DAY_MS
+    done = run(counters, [message(11, 2, "carol")], now_ms=later_ms, steady_ms=later_ms)
+    assert isinstance(done.outcomes[0], Stored)
+
+
+def test_who_waits_too_long_by_both_clocks_is_abandoned() -> None:
+    counters = FakeCounters()
+    run(counters, [message(11, 1, "carol")], steady_ms=NOW_MS)
+    end_ms = NOW_MS + 30 * DAY_MS
+    early = run(counters, [message(11, 2, "carol")], now_ms=end_ms, steady_ms=end_ms - 1)
+    assert isinstance(early.outcomes[0], Stored)
+    late = run(counters, [message(11, 3, "carol")], now_ms=end_ms, steady_ms=end_ms)
+    assert told(late.outcomes[0]) == ("mailbox_full",)
+
+
+def test_only_what_is_stored_changes_the_mark_of_its_device() -> None:
+    counters = FakeCounters()
+    alice = counters.devices[11]
+    marked = [msgspec.structs.replace(message(11, n, "carol"), mark=f"m{n}") for n in (1, 2)]
+    run(counters, marked)
+    assert (alice.last_n, alice.last_mark) == (2, "m2")
+    assert all(d.last_mark == "" for d in counters.devices.values() if d is not alice)
+    run(counters, [msgspec.structs.replace(marked[1], mark="again")])
+    run(counters, [msgspec.structs.replace(message(11, 3, "nobody"), mark="refused")])
+    assert (alice.last_n, alice.last_mark) == (2, "m2")
+    run(counters, [message(11, 3, "carol")])
+    assert (alice.last_n, alice.last_mark) == (3, "")

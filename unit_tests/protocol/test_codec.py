@@ -108,6 +108,12 @@ def test_objects_longer_than_a_kilobyte_arrive_whole() -> None:
     assert decoder(65536).feed(encode(long)) == [long]
 
 
+def test_a_mark_may_be_left_out() -> None:
+    assert b"mark" not in encode(MSG)
+    longest = m.Msg(id=1, n=1, to="bob", message="hi", mark=32 * "0")
+    assert decoder().feed(encode(longest)) == [longest]
+
+
 def test_unknown_fields_are_ignored() -> None:
     frame = b'{"later":{"a":[1]},"action":"ack","position":4,"more":null}\n'
     assert decoder().feed(frame) == [m.Ack(position=4)]
@@ -132,6 +138,13 @@ def test_unknown_fields_are_ignored() -> None:
         (b'{"action":"msg","id":5,"n":"1","to":"bob","message":"x"}', BadRequest, 5),
         (b'{"action":"msg","id":5,"n":9007199254740992,"to":"b","message":"x"}', BadRequest, 5),
         (b'{"action":"msg","id":5,"n":1,"to":"","message":"x"}', BadRequest, 5),
+        (b'{"action":"msg","id":5,"n":1,"to":"b","message":"x","mark":""}', BadRequest, 5),
+        (b'{"action":"msg","id":5,"n":1,"to":"b","message":"x","mark":7}', BadRequest, 5),
+        (
+            b'{"action":"msg","id":5,"n":1,"to":"b","message":"x","mark":"%s"}' % (33 * b"0"),
+            BadRequest,
+            5,
+        ),
         (b'{"action":"hello","id":5,"v":1,"cnonce":"AAAA"}', BadRequest, 5),
         (b'{"action":"hello","id":5,"v":1,"cnonce":"?"}', BadRequest, 5),
     ],

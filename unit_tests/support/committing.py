@@ -44,7 +44,8 @@ async def main(path: Path) -> None:
             sender = rng.choice(people)
             n = next_n[sender]
             next_n[sender] += 1
-            appends.append(Append(sender, n, rng.choice(NAMES), f"{sender.name} says {n}"))
+            text = f"{sender.name} says {n}"
+            appends.append(Append(sender, n, rng.choice(NAMES), text, mark=str(n)))
         outcomes = (await store.commit(Batch(appends, {}), now_ms)).outcomes
         report(appends, outcomes)
 

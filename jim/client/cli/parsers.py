@@ -22,6 +22,7 @@ SUBCOMMANDS: Final = {
     "send": N_("send one message and end when the server has it"),
     "listen": N_("print messages as they arrive"),
     "history": N_("print the messages with somebody, from this machine's store"),
+    "verify": N_("look through this machine's store and say whether anything is missing"),
     "doctor": N_("check everything that a connection needs, and say how to mend it"),
     "recover": N_("bring an account to this machine with its twelve words"),
     "whoami": N_("show name, server, fingerprint and device"),
@@ -151,6 +152,14 @@ def _add_history(parser: argparse.ArgumentParser) -> None:
     _add_account(parser)
 
 
+def _add_verify(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--all", action="store_true", help=_("every account of this machine, one after the other")
+    )
+    _add_json(parser)
+    _add_account(parser, pin=False)
+
+
 def _add_doctor(parser: argparse.ArgumentParser) -> None:
     _add_json(parser)
     _add_account(parser)
@@ -174,6 +183,7 @@ _ADDERS: Final[dict[str, Callable[[argparse.ArgumentParser], None]]] = {
     "send": _add_send,
     "listen": _add_listen,
     "history": _add_history,
+    "verify": _add_verify,
     "doctor": _add_doctor,
     "recover": _add_recover,
     "whoami": _add_whoami,

@@ -29,6 +29,7 @@ class Row(Struct, gc=False):
         text: what to send.
         released: marked as possibly transmitted, durably before it is; others can be taken back.
         fresh: written while this process ran, so no earlier life of the store can have sent it.
+        mark: what the server gives back of it; another message never has it, in no life.
     """
 
     message_id: int
@@ -36,6 +37,7 @@ class Row(Struct, gc=False):
     text: str
     released: bool = False
     fresh: bool = False
+    mark: str = ""
 
 
 class Transmit(Struct, frozen=True, gc=False):
@@ -45,6 +47,7 @@ class Transmit(Struct, frozen=True, gc=False):
     n: int
     to: str
     text: str
+    mark: str = ""
 
 
 class Release(Struct, frozen=True):
@@ -161,10 +164,11 @@ class Outbox:
 
     # --- the connection -------------------------------------------------------------------------
 
-    def welcomed(self, last_n: int) -> list[OutboxEffect]:
+    def welcomed(self, last_n: int, last_mark: str = "") -> list[OutboxEffect]:
         """Bring both sides together at the start of a connection.
 
-        Must be called only when no effect on the store is pending.
+        Must be called only when no effect on the store is pending. `last_mark` is the mark of the
+        message that the server has under `last_n`, empty if it does not know it.
 
         What the server has and we have not confirmed is transmitted again like the rest: it repeats
         the answer, which is how we learn sequence and time.
@@ -174,7 +178,7 @@ class Outbox:
         if last_n < self.confirmed:
             self.confirmed = last_n
             return [self._block(Requeue(last_n))]
-        if self._is_foreign(last_n):
+        if self._is_foreign(last_n, last_mark):
             return [self._restart(last_n)]
         return self._pump()
 
@@ -206,11 +210,19 @@ class Outbox:
 
     # --- decisions ------------------------------------------------------------------------------
 
-    def _is_foreign(self, last_n: int) -> bool:
-        """Tell whether somebody else used our numbers: an earlier or another life of this store."""
+    def _is_foreign(self, last_n: int, last_mark: str) -> bool:
+        """Tell whether somebody else used our numbers: an earlier or another life of this store.
+
+        The last one decides for all. Messages keep their order and change their numbers only when
+        one before them is dropped, so what still has its number has all before it as they were.
+        """
         if last_n > self.highest:
             return True
-        stored = islice(self.rows, last_n - self.confirmed)
+        stored = list(islice(self.rows, last_n - self.confirmed))
+        if not stored:
+            return False
+        if last_mark and stored[-1].mark != last_mark:
+            return True
         return any(not row.released for row in stored)
 
     def _restart(self, last_n: int) -> OutboxEffect:
@@ -276,7 +288,7 @@ class Outbox:
         self._last_request += 1
         n = self.confirmed + self._sent
         self._in_flight[self._last_request] = _Flight(row, n)
-        return Transmit(self._last_request, n, row.to, row.text)
+        return Transmit(self._last_request, n, row.to, row.text, row.mark)
 
     def _release(self, free: int) -> OutboxEffect:
         coming = [

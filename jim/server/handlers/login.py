@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from msgspec import UNSET
+
 from jim.core.names import lookup_key
 from jim.crypto.handshake import check_auth
 from jim.crypto.transcript import link_hash
@@ -71,6 +73,7 @@ async def welcome(
         epoch=login.node.store.epoch,
         chain_seq=last.seq,
         chain_head=link_hash(last),
+        last_mark=standing.last_mark or UNSET,
     )
 
 

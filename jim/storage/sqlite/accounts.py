@@ -38,7 +38,7 @@ _ADD_ACCOUNT: Final = (
 _ADD_LINK: Final = "INSERT INTO link VALUES (?, ?, ?, ?)"
 _GROW_CHAIN: Final = "UPDATE account SET chain_head = ? WHERE account_id = ?"
 _ADD_DEVICE: Final = "INSERT INTO device (account_id, device, login_key) VALUES (?, ?, ?)"
-_ADD_SENDING: Final = "INSERT INTO sending VALUES (?, 0, ?)"
+_ADD_SENDING: Final = "INSERT INTO sending (device_id, last_n, answers) VALUES (?, 0, ?)"
 _ADD_RECEIVING: Final = "INSERT INTO receiving VALUES (?, 0, 0, ?, 0)"
 _USE_INVITE: Final = """
 UPDATE invite SET uses = uses - 1 WHERE token_hash = ? AND uses > 0 AND expires_ms > ?

@@ -29,7 +29,7 @@ _FIND_ACCOUNT: Final = "SELECT account_id, name FROM account WHERE name = ?"
 _LOAD_ACCOUNT: Final = "SELECT account_id, name FROM account WHERE account_id = ?"
 _OWNER: Final = "SELECT account_id FROM device WHERE device_id = ?"
 _LOAD_DEVICES: Final = """
-SELECT device_id, device, last_n, answers, last_position, acked, state, waiting_since_ms
+SELECT device_id, device, last_n, last_mark, answers, last_position, acked, state, waiting_since_ms
 FROM device JOIN sending USING (device_id) JOIN receiving USING (device_id)
 WHERE account_id = ? ORDER BY device_id
 """
@@ -176,6 +176,7 @@ class SqliteCounters:
         device_id: int,
         device: str,
         last_n: int,
+        last_mark: str,
         answers: bytes,
         last_position: int,
         acked: int,
@@ -187,6 +188,7 @@ class SqliteCounters:
             account_id=account_id,
             device=device,
             last_n=last_n,
+            last_mark=last_mark,
             last_position=last_position,
             acked=acked,
             state=MailboxState(state),

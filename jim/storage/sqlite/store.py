@@ -211,7 +211,7 @@ class SqliteStore:
 
     def _stand(self, device_id: int) -> Standing:
         device = self._counters.device(device_id)
-        return Standing(device.last_n, device.last_position, device.acked)
+        return Standing(device.last_n, device.last_position, device.acked, device.last_mark)
 
     def _enrol(self, enrolment: Enrolment, now_ms: int) -> AccountRecord:
         def hand_over(account_id: int, device_id: int) -> None:

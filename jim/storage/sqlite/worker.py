@@ -32,9 +32,7 @@ class Worker:
         """Start the thread; `name` shows up in stack dumps."""
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._closed = False
-        # A daemon: what was answered is durable, so an abandoned store need not hold up the exit.
-        self._thread = Thread(target=self._run, name=name, daemon=True)
-        self._thread.start()
+        self._start_thread(name)
 
     async def call(self, function: Callable[[], T]) -> T:
         """Run a function in the thread, after every earlier call, and give or raise what it does.
@@ -58,19 +56,32 @@ class Worker:
         self._jobs.put(None)
         # Shielded: a cancelled caller must not leave the thread half closed and unobserved.
         await asyncio.shield(future)
+        await self._ended()
+
+    def _start_thread(self, name: str) -> None:
+        """Start the thread. A simulation takes its place here, and carries the jobs out itself."""
+        # A daemon: what was answered is durable, so an abandoned store need not hold up the exit.
+        self._thread = Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    async def _ended(self) -> None:
+        """Wait until the thread has returned."""
         await asyncio.to_thread(self._thread.join, JOIN_S)
 
     def _run(self) -> None:
         while (job := self._jobs.get()) is not None:
-            function, future = job
-            try:
-                result = function()
-            except BaseException as error:  # noqa: BLE001 - raised again where the call is awaited
-                _answer(future, error, _fail)
-            else:
-                _answer(future, result, _resolve)
+            self._carry_out(*job)
             # What the call held must not live until the next one comes.
-            result = job = function = future = None  # type: ignore[assignment]
+            job = None
+
+    @staticmethod
+    def _carry_out(function: Callable[[], Any], future: asyncio.Future[Any]) -> None:
+        try:
+            result = function()
+        except BaseException as error:  # noqa: BLE001 - raised again where the call is awaited
+            _answer(future, error, _fail)
+        else:
+            _answer(future, result, _resolve)
 
 
 def _answer(

@@ -28,7 +28,7 @@ _WAITING: Final = """
 SELECT acked, frames FROM mailbox JOIN receiving USING (device_id)
 WHERE device_id = ? ORDER BY first_position
 """
-_SENT: Final = "UPDATE sending SET last_n = ?, answers = ? WHERE device_id = ?"
+_SENT: Final = "UPDATE sending SET last_n = ?, last_mark = ?, answers = ? WHERE device_id = ?"
 _RECEIVED: Final = """
 UPDATE receiving SET last_position = ?, acked = ?, state = ?, waiting_since_ms = ?
 WHERE device_id = ?
@@ -120,7 +120,7 @@ class BatchWriter:
         )
 
 
-def _sent(devices: Iterable[StoredDevice], window: int) -> list[tuple[int, bytes, int]]:
+def _sent(devices: Iterable[StoredDevice], window: int) -> list[tuple[int, str, bytes, int]]:
     """Give the rows of the devices that have sent, and note them as stored."""
     rows = []
     for device in devices:
@@ -128,7 +128,7 @@ def _sent(devices: Iterable[StoredDevice], window: int) -> list[tuple[int, bytes
             new = _latest(device, device.last_n - device.stored_n)
             device.packed = append_answers(device.packed, new, window)
             device.stored_n = device.last_n
-            rows.append((device.last_n, device.packed, device.device_id))
+            rows.append((device.last_n, device.last_mark, device.packed, device.device_id))
     return rows
 
 

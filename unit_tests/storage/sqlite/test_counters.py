@@ -60,13 +60,14 @@ async def test_forgetting_and_reopening_change_no_answer(
 
 
 def random_batch(rng: random.Random, devices: list[Identity], standings: list[object]) -> Batch:
-    appends = []
+    appends: list[Append] = []
     next_n = [standing.last_n + 1 for standing in standings]  # type: ignore[attr-defined]
     for _ in range(rng.randrange(6)):
         sender = rng.randrange(len(devices))
         n = max(1, next_n[sender] - rng.choice([0, 0, 0, 0, 1, 3, -1]))
         next_n[sender] = max(next_n[sender], n + 1)
-        appends.append(Append(devices[sender], n, rng.choice([*NAMES, "nobody"]), "t" * n))
+        mark = rng.choice(["", f"mark {len(appends)}"])
+        appends.append(Append(devices[sender], n, rng.choice([*NAMES, "nobody"]), "t" * n, mark))
     acks = {}
     for _ in range(rng.randrange(3)):
         place = rng.randrange(len(devices))

@@ -353,8 +353,10 @@ async def check_mailboxes(store: SqliteStore, told: list[Told]) -> None:
 async def check_answers(store: SqliteStore, told: list[Told]) -> None:
     """Send the last window again: the very answers of the first time come back."""
     [sender] = await add_account(store, told[0].sender)
-    last_n = (await store.standing(sender.device_id)).last_n
+    standing = await store.standing(sender.device_id)
+    last_n = standing.last_n
     assert last_n >= max(each.n for each in told)
+    assert standing.last_mark == str(last_n), "number and mark are not of one transaction"
     recent = [each for each in told if each.n > last_n - 64]
     appends = [Append(sender, each.n, "nobody", "again") for each in recent]
     outcomes = (await store.commit(Batch(appends, {}), NOW_MS + 9_999)).outcomes

@@ -126,3 +126,12 @@ def test_the_epoch_is_random_and_stays(tmp_path: Path) -> None:
         assert schema.read_epoch(connection) != epoch
         connection.close()
     assert len(epochs) == 4
+
+
+def test_a_device_from_before_marks_keeps_its_number_and_has_none(
+    connection: sqlite3.Connection,
+) -> None:
+    migrate(connection, migrations()[:1])
+    connection.execute("INSERT INTO sending VALUES (1, 7, x'01')")
+    migrate(connection, migrations())
+    assert connection.execute("SELECT last_n, last_mark FROM sending").fetchall() == [(7, "")]

@@ -1,0 +1,282 @@
+"""What has to be true of an account's local store; pure checks over its rows, in their order.
+
+A hole in a conversation is not always a loss. This module tells the holes apart by what the rows
+prove, never by a guess in the store's favour: an own message whose place is not known takes one
+place; a message of unknown outcome may have taken one; a device that joined the account later has
+nothing that was collected before. That a device had joined is certain after its own first message
+in the same conversation, and always while the account has had only one device.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
+
+from jim.client.events import UNKNOWN_OUTCOME, MessageState
+from jim.client.store import identity_of
+from jim.crypto.chain import FIRST_SEQ
+from jim.protocol.messages import Delivery
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+HELD: Final = frozenset({MessageState.STORED, MessageState.DELIVERED, MessageState.RECEIVED})
+"""States of a message that the server has."""
+
+
+class Kind(enum.StrEnum):
+    """What was found; the value is stable, for scripts."""
+
+    DAMAGED = "damaged"
+    UNREADABLE = "unreadable"
+    ALTERED = "altered"
+    CONTRADICTORY = "contradictory"
+    MISSING = "missing"
+    DOUBLED = "doubled"
+    MISPLACED = "misplaced"
+    NUMBER_MISSING = "number_missing"
+    NUMBER_DOUBLED = "number_doubled"
+    NUMBER_BEYOND = "number_beyond"
+    OUTBOX = "outbox"
+    CURSOR = "cursor"
+    BEFORE_JOINING = "before_joining"
+    PLACE_UNKNOWN = "place_unknown"
+    NUMBER_UNKNOWN = "number_unknown"
+
+
+NOTES: Final = frozenset({Kind.BEFORE_JOINING, Kind.PLACE_UNKNOWN, Kind.NUMBER_UNKNOWN})
+"""What explains itself and contradicts nothing; every other kind is a fault."""
+
+
+class Finding(Struct, frozen=True, kw_only=True):
+    """One thing that was found.
+
+    Attributes:
+        kind: what it is.
+        peer: the conversation, empty where it is about none.
+        first: the first sequence or number that it is about, 0 for none.
+        last: the last one.
+        message_id: the message in this store, 0 for none.
+        detail: what SQLite said, or a value that a person can look up.
+    """
+
+    kind: Kind
+    peer: str = ""
+    first: int = 0
+    last: int = 0
+    message_id: int = 0
+    detail: str = ""
+
+    @property
+    def is_fault(self) -> bool:
+        """Whether it contradicts the promise."""
+        return self.kind not in NOTES
+
+
+class Walked(Struct, frozen=True, kw_only=True):
+    """A conversation that was looked through: the first and last sequence, and how many are here.
+
+    Messages that have no sequence (yet) are not counted.
+    """
+
+    peer: str
+    first: int
+    last: int
+    messages: int
+
+
+class Report(Struct, kw_only=True):
+    """Everything about one store."""
+
+    name: str = ""
+    device: str = ""
+    confirmed_n: int = 0
+    queued: int = 0
+    conversations: list[Walked] = []
+    findings: list[Finding] = []
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether nothing contradicts the promise."""
+        return not any(finding.is_fault for finding in self.findings)
+
+
+class Whose(Struct, frozen=True):
+    """Whose store it is; `chain_seq` is the last link of the account's chain that was seen."""
+
+    name: str
+    device: str
+    chain_seq: int
+
+    @property
+    def is_founder(self) -> bool:
+        """Whether this must be the account's first device: the chain has had no second link."""
+        return self.chain_seq == FIRST_SEQ
+
+
+class Row(Struct, frozen=True, kw_only=True):
+    """A message as its row has it."""
+
+    message_id: int
+    peer: str
+    outgoing: bool
+    sender: str
+    device: str
+    n: int
+    text: str
+    seq: int
+    place: int
+    state: str
+    error_code: str | None
+    identity: bytes | None
+
+
+class _Hole(Struct, frozen=True):
+    first: int
+    last: int
+    certain: bool
+    """Whether the device had joined by then."""
+
+    @property
+    def size(self) -> int:
+        return self.last - self.first + 1
+
+
+def check_row(row: Row, whose: Whose) -> Iterator[Finding]:
+    """Check what one row says by itself."""
+    own = row.outgoing and row.device == whose.device
+    author = whose.name if row.outgoing else row.peer
+    if row.sender != author or (not row.outgoing and row.peer == whose.name):
+        yield _about(Kind.CONTRADICTORY, row)
+    elif not own and row.identity != _identity(row, whose):
+        yield _about(Kind.ALTERED, row)
+    if not _is_placed(row, own=own):
+        yield _about(Kind.MISPLACED, row)
+
+
+def _about(kind: Kind, row: Row) -> Finding:
+    return Finding(kind=kind, peer=row.peer, first=row.seq, last=row.seq, message_id=row.message_id)
+
+
+def _identity(row: Row, whose: Whose) -> bytes:
+    return identity_of(
+        Delivery(
+            position=0,
+            seq=row.seq,
+            sender=row.sender,
+            device=row.device,
+            n=row.n,
+            to=row.peer if row.outgoing else whose.name,
+            time=0,
+            message=row.text,
+        )
+    )
+
+
+def _is_placed(row: Row, *, own: bool) -> bool:
+    """Tell whether a message stands where its sequence says; only an own one may have none."""
+    if row.state not in HELD:
+        return True
+    return own if row.seq == 0 else row.seq > 0 and row.place == row.seq
+
+
+class ConversationAudit:
+    """One conversation; takes its rows in the order of their sequences."""
+
+    def __init__(self, peer: str, whose: Whose) -> None:
+        """Begin before the first sequence."""
+        self.peer, self._whose = peer, whose
+        self._joined = whose.is_founder
+        self._first = self._last = self._messages = 0
+        self._elsewhere = 0
+        self._holes: list[_Hole] = []
+
+    def add(self, row: Row) -> Iterator[Finding]:
+        """Take the next row."""
+        yield from check_row(row, self._whose)
+        if row.state not in HELD or row.seq <= 0:
+            self._elsewhere += _may_fill(row)
+            return
+        if row.seq == self._last:
+            yield _about(Kind.DOUBLED, row)
+        elif row.seq > self._last + 1:
+            self._holes.append(_Hole(self._last + 1, row.seq - 1, self._joined))
+        self._first = self._first or row.seq
+        self._last = row.seq
+        self._messages += 1
+        self._joined = self._joined or (row.outgoing and row.device == self._whose.device)
+
+    def end(self) -> Iterator[Finding]:
+        """Word the holes, once every row was there."""
+        certain = [hole for hole in self._holes if hole.certain]
+        explained = sum(hole.size for hole in certain) <= self._elsewhere
+        for hole in self._holes:
+            kind = Kind.PLACE_UNKNOWN if explained else Kind.MISSING
+            if not hole.certain:
+                kind = Kind.BEFORE_JOINING
+            yield Finding(kind=kind, peer=self.peer, first=hole.first, last=hole.last)
+
+    def walked(self) -> Walked:
+        """Sum the conversation up."""
+        return Walked(peer=self.peer, first=self._first, last=self._last, messages=self._messages)
+
+
+def _may_fill(row: Row) -> bool:
+    """Tell whether an own message may stand in a hole: it has, had or may have got a place there.
+
+    A queued one with a sequence was stored once, by a server that has lost it since.
+    """
+    if not row.outgoing:
+        return False
+    if row.state == MessageState.QUEUED:
+        return row.seq > 0
+    return row.state in HELD or row.error_code == UNKNOWN_OUTCOME
+
+
+class NumberAudit:
+    """The numbers of this device's messages; takes the confirmed ones in the order of numbers."""
+
+    def __init__(self, confirmed_n: int, unknown: int) -> None:
+        """Take the last confirmed number, and how many messages have an unknown outcome."""
+        self._confirmed_n, self._unknown = confirmed_n, unknown
+        self._last = 0
+        self._holes: list[tuple[int, int]] = []
+
+    def add(self, n: int, message_id: int) -> Iterator[Finding]:
+        """Take the next confirmed message."""
+        kind = None
+        if n > self._confirmed_n or n < 1:
+            kind = Kind.NUMBER_BEYOND
+        elif n == self._last:
+            kind = Kind.NUMBER_DOUBLED
+        elif n > self._last + 1:
+            self._holes.append((self._last + 1, n - 1))
+        if kind is not None:
+            yield Finding(kind=kind, first=n, last=n, message_id=message_id)
+        if kind is not Kind.NUMBER_BEYOND:
+            self._last = n
+
+    def end(self) -> Iterator[Finding]:
+        """Word the numbers that were used and whose messages are not here."""
+        if self._last < self._confirmed_n:
+            self._holes.append((self._last + 1, self._confirmed_n))
+        explained = sum(last - first + 1 for first, last in self._holes) <= self._unknown
+        kind = Kind.NUMBER_UNKNOWN if explained else Kind.NUMBER_MISSING
+        for first, last in self._holes:
+            yield Finding(kind=kind, first=first, last=last)
+
+
+def check_outbox(expected: int, n: int, message_id: int) -> Iterator[Finding]:
+    """Check that a waiting message has the number that follows the one before it."""
+    if n != expected:
+        yield Finding(
+            kind=Kind.OUTBOX, first=n, last=n, message_id=message_id, detail=str(expected)
+        )
+
+
+def check_cursor(epoch: str, position: int, *, has_received: bool) -> Iterator[Finding]:
+    """Check that the mailbox cursor can be one: without a server nothing can have come."""
+    if position < 0 or (not epoch and (position or has_received)):
+        yield Finding(kind=Kind.CURSOR, first=position, last=position, detail=epoch)

@@ -1,0 +1,250 @@
+"""Read a whole database for `jim.core.audit`: never writing, in one transaction, beside a server.
+
+    report = verify(data_dir / "server.db")
+
+The segments are streamed, and what tells messages apart over all mailboxes is kept in a temporary
+database of SQLite's own, which moves to the disk when it becomes large: memory does not grow with
+the number of messages. While it runs, the log of a running server cannot shrink.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from jim.core.audit import (
+    MailboxAudit,
+    Membership,
+    check_answers,
+    check_conversation,
+    check_totals,
+)
+from jim.core.findings import CheckChain, Fault, Finding, Item, Mailbox, MailboxWalked, Report
+from jim.errors import JimError, StoreCorrupt, StoreError
+from jim.protocol.messages import Link
+from jim.storage.sqlite import files, schema
+from jim.storage.sqlite.failures import translated
+from jim.storage.sqlite.packing import unpack_answers, unpack_marks
+from jim.storage.sqlite.verify_memory import Memory
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+PROGRESS_SEGMENTS: Final = 1024
+"""Between two calls of `progress`: a tenth of a second of work."""
+
+_DEVICES: Final = """
+SELECT a.name, d.device_id, d.device, s.last_n, s.answers, r.last_position, r.acked, r.state,
+    r.waiting_since_ms
+FROM device AS d JOIN account AS a USING (account_id)
+LEFT JOIN sending AS s USING (device_id) LEFT JOIN receiving AS r USING (device_id)
+ORDER BY a.name, d.device_id
+"""
+_SEGMENTS: Final = """
+SELECT first_position, last_position, frames, marks FROM mailbox
+WHERE device_id = ? ORDER BY first_position
+"""
+_CONVERSATIONS: Final = """
+SELECT c.conversation_id, low, high, last_seq, m.account_id, a.name, m.wrote, m.delivered_seq
+FROM conversation AS c
+LEFT JOIN member AS m
+  ON m.account_id IN (c.low, c.high) AND m.conversation_id = c.conversation_id
+LEFT JOIN account AS a ON a.account_id = m.account_id
+ORDER BY c.conversation_id, m.account_id
+"""
+_STRANGERS: Final = """
+SELECT a.name, c.conversation_id FROM member AS m
+JOIN conversation AS c USING (conversation_id) JOIN account AS a USING (account_id)
+WHERE m.account_id NOT IN (c.low, c.high)
+"""
+_CHAINS: Final = """
+SELECT account_id, name, chain_head FROM account ORDER BY account_id
+"""
+_LINKS: Final = "SELECT head, body FROM link WHERE account_id = ? ORDER BY seq"
+_KEYS: Final = "SELECT device, login_key FROM device WHERE account_id = ?"
+_TOTALS: Final = """
+SELECT (SELECT coalesce(sum(last_n), 0) FROM sending),
+    (SELECT coalesce(sum(last_seq), 0) FROM conversation)
+"""
+_COUNT: Final = "SELECT count(*) FROM mailbox"
+
+_decode_link = msgspec.json.Decoder(Link).decode
+
+
+def verify(path: Path, check_chain: CheckChain | None) -> Report:
+    """Collect what `walk` finds; that the database cannot be read is a finding too."""
+    report = Report()
+    try:
+        for item in walk(path, check_chain):
+            if isinstance(item, Finding):
+                report.findings.append(item)
+            else:
+                report.mailboxes.append(item)
+    except StoreError as error:
+        report.findings.append(Finding(fault=Fault.UNREADABLE, detail=str(error)))
+    return report
+
+
+def walk(
+    path: Path,
+    check_chain: CheckChain | None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Iterator[Item]:
+    """Look through the database, and give what is wrong and each mailbox once it is read.
+
+    `check_chain` is asked about every account; without it the chains are not looked at. `progress`
+    hears now and then how many segments of how many were read.
+
+    Raises:
+        StoreError: the database cannot be opened, read to the end, or understood.
+    """
+    with _reading(path) as connection, contextlib.closing(Memory(connection)) as memory:
+        yield from _integrity(connection)
+        try:
+            if check_chain is not None:
+                yield from _chains(connection, check_chain)
+            yield from _mailboxes(connection, memory, progress or _silent)
+            yield from _conversations(connection)
+            yield from check_totals(*connection.execute(_TOTALS).fetchone())
+        except (ValueError, TypeError, msgspec.MsgspecError) as error:
+            raise StoreCorrupt(
+                f"{path}: a value is unreadable ({error})", path=str(path)
+            ) from error
+
+
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[sqlite3.Connection]:
+    """Open the database as it is, and hold one state of it until the end of the block."""
+    if not path.exists():
+        raise StoreError(f"{path}: there is no database", path=str(path))
+    uri = f"{path.absolute().as_uri()}?mode=ro"
+    with translated(path):
+        connection = sqlite3.connect(uri, uri=True, timeout=files.BUSY_S, isolation_level=None)
+        with contextlib.closing(connection):
+            connection.execute("BEGIN")
+            _check_version(connection, path)
+            yield connection
+
+
+def _check_version(connection: sqlite3.Connection, path: Path) -> None:
+    steps = schema.migrations()
+    try:
+        empty = schema.check_owner(connection)
+        known = schema.check_known(connection, steps)
+    except StoreError as error:
+        fields = {**error.fields, "path": str(path)}
+        raise type(error)(f"{path}: {error.detail}", **fields) from error
+    if empty or known != len(steps):
+        raise StoreError(
+            f"{path}: the database is of another version; start the server once to update it",
+            path=str(path),
+        )
+
+
+def _integrity(connection: sqlite3.Connection) -> Iterator[Finding]:
+    """Let SQLite compare every page, index and constraint; it names at most 100 faults."""
+    for (line,) in connection.execute("PRAGMA integrity_check"):
+        if line != "ok":
+            yield Finding(fault=Fault.DAMAGED, detail=str(line))
+    for table, rowid, parent, _ in connection.execute("PRAGMA foreign_key_check"):
+        detail = f"{table} -> {parent}"
+        yield Finding(fault=Fault.REFERENCE, first=rowid or 0, last=rowid or 0, detail=detail)
+
+
+def _chains(connection: sqlite3.Connection, check_chain: CheckChain) -> Iterator[Finding]:
+    for account_id, name, head in connection.execute(_CHAINS):
+        rows = connection.execute(_LINKS, (account_id,)).fetchall()
+        keys = dict(connection.execute(_KEYS, (account_id,)).fetchall())
+        try:
+            links = [_decode_link(body) for _, body in rows]
+            end = check_chain(links, name)
+        except (JimError, msgspec.MsgspecError) as error:
+            yield Finding(fault=Fault.CHAIN, account=name, detail=str(error))
+            continue
+        heads = [link.prev for link in links[1:]] + [end.head]
+        if heads != [kept for kept, _ in rows] or head != end.head:
+            yield Finding(fault=Fault.CHAIN, account=name, detail="head")
+        authorised = {each: key for each, key in keys.items() if each not in end.revoked}
+        if authorised != dict(end.keys):
+            yield Finding(fault=Fault.CHAIN, account=name, detail="devices")
+
+
+def _mailboxes(
+    connection: sqlite3.Connection, memory: Memory, progress: Callable[[int, int], None]
+) -> Iterator[Item]:
+    (total,) = connection.execute(_COUNT).fetchone()
+    done = 0
+    for row in connection.execute(_DEVICES):
+        name, device_id, device, last_n, answers, last_position, acked, state, since_ms = row
+        if last_n is None or last_position is None:
+            detail = "sending" if last_n is None else "receiving"
+            yield Finding(fault=Fault.REFERENCE, account=name, device=device, detail=detail)
+            continue
+        yield from _answers(name, device, last_n, answers)
+        mailbox = Mailbox(
+            account=name,
+            device=device,
+            last_position=last_position,
+            acked=acked,
+            state=state,
+            waiting_since_ms=since_ms,
+        )
+        audit = MailboxAudit(mailbox, memory)
+        complete = True
+        for first, last, frames, marks in connection.execute(_SEGMENTS, (device_id,)):
+            for finding in audit.add(first, last, frames, _marks(marks)):
+                complete = False
+                yield finding
+            done += 1
+            if not done % PROGRESS_SEGMENTS:
+                progress(done, total)
+        for finding in audit.end():
+            complete = False
+            yield finding
+        yield MailboxWalked(mailbox, complete)
+
+
+def _marks(packed: bytes) -> dict[int, int]:
+    """Read the marks of a segment; what cannot be read fits no segment."""
+    try:
+        return unpack_marks(packed)
+    except msgspec.MsgspecError:
+        return {-1: -1}
+
+
+def _answers(name: str, device: str, last_n: int, packed: bytes) -> Iterator[Finding]:
+    try:
+        answers = unpack_answers(packed, last_n)
+    except ValueError as error:
+        yield Finding(fault=Fault.ANSWERS, account=name, device=device, detail=str(error))
+    else:
+        yield from check_answers(name, device, last_n, answers)
+
+
+def _conversations(connection: sqlite3.Connection) -> Iterator[Finding]:
+    members: list[Membership] = []
+    current: tuple[int, int, int, int] | None = None
+    for conversation_id, low, high, last_seq, account_id, name, wrote, seq in connection.execute(
+        _CONVERSATIONS
+    ):
+        if current is not None and current[0] != conversation_id:
+            yield from check_conversation(current[1:3], current[3], members)
+            members = []
+        current = (conversation_id, low, high, last_seq)
+        if account_id is not None:
+            members.append(
+                Membership(account_id=account_id, name=name or "", wrote=wrote, delivered_seq=seq)
+            )
+    if current is not None:
+        yield from check_conversation(current[1:3], current[3], members)
+    for name, conversation_id in connection.execute(_STRANGERS):
+        detail = str(conversation_id)
+        yield Finding(fault=Fault.MEMBER, account=name, detail=detail)
+
+
+def _silent(done: int, total: int) -> None:
+    """Tell nobody."""
