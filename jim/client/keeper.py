@@ -81,9 +81,16 @@ class Keeper:
                 if error.final:
                     raise
                 self.error = error
-            if time.monotonic() - began >= STEADY_S:
-                self._backoff.succeeded()
+            # Connecting may take long too, and in vain: only a session says something good.
+            if self.state is LinkState.ONLINE:
+                self._note_session(time.monotonic() - began)
             await self._wait(self._backoff.next_s(self.error))
+
+    def _note_session(self, lasted_s: float) -> None:
+        if lasted_s >= STEADY_S:
+            self._backoff.succeeded()
+        else:
+            self._backoff.was_let_in()
 
     def retry_now(self) -> None:
         """End the wait, or ask for a sign of life if there is a link."""

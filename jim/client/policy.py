@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from typing import TYPE_CHECKING, Final
 
@@ -36,6 +37,10 @@ MAX_DELAY_S: Final = 30.0
 STEADY_S: Final = 10.0
 """A session that lasted so long was a good one: the next wait begins at the first delay again."""
 
+LET_IN_DELAY_S: Final = 8.0
+"""Upper bound of the wait after a session that was lost sooner: the server is there, so only the
+crowd counts, and 15,000 clients spread over it make the 1,800 logins a second that it manages."""
+
 
 class Backoff:
     """Waits that grow, with full jitter, so that clients do not come back in step."""
@@ -48,6 +53,11 @@ class Backoff:
     def succeeded(self) -> None:
         """Begin at the first delay again."""
         self._failures = 0
+
+    def was_let_in(self) -> None:
+        """Wait `LET_IN_DELAY_S` at most the next time; failures go on to count from there."""
+        most = int(math.log2(LET_IN_DELAY_S / FIRST_DELAY_S))
+        self._failures = min(self._failures, most)
 
     def next_s(self, error: JimError | None) -> float:
         """Give the next wait; never shorter than what the server asked for."""

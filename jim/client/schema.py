@@ -83,7 +83,7 @@ def open_database(path: Path, *, create: bool) -> sqlite3.Connection:
         )
         try:
             _configure(connection)
-            _migrate(connection, path)
+            migrate(connection, path)
         except BaseException:
             connection.close()
             raise
@@ -104,7 +104,13 @@ def _configure(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA secure_delete = ON").fetchone()
 
 
-def _migrate(connection: sqlite3.Connection, path: Path) -> None:
+def migrate(connection: sqlite3.Connection, path: Path) -> None:
+    """Take the steps that the database lacks, in one transaction; `path` is only for texts.
+
+    Raises:
+        StoreError: it cannot be understood.
+        sqlite3.Error: it cannot be written.
+    """
     connection.execute("BEGIN IMMEDIATE")
     connection.execute("CREATE TABLE IF NOT EXISTS migrations (version INTEGER PRIMARY KEY) STRICT")
     version = connection.execute("SELECT coalesce(max(version), 0) FROM migrations").fetchone()[0]

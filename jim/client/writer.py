@@ -85,7 +85,7 @@ class Writer(Generic[StoreT]):
         Raises:
             StoreError: it cannot be opened.
         """
-        threading.Thread(target=self._run, name="jim-store", daemon=True).start()
+        self._start_thread()
         await asyncio.shield(self._opened)
 
     def write(self, work: Callable[[StoreT], ResultT]) -> asyncio.Future[ResultT]:
@@ -113,6 +113,10 @@ class Writer(Generic[StoreT]):
             await asyncio.shield(self._opened)
         await asyncio.shield(self._ended)
 
+    def _start_thread(self) -> None:
+        """Start the thread. A simulation takes its place here, and calls the steps of `_run`."""
+        threading.Thread(target=self._run, name="jim-store", daemon=True).start()
+
     def _submit(
         self, work: Callable[[StoreT], ResultT], *, writes: bool
     ) -> asyncio.Future[ResultT]:
@@ -126,20 +130,29 @@ class Writer(Generic[StoreT]):
     # --- in the thread --------------------------------------------------------------------------
 
     def _run(self) -> None:
+        if self._open():
+            while (first := self._jobs.get()) is not None:
+                self._run_waiting(first)
+            self._close()
+
+    def _open(self) -> bool:
+        """Open the database and tell `start`; False if that is not possible."""
         try:
             connection = self._connect()
             store = self._open_store(connection)
         except Exception as error:  # noqa: BLE001 - whatever it is, the caller of start() gets it
             self._deliver(functools.partial(self._opened.set_exception, error))
             self._deliver(lambda: self._ended.set_result(None))
-            return
+            return False
         self._connection, self._store = connection, store
         self._data_version(store)
         self._deliver(lambda: self._opened.set_result(None))
-        while (first := self._jobs.get()) is not None:
-            self._run_waiting(first)
+        return True
+
+    def _close(self) -> None:
+        """Close the database and tell `aclose`."""
         with contextlib.suppress(sqlite3.Error):
-            connection.close()
+            self._connection.close()
         self._deliver(lambda: self._ended.set_result(None))
 
     def _run_waiting(self, first: _Job) -> None:

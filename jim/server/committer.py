@@ -28,11 +28,16 @@ class Committer:
         store: Store,
         now_ms: Callable[[], int],
         on_failure: Callable[[StoreError], None],
+        steady_ms: Callable[[], int],
     ) -> None:
-        """`on_failure` is called once, with the error that ended all committing."""
+        """`on_failure` is called once, with the error that ended all committing.
+
+        `now_ms` is what messages are stamped with, `steady_ms` the clock that nobody sets.
+        """
         self._hub = hub
         self._store = store
         self._now_ms = now_ms
+        self._steady_ms = steady_ms
         self._on_failure = on_failure
         self._running: asyncio.Task[None] | None = None
         self._failed = False
@@ -60,6 +65,7 @@ class Committer:
         try:
             while (batch := self._hub.take()) is not None:
                 covered, self._waiting = self._waiting, []
+                batch.steady_ms = self._steady_ms()
                 try:
                     self._hub.committed(await self._store.commit(batch, self._now_ms()))
                 finally:

@@ -30,7 +30,8 @@ log = logging.getLogger(__name__)
 JSON_FIRST_BYTE: Final = ord("{")
 
 MAX_REFUSALS: Final = 64
-"""Refused connections that are told why at the same time; in a flood the others are just closed."""
+"""Connections that are told why they are not served at the same time, until they have hung up or
+their time is over; in a flood the others are just closed."""
 
 REFUSAL_WAIT_S: Final = 1.0
 """How long a refused connection is waited for to say what it speaks, so that it is told in kind."""
@@ -48,6 +49,8 @@ class Door:
         self._node = node
         self._knocking: set[Knock] = set()
         self._refusals = 0
+        self.parting = 0
+        """Connections that have their answer and have not hung up yet."""
         self.handshakes = 0
         """TLS handshakes begun since the start."""
 
@@ -106,7 +109,7 @@ class Door:
 
     def _turn_away(self, sock: socket.socket, address: str, error: WireError) -> None:
         log.info("refused %s: %s", address, error.code)
-        if self._refusals >= MAX_REFUSALS:
+        if self._refusals + self.parting >= MAX_REFUSALS:
             sock.close()
             return
         self._refusals += 1
@@ -121,6 +124,9 @@ class Door:
         self, sock: socket.socket, address: str, first: int | None, error: WireError | None
     ) -> None:
         """Answer in the language that the first byte shows; None is somebody who said nothing."""
+        if self.parting >= MAX_REFUSALS:
+            sock.close()
+            return
         opening = farewell.read_pending(sock)
         if first == TLS_FIRST_BYTE:
             answer = farewell.TLS_ALERT_ACCESS_DENIED
@@ -130,7 +136,11 @@ class Door:
             answer = farewell.to_stranger(opening, *([str(error)] if error else []))
         if error is None:
             log.info("no TLS from %s: told and closed", address)
-        farewell.Farewell(self._node.loop, sock, answer)
+        self.parting += 1
+        farewell.Farewell(self._node.loop, sock, answer, self._parted)
+
+    def _parted(self) -> None:
+        self.parting -= 1
 
 
 class Knock:

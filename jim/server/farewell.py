@@ -17,6 +17,7 @@ from jim.protocol.replies import error_reply
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Callable
 
 DRAIN_S: Final = 1.0
 """Total for reading on: a round trip of a bad link."""
@@ -59,10 +60,20 @@ def to_stranger(opening: bytes, text: str = HELP_LINE) -> bytes:
 class Farewell:
     """The end of one socket that nobody else uses any more."""
 
-    __slots__ = ("_left_bytes", "_loop", "_sock", "_timer")
+    __slots__ = ("_ended", "_left_bytes", "_loop", "_sock", "_timer")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, sock: socket.socket, answer: bytes) -> None:
-        """Answer at once (it fits any socket's buffer), then drain; closes the socket by itself."""
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        sock: socket.socket,
+        answer: bytes,
+        ended: Callable[[], None],
+    ) -> None:
+        """Answer at once (it fits any socket's buffer), then drain; closes the socket by itself.
+
+        `ended` is called once it is closed, perhaps before this returns.
+        """
+        self._ended = ended
         self._loop = loop
         self._sock = sock
         self._left_bytes = DRAIN_BYTES
@@ -84,6 +95,7 @@ class Farewell:
         if self._sock.fileno() >= 0:
             self._loop.remove_reader(self._sock.fileno())
             self._sock.close()
+            self._ended()
 
     def _drain(self) -> None:
         try:

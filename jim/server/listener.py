@@ -27,6 +27,11 @@ net.core.somaxconn (4096)."""
 ACCEPT_AT_ONCE: Final = 128
 """Accepted in one turn of the loop, so that a storm does not starve those who are in."""
 
+UNSENT_BYTES: Final = 256 * 1024
+"""What the kernel takes from us for one connection beyond what is under way: a page of a mailbox.
+Left alone it takes up to net.ipv4.tcp_wmem (4 MiB) for somebody who reads nothing, unseen by the
+limit `outgoing_bytes`. The bytes under way are not limited, so a long line is filled as before."""
+
 EXHAUSTED_S: Final = 1.0
 """Pause when there are no descriptors or no memory left; the kernel queues meanwhile."""
 
@@ -110,6 +115,8 @@ class Listener:
         accepted.setblocking(False)
         with contextlib.suppress(OSError):
             accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+                accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
         try:
             self._accept(accepted, address)
         except Exception:

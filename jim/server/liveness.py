@@ -25,7 +25,7 @@ class Liveness:
         self._node = node
         self._next_id = 0
         self._forget_at_s = node.loop.time() + FORGET_S
-        self._timer = node.loop.call_later(self._interval_s(), self._tick)
+        self._wait()
 
     def stop(self) -> None:
         """Sweep no more."""
@@ -55,12 +55,30 @@ class Liveness:
 
     def _tick(self) -> None:
         now_s = self._node.loop.time()
-        self._timer = self._node.loop.call_later(self._interval_s(), self._tick)
+        self._excuse(now_s - self._due_s)
+        self._wait()
         self.sweep(now_s)
         if now_s >= self._forget_at_s:
             self._forget_at_s = now_s + FORGET_S
             self._node.admission.sweep(now_s)
             self._node.paces.sweep(now_s)
+
+    def _wait(self) -> None:
+        self._due_s = self._node.loop.time() + self._interval_s()
+        self._timer = self._node.loop.call_at(self._due_s, self._tick)
+
+    def _excuse(self, late_s: float) -> None:
+        """Leave time out of account in which this process itself stood still (a paused machine).
+
+        What clients have sent meanwhile is not read yet: judged by the clock, all would be ended.
+        """
+        limits = self._node.limits
+        if late_s < (limits.idle_s - limits.ping_s) / 2:  # a probe can still be answered in time
+            return
+        for connection in self._node.connections:
+            connection.heard_s += late_s
+            if connection.paused_s is not None:
+                connection.paused_s += late_s
 
     def _interval_s(self) -> float:
         return self._node.limits.ping_s / SWEEPS_PER_PING

@@ -10,13 +10,13 @@ from __future__ import annotations
 import inspect
 import logging
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from msgspec import Struct
 
 from jim.core.model import AccountRecord, DeviceRecord, Identity, Standing
 from jim.decorators import log_calls
-from jim.errors import AuthFailed, TooManyFailures, TooManyFrames, WireError
+from jim.errors import AuthFailed, Replaced, TooManyFailures, TooManyFrames, WireError
 from jim.protocol import messages as m
 from jim.protocol.codec import Invalid
 from jim.protocol.replies import error_reply
@@ -29,6 +29,7 @@ from jim.server.stage import Hold, Item
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
+    from jim.core.ports import Outlet
     from jim.crypto.transcript import Exchange
     from jim.server.connection import Connection
 
@@ -118,10 +119,14 @@ class Login:
 
         Whatever an older session of the device has gathered is gone before the standing is read, so
         `welcome` tells exactly what is stored.
+
+        Raises:
+            Replaced: the device has a session on a connection that began after this one.
         """
         node, hub = self.node, self.node.hub
         identity = Identity(account.account_id, device.device_id, account.name, device.device)
         async with node.locks.held(device.device_id):
+            self._give_way(hub.outlet(account.account_id, device.device_id))
             hub.evict(account.account_id, device.device_id)
             standing = await node.store.standing(device.device_id)
             # Read after `standing`, hence after every commit of an older session: it may have
@@ -133,6 +138,20 @@ class Login:
             link = hub.attach(self.connection, identity, standing, watching)
         self._active = Active(self.connection, link)
         return standing
+
+    def _give_way(self, current: Outlet | None) -> None:
+        """Leave the device to a session on a later connection.
+
+        A proof may be late: sent by a process that was killed since, or given up by its client, and
+        held up by the network. It must not end the session of whoever came after it, because to be
+        replaced is final for a client.
+
+        Raises:
+            Replaced: there is such a session.
+        """
+        session = cast("Connection | None", current)
+        if session is not None and session.visitor.since_s > self.connection.visitor.since_s:
+            raise Replaced
 
     # --- one frame after the other ----------------------------------------------------------------
 

@@ -37,6 +37,23 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+class SteadyClock:
+    """Goes with the wall clock as it was at the start, and is not moved when somebody sets that."""
+
+    __slots__ = ("_ahead_ms",)
+
+    def __init__(self) -> None:
+        self._ahead_ms = now_ms() - _monotonic_ms()
+
+    def now_ms(self) -> int:
+        """Read it, in milliseconds since the epoch."""
+        return self._ahead_ms + _monotonic_ms()
+
+
+def _monotonic_ms() -> int:
+    return int(time.monotonic() * 1000)
+
+
 class Outbox:
     """Collects who has something to send, and lets each send once at the end of the loop's turn."""
 
@@ -96,8 +113,10 @@ class Node:
         committer: Committer,
         admission: Admission,
         on_failure: Callable[[StoreError], None],
+        steady: SteadyClock,
     ) -> None:
         """Take the parts; `on_failure` ends the server after a failure of the store."""
+        self.steady = steady
         self.loop = asyncio.get_running_loop()
         self.identity = identity
         self.store = store

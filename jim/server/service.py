@@ -16,7 +16,7 @@ from jim.server.committer import Committer
 from jim.server.door import Door
 from jim.server.listener import Listener, shown
 from jim.server.liveness import Liveness
-from jim.server.node import Node, now_ms
+from jim.server.node import Node, SteadyClock, now_ms
 from jim.server.stage import Hold
 
 if TYPE_CHECKING:
@@ -52,7 +52,8 @@ class Service:
         self.ended = asyncio.Event()
         """Set when the server has to go down: a signal, or a failure of the store."""
         self.hub = Hub(bus, settings.limits, now_ms)
-        self.committer = Committer(self.hub, store, now_ms, self.fail)
+        steady = SteadyClock()
+        self.committer = Committer(self.hub, store, now_ms, self.fail, steady.now_ms)
         self.admission = Admission(settings.limits, random.random)
         self.node = Node(
             settings=settings,
@@ -62,6 +63,7 @@ class Service:
             committer=self.committer,
             admission=self.admission,
             on_failure=self.fail,
+            steady=steady,
         )
         self.door = Door(self.node, tls)
         self._loop = loop

@@ -196,6 +196,23 @@ async def test_the_sweep_runs_by_itself(tmp_path: Path) -> None:
         assert (await goodbye(wire)).code == "idle"
 
 
+@pytest.mark.parametrize("stood_still", [True, False])
+async def test_a_server_that_stood_still_calls_nobody_silent(
+    tmp_path: Path, *, stood_still: bool
+) -> None:
+    async with serving(tmp_path) as server:
+        await server.join("alice")
+        connection, liveness = only(server), server.service._liveness
+        assert liveness is not None
+        idle_s = server.service.settings.limits.idle_s
+        connection.heard_s -= idle_s
+        liveness._due_s -= idle_s if stood_still else 1
+        liveness.stop()
+        liveness._tick()
+        assert connection.closing is not stood_still
+        assert not connection.probed
+
+
 # --- faults ---------------------------------------------------------------------------------------
 
 

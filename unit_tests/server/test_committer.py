@@ -14,14 +14,18 @@ if TYPE_CHECKING:
     from jim.core.model import Batch, Committed
 
 
+class Taken(list[int]):
+    steady_ms: int | None = None
+
+
 class FakeHub:
     def __init__(self) -> None:
         self.gathered: list[int] = []
         self.batches: list[list[int]] = []
         self.results: list[list[int]] = []
 
-    def take(self) -> list[int] | None:
-        taken, self.gathered = self.gathered, []
+    def take(self) -> Taken | None:
+        taken, self.gathered = Taken(self.gathered), []
         if taken:
             self.batches.append(taken)
         return taken or None
@@ -38,7 +42,7 @@ class FakeStore:
 
     async def commit(self, batch: Batch, now_ms: int) -> Committed:
         assert self.running == 0, "two commits at once"
-        assert now_ms == 1_000
+        assert (now_ms, batch.steady_ms) == (1_000, 2_000)
         self.running += 1
         gate: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.gates.append(gate)
@@ -58,6 +62,7 @@ class Bench:
             self.store,  # type: ignore[arg-type]
             lambda: 1_000,
             self.failures.append,
+            lambda: 2_000,
         )
 
     def add(self, item: int) -> None:

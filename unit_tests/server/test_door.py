@@ -15,7 +15,7 @@ import pytest
 from jim.crypto import tls
 from jim.protocol import messages as m
 from jim.protocol.codec import encode
-from jim.server import door
+from jim.server import door, farewell
 from unit_tests.support.serving import LOOPS, QUICK, Serving, run_on, serving, until
 from unit_tests.support.wire import Wire
 
@@ -276,3 +276,26 @@ async def test_whoever_finishes_the_handshake_during_a_drain_is_told_so(tmp_path
         (goodbye,) = await wire.ended()
         assert isinstance(goodbye, m.Goodbye)
         assert goodbye.code == "shutdown"
+
+
+async def test_who_does_not_hang_up_after_the_answer_takes_no_more_descriptors_than_a_few(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each held one for a second, so a flood of a thousand a second held a thousand."""
+    monkeypatch.setattr(door, "MAX_REFUSALS", 2)
+    monkeypatch.setattr(farewell, "DRAIN_S", 20.0)
+    async with serving(tmp_path) as server:
+        strangers = [await server.raw() for _ in range(4)]
+        answers = []
+        for reader, writer in strangers:
+            writer.write(b"{")
+            with contextlib.suppress(ConnectionResetError):
+                answers.append(await reader.read())
+        assert sum(b"plaintext_refused" in answer for answer in answers) == 2
+        for _, writer in strangers:
+            writer.close()
+        reader, writer = await server.raw()
+        await until(lambda: not server.service.door.parting)
+        writer.write(b"{")
+        assert b"plaintext_refused" in await reader.read(), "there is room again"
+        writer.close()

@@ -18,7 +18,7 @@ from jim.crypto.keys import SigningKey
 from jim.crypto.transcript import Exchange
 from jim.errors import AuthFailed
 from jim.protocol import messages as m
-from jim.server.handlers import login
+from jim.server.handlers import login, recovery
 from jim.server.handlers.login import usable_device
 from jim.server.node import now_ms
 from unit_tests.support.serving import QUICK, Serving, serving, until
@@ -367,9 +367,9 @@ async def test_registration_by_invite(tmp_path: Path) -> None:
 # --- recovery ---------------------------------------------------------------------------------
 
 
-async def recovered(wire: Wire, person: Person, recovery: SigningKey) -> m.Recover:
+async def recovered(wire: Wire, person: Person, key: SigningKey) -> m.Recover:
     exchange = await wire.greet()
-    sig = handshake.prove_recover(recovery, exchange, name=person.name)
+    sig = handshake.prove_recover(key, exchange, name=person.name)
     return m.Recover(id=wire.next_id(), name=person.name, sig=sig)
 
 
@@ -411,6 +411,22 @@ async def test_an_enrolment_may_be_repeated(tmp_path: Path) -> None:
         sig = handshake.prove_enroll(key, again.exchange, name=person.name, link=enroll.link)
         again.send(m.Enroll(id=9, name="alice", link=enroll.link, sig=sig))
         assert (await again.welcome()).chain_seq == 1
+
+
+async def test_a_device_that_joins_while_the_clock_is_wrong_is_not_taken_for_abandoned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serving(tmp_path) as server:
+        bob, _ = await server.join("bob")
+        _, person = await server.join("alice")
+        await bob.say(1, "alice", "waits for both")
+        wire = await server.wire()
+        enroll = await enrolling(wire, person, SigningKey.generate())
+        with monkeypatch.context() as patch:
+            patch.setattr(recovery, "now_ms", lambda: now_ms() - 3650 * 86_400_000)
+            wire.send(enroll)
+            await wire.welcome()
+        assert (await bob.say(2, "alice", "waits too")).skipped is msgspec.UNSET
 
 
 async def test_a_wrong_recovery_key_and_an_unknown_name_look_alike(tmp_path: Path) -> None:

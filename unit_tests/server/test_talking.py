@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 from blockbuster import blockbuster_ctx
 
@@ -129,6 +130,21 @@ async def test_a_repeated_message_gets_the_first_answer_and_is_delivered_once(
         assert [(await bob.expect(m.Delivery)).message for _ in range(2)] == ["once", "two"]
 
 
+async def test_the_mark_of_the_last_message_comes_back_at_the_next_login(tmp_path: Path) -> None:
+    async with serving(tmp_path) as server:
+        alice, person = await server.join("alice")
+        for n, mark in enumerate(("aa", "bb"), 1):
+            alice.send(m.Msg(id=n, n=n, to="alice", message="x", mark=mark))
+            await alice.expect(m.Stored)
+    async with serving(tmp_path) as server:
+        alice = await server.wire()
+        welcome = await alice.login(person)
+        assert (welcome.last_n, welcome.last_mark) == (2, "bb")
+        await alice.say(3, "alice", "from a client that knows no marks")
+        welcome = await (await server.wire()).login(person)
+        assert (welcome.last_n, welcome.last_mark) == (3, msgspec.UNSET)
+
+
 async def test_two_objects_in_one_segment_and_one_object_in_many(tmp_path: Path) -> None:
     async with serving(tmp_path) as server:
         alice, _ = await server.join("alice")
@@ -195,10 +211,26 @@ async def test_many_logins_of_one_device_at_once_leave_exactly_one(tmp_path: Pat
         exchanges = [await wire.greet() for wire in wires]
         for wire, exchange in zip(wires, exchanges, strict=True):
             wire.send(wire.auth(exchange, person))
-        for wire in wires:
-            await wire.expect(m.Welcome)
-        alive = 0
+        await wires[-1].expect(m.Welcome)
+        alive = []
         for wire in wires:
             wire.send(m.Probe(id=1))
-            alive += await wire.ended_or(m.Pong) is not None
-        assert alive == 1
+            alive.append(await wire.ended_or(m.Pong) is not None)
+        assert alive == [False] * 5 + [True]
+
+
+async def test_a_proof_that_comes_late_does_not_end_the_session_of_a_later_connection(
+    tmp_path: Path,
+) -> None:
+    """Found by `python -m reliability.virtual`, seed 2477: the late one was of a killed process."""
+    async with serving(tmp_path) as server:
+        first, person = await server.join("alice")
+        late = await server.wire()
+        exchange = await late.greet()
+        session = await server.back(person)
+        late.send(late.auth(exchange, person))
+        error = await late.error()
+        assert (error.code, error.fatal) == ("replaced", True)
+        session.send(m.Probe(id=1))
+        assert (await session.expect(m.Pong)).id == 1
+        assert (await first.ended())[-1].code == "replaced"

@@ -26,6 +26,9 @@ NAME_CELLS: Final = 32
 LATE_MS: Final = 120_000
 """An older message is shown with its time: it waited somewhere, so "now" would be wrong."""
 
+LATEST_MS: Final = 32_503_680_000_000
+"""The start of the year 3000: Windows knows no local time beyond it, and a server may send any."""
+
 TWO_COLUMNS: Final = 60
 """Narrower screens get a list below each other instead of beside."""
 
@@ -96,9 +99,13 @@ def _headed(head: str, text: str, look: Look) -> list[Line]:
 
 def stamp(time_ms: int, now_ms: int) -> str:
     """Write a time of today as HH:MM, any other with its date, in the local time zone."""
-    then, now = time.localtime(time_ms / 1000), time.localtime(now_ms / 1000)
+    then, now = _local_time(time_ms), _local_time(now_ms)
     same_day = then[:3] == now[:3]
     return time.strftime("%H:%M" if same_day else "%Y-%m-%d %H:%M", then)
+
+
+def _local_time(time_ms: int) -> time.struct_time:
+    return time.localtime(min(time_ms, LATEST_MS) / 1000)
 
 
 def state_mark(message: Message, look: Look) -> str:
@@ -175,7 +182,7 @@ def error(problem: JimError, look: Look, about: str = "") -> list[Line]:
 def missing(code: str, time_ms: int, look: Look) -> list[Line]:
     """Say that messages are missing on this device, since when and why."""
     reason = _(_MISSING.get(code, _MISSING["mailbox_full"]))
-    since = time.strftime("%Y-%m-%d %H:%M", time.localtime(time_ms / 1000))
+    since = time.strftime("%Y-%m-%d %H:%M", _local_time(time_ms))
     text = _("Messages are missing here from {time} on.").format(time=since)
     return paragraph(f"! {text} {reason}", look, Style.BAD)
 

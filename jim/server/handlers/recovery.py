@@ -51,7 +51,9 @@ async def enroll(login: Login, message: m.Enroll) -> m.Welcome | None:
         raise AuthFailed
     state = _checked(login, account, message)
     enrolment = Enrolment(account.account_id, message.link, state.head, login.node.limits.devices)
-    account = await login.node.store.enrol(enrolment, now_ms())
+    # By the later of both clocks, as in `jim.core.numbering`: this begins the new device's waiting.
+    begins_ms = max(now_ms(), login.node.steady.now_ms())
+    account = await login.node.store.enrol(enrolment, begins_ms)
     device = usable_device(account, message.link.device)
     if device is None:
         raise AuthFailed
