@@ -6,10 +6,7 @@ proves nothing: that is a violation too (`vacuous`).
 
 from __future__ import annotations
 
-from collections import Counter
-from typing import TYPE_CHECKING, Final
-
-from msgspec import Struct, field
+from typing import TYPE_CHECKING
 
 from reliability.history import (
     Acked,
@@ -26,91 +23,12 @@ from reliability.history import (
     Vanished,
     Written,
 )
+from reliability.promise import CANCELLED, UNEXPECTED, UNKNOWN, Counts, Demands, Verdict, Violation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from reliability.history import Event
-
-RULES: Final = {
-    "lost": "a message whose sender saw ✓ is not shown by a device of its addressee",
-    "vanished": "after a crash the server's disk lacks what it acknowledged",
-    "undelivered": "a message was neither acknowledged, nor refused, nor shown",
-    "doubled": "a device showed a message twice",
-    "misdelivered": "somebody saw a message that was not for them",
-    "forged": "a device showed what nobody wrote, or named another author",
-    "altered": "the text shown is not the text written",
-    "denied": "a message was shown although its sender was told that it is not stored",
-    "order": "a device showed a conversation in another order than its own",
-    "gap": "a device's conversation has a hole",
-    "disagreement": "two devices give the same place to different messages",
-    "sender_order": "a sender's messages are not in the order in which they were written",
-    "cursor_ahead": "a device's cursor is ahead of what it has shown",
-    "cursor_back": "a device's cursor went back",
-    "late": "not everything was delivered in time after healing",
-    "vacuous": "the run proves nothing: a fault did not fire, or too little was acknowledged",
-}
-"""Every rule, in words; the documentation's list is made from it."""
-
-UNEXPECTED: Final = ("behind", "restored")
-"""What a client tells when its disk was replaced by an older one, and never otherwise."""
-
-UNKNOWN: Final = "unknown_outcome"
-"""The failure that promises nothing: the message may be stored (docs/adr/0006)."""
-
-
-class Violation(Struct, frozen=True):
-    """One rule broken."""
-
-    rule: str
-    detail: str
-
-    def __str__(self) -> str:
-        return f"{self.rule}: {self.detail}"
-
-
-class Demands(Struct, frozen=True, kw_only=True):
-    """What a run has to show.
-
-    Attributes:
-        devices: every account's devices that are up at the end, by name.
-        acks: how many messages at least must have been acknowledged.
-        faults: how often at least each kind of fault must have fired.
-        complete: everything had time to arrive: what is missing is lost, not on its way.
-        every_message: also each message without a ✓ must be decided about at the end.
-        positions: the devices report mailbox positions, so that cursors can be checked.
-        healed_within_s: from `Healed` to `Settled` at most; 0 does not ask.
-    """
-
-    devices: dict[str, list[str]]
-    acks: int = 1
-    faults: dict[str, int] = field(default_factory=dict)
-    complete: bool = True
-    every_message: bool = True
-    positions: bool = True
-    healed_within_s: float = 0.0
-
-
-class Counts(Struct):
-    """What a history consists of."""
-
-    written: int = 0
-    acked: int = 0
-    failed: int = 0
-    displayed: int = 0
-    faults: Counter[str] = field(default_factory=Counter)
-
-
-class Verdict(Struct):
-    """What the checker found."""
-
-    violations: list[Violation]
-    counts: Counts
-
-    @property
-    def good(self) -> bool:
-        """Whether no rule was broken."""
-        return not self.violations
 
 
 def check(history: Iterable[Event], demands: Demands) -> Verdict:
@@ -310,6 +228,11 @@ class _Reader:
             for uid, written in self._written.items()
             if written.device == event.device and uid not in self._acked and uid not in self._failed
         )
+        for uid in event.waiting:
+            failed = self._failed.get(uid)
+            if failed is not None and failed.code == CANCELLED:
+                # Taken back since; its older self knows nothing of it and sends the message.
+                del self._failed[uid]
         before = self._devices[event.device]
         self._devices[event.device] = _Device(before.earlier | before.shown)
         self._restored = True

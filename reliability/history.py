@@ -133,10 +133,14 @@ class Told(Struct, tag="told", frozen=True, gc=False):
 
 
 class Lives(Struct, tag="lives", frozen=True, gc=False):
-    """A device began anew with an older state of its disk: it may show again what that lacks."""
+    """A device began anew with an older state of its disk: it may show again what that lacks.
+
+    `waiting` are the messages that this state holds as not yet decided about.
+    """
 
     at_s: float
     device: str
+    waiting: tuple[str, ...] = ()
 
 
 class Lineage(Struct, tag="lineage", frozen=True, gc=False):

@@ -56,6 +56,8 @@ class Client:
         self._waiting = False
         """Nothing is read from the link until the disk has done something."""
         self._online = False
+        self._met = False
+        """The server has said where this device stands, so the outbox is that of no other life."""
         self._asked = 0
 
     # --- what may happen next ---------------------------------------------------------------------
@@ -138,8 +140,12 @@ class Client:
             self._carry_out(self.outbox.queued(news))
 
     def cancel(self, number: int) -> None:
-        """Take a message back that this process has written."""
-        rows = [row for row in self.outbox.rows if row.fresh]
+        """Take a message back: any, but before the first welcome only one of this process.
+
+        Nobody knows before whether an older one was sent by a later life of a restored disk (the
+        known limit of docs/adr/0006).
+        """
+        rows = [row for row in self.outbox.rows if row.fresh or self._met]
         if rows:
             row = rows[number % len(rows)]
             self._carry_out(self.outbox.cancel(row.message_id, CANCELLED))
@@ -199,10 +205,10 @@ class Client:
     def _welcomed(self, wire: Wire, welcome: m.Welcome) -> None:
         if self.wire is not wire:
             return
-        self._waiting, self._online = False, True
+        self._waiting, self._online, self._met = False, True, True
         effects = self.inbox.welcomed(welcome.epoch, welcome.position, welcome.acked, BEHIND)
         self._carry_out(effects)
-        self._carry_out(self.outbox.welcomed(welcome.last_n))
+        self._carry_out(self.outbox.welcomed(welcome.last_n, welcome.last_mark or ""))
 
     def _keep(self, wire: Wire, kept: Sequence[Kept]) -> None:
         deliveries = [each for each in kept if isinstance(each, m.Delivery)]
@@ -238,8 +244,7 @@ class Client:
     ) -> None:
         for effect in effects:
             if isinstance(effect, sync.Transmit):
-                message = m.Msg(id=effect.request_id, n=effect.n, to=effect.to, message=effect.text)
-                self._put(message)
+                self._put(_msg(effect))
             elif isinstance(effect, sync.AskFrom):
                 self._asked += 1
                 self._put(m.Sync(id=f"r{self._asked}", after=effect.after))
@@ -280,3 +285,9 @@ class Client:
             self._record(Acked(0, kept.text, effect.seq, effect.n, skipped))
         elif kept.state != "queued":
             self._record(Failed(0, kept.text, kept.state))
+
+
+def _msg(effect: sync.Transmit) -> m.Msg:
+    return m.Msg(
+        id=effect.request_id, n=effect.n, to=effect.to, message=effect.text, mark=effect.mark
+    )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from msgspec import Struct
 
 from jim.client import sync
+from jim.client.mark import mark_of
 from jim.core.model import Enrolment, Identity, Registration
 from jim.protocol.messages import Link
 from jim.storage.memory import MemoryStore
@@ -27,6 +28,9 @@ START_MS: Final = 1_700_000_000_000
 """The wall clock at the start of every run; any fixed time serves."""
 
 MAX_DEVICES: Final = 10
+
+STORE_ID: Final = "0" * 32
+"""Of every client's store: marks are compared within one device only."""
 
 
 def finish(call: Coroutine[Any, Any, ResultT]) -> ResultT:
@@ -129,7 +133,8 @@ class Kept(Struct):
 
     def row(self) -> sync.Row:
         """Give it as the outbox knows it."""
-        return sync.Row(self.message_id, self.to, self.text, released=self.released)
+        mark = mark_of(STORE_ID, self.message_id, self.to, self.text)
+        return sync.Row(self.message_id, self.to, self.text, released=self.released, mark=mark)
 
 
 class ClientDisk:

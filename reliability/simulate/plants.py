@@ -298,10 +298,10 @@ def _refuse_without_waiting(self: sync.Outbox, flight: Any, code: str) -> Any:
 _refuse = sync.Outbox._refuse  # noqa: SLF001
 
 
-def _outbox_welcomed_deaf(self: sync.Outbox, last_n: int) -> Any:
+def _outbox_welcomed_deaf(self: sync.Outbox, last_n: int, last_mark: str) -> Any:
     """Ignore that the server has lost what it had confirmed."""
     last_n = max(last_n, self.confirmed)
-    return _outbox_welcomed(self, last_n)
+    return _outbox_welcomed(self, last_n, last_mark)
 
 
 _outbox_welcomed = sync.Outbox.welcomed

@@ -28,7 +28,7 @@ COLLECT_EVERY: Final = 200
 """Schedules between two collections of garbage: worlds are rings of references, about 100 kB each,
 and collecting them all the time would take a fifth of the run."""
 
-EXCEPTION: Final = "exception"
+EXCEPTION: Final = "unhandled"
 """The rule of a run in which the code under test raised what it must not."""
 
 

@@ -6,6 +6,8 @@ from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING
 
+from msgspec import UNSET
+
 from jim.bus.local import LocalBus
 from jim.core.hub import Hub
 from jim.errors import WireError
@@ -199,6 +201,7 @@ class Node:
             epoch=self.disk.store.epoch,
             chain_seq=1,
             chain_head=HEAD,
+            last_mark=standing.last_mark or UNSET,
         )
 
     def gone(self, wire: Wire) -> None:

@@ -6,8 +6,9 @@ import random
 from typing import TYPE_CHECKING, Final
 
 from jim.core.limits import Limits
-from reliability.checker import Demands, check
+from reliability.checker import check
 from reliability.history import Acked, Fault, Lineage, Lives, Vanished
+from reliability.promise import Demands
 from reliability.simulate.client import WINDOW, Client
 from reliability.simulate.disks import ClientDisk, ServerDisk
 from reliability.simulate.server import Node
@@ -16,8 +17,8 @@ from reliability.simulate.wire import Wire
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from reliability.checker import Verdict
     from reliability.history import Event
+    from reliability.promise import Verdict
     from reliability.simulate.schedule import Climate, Schedule
 
 NAMES: Final = ("ann", "bob", "cat")
@@ -284,7 +285,8 @@ class World:
         self._restored = True
         if device.client.wire is not None:
             self.node.gone(device.client.wire)
-        self.history.append(Lives(0, device.client.identity.device))
+        waiting = tuple(kept.text for kept in device.backup.queue)
+        self.history.append(Lives(0, device.client.identity.device, waiting))
         self._replace(device, device.backup)
 
     def _restore_server(self, _: int) -> None:

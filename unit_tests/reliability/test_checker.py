@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reliability.checker import RULES, Demands, check
+from reliability.checker import check
 from reliability.history import (
     Acked,
     Cursor,
@@ -22,6 +22,7 @@ from reliability.history import (
     Vanished,
     Written,
 )
+from reliability.promise import RULES, Demands
 
 if TYPE_CHECKING:
     from reliability.history import Event
@@ -106,8 +107,12 @@ def test_each_rule_is_noticed_and_no_other(rule: str, events: list[Event]) -> No
     assert rules([*good(), *events]) == {rule}
 
 
+REPORTED = {"unhandled", "strange"}
+"""By the layers themselves."""
+
+
 def test_there_is_a_case_for_every_rule() -> None:
-    assert set(BROKEN) | {"late", "vacuous"} == set(RULES)
+    assert set(BROKEN) | {"late", "vacuous"} | REPORTED == set(RULES)
 
 
 def test_a_run_that_settles_too_late_or_never_is_late() -> None:
@@ -156,6 +161,27 @@ def test_a_restored_device_may_show_again_but_not_twice() -> None:
     again: list[Event] = [Lives(0, "bob1"), shown("m1", "bob1", 1)]
     assert rules([*good(), *again]) == set()
     assert rules([*good(), *again, shown("m1", "bob1", 1)]) == {"doubled"}
+
+
+@pytest.mark.parametrize(
+    ("code", "waiting", "broken"),
+    [
+        ("cancelled", ("m3",), set()),
+        ("cancelled", (), {"denied"}),
+        ("recipient_unknown", ("m3",), {"denied"}),
+    ],
+)
+def test_only_what_was_taken_back_after_the_backup_may_still_be_sent(
+    code: str, waiting: tuple[str, ...], broken: set[str]
+) -> None:
+    history = [*good(), written("m3"), Failed(0, "m3", code), Lives(0, "ann1", waiting)]
+    history += [Acked(0, "m3", 3), shown("m3", "bob1", 3), shown("m3", "bob2", 3)]
+    assert rules(history) == broken
+
+
+def test_what_waits_in_a_restored_disk_has_to_be_decided_about() -> None:
+    history = [*good(), written("m3"), Failed(0, "m3", "cancelled"), Lives(0, "ann1", ("m3",))]
+    assert rules(history) == {"undelivered"}
 
 
 def test_what_was_shown_before_the_restore_is_not_lost() -> None:

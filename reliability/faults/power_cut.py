@@ -1,0 +1,155 @@
+"""Power cuts: what was flushed is there afterwards, and nothing else is.
+
+In half of the cuts the server is frozen first, and every ✓ that it has sent is collected; in the
+others the power goes in the middle of whatever it does.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from reliability.faults.cycles import Plan
+from reliability.faults.model import Fault, Report, Result, Stopwatch
+from reliability.injectors.signals import freeze
+from reliability.rig import shelf
+from reliability.rig.disk import Disk
+from reliability.rig.programs import PLAIN, Launch
+from reliability.rig.scene import Scene
+from reliability.rig.server import Server
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+KIND: Final = "power_cut"
+
+TRAFFIC_S: Final = (0.02, 0.3)
+"""From the start of traffic to the cut: from the first commit to a few dozen."""
+
+CAST: Final = ("anna", "boris", "boris")
+"""Two people, one of them with two devices."""
+
+PAIR: Final = ("anna", "boris")
+"""Who writes where the clients' own disk is cut: all of them start again in each cycle."""
+
+DRAIN_S: Final = 2.0
+"""For clients to read what the frozen server has sent: it takes milliseconds."""
+
+
+def run_server_cuts(
+    cycles: int, seed: int, directory: Path, report: Report, launch: Launch = PLAIN
+) -> Result:
+    """Cut the power of the server's disk; `launch` is where a test plants a bug in the server."""
+    watch, result = Stopwatch(), Result()
+    with Disk(directory) as disk:
+        server = Server(directory / "server", data_dir=disk.path / "data", launch=launch)
+        with Scene(directory, seed, server=server, cast=CAST) as scene:
+            Plan(scene, KIND, cycles, report).run(result, lambda: _cut_server(scene, disk))
+    result.seconds_s = watch.seconds_s
+    return result
+
+
+def _cut_server(scene: Scene, disk: Disk) -> None:
+    """Cut, compare the store with what was promised, and start again if that was kept."""
+    scene.start_traffic()
+    scene.ledger.wait(lambda: False, scene.chance.uniform(*TRAFFIC_S))
+    if is_frozen := scene.chance.random() < 0.5:
+        freeze(scene.server.pid)
+        _drain(scene)
+    disk.cut()
+    scene.ledger.fault(KIND, "frozen" if is_frozen else "running", fired=_is_dead(disk))
+    scene.server.kill()
+    scene.stop_traffic()
+    for person in scene.people:
+        person.sync()
+    disk.power_up()
+    found = shelf.read(scene.server.database, scene.directory / "copy")
+    if broken := shelf.broken_promises(scene.ledger, found):
+        for text in broken:
+            scene.ledger.odd(text)
+        return
+    scene.server.start()
+    scene.wait_online()
+    scene.heal()
+
+
+def _drain(scene: Scene) -> None:
+    """Let the clients read everything that the frozen server has sent, and tell it."""
+    give_up_s = time.monotonic() + DRAIN_S
+    while any(_unread_bytes(scene.server.port)) and time.monotonic() < give_up_s:
+        time.sleep(0.002)
+    for person in scene.people:
+        person.sync()
+
+
+def _unread_bytes(port: int) -> Iterator[int]:
+    """Read what waits in the connections to a port, on the clients' side (proc(5), net/tcp)."""
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        words = line.split()
+        if words[2].endswith(f":{port:04X}"):
+            yield int(words[4].partition(":")[2], 16)
+
+
+def _is_dead(disk: Disk) -> bool:
+    """See that nothing can be written any more."""
+    try:
+        (disk.path / "probe").write_bytes(b"x")
+    except OSError:
+        return True
+    return False
+
+
+def run_client_cuts(
+    cycles: int, seed: int, directory: Path, report: Report, launch: Launch = PLAIN
+) -> Result:
+    """Cut the power of the clients' disk; `launch` is where a test plants a bug in them."""
+    watch, result = Stopwatch(), Result()
+    with Disk(directory) as disk, Scene(directory, seed, cast=PAIR, launch=launch) as scene:
+        for number, person in enumerate(scene.people):
+            person.data_dir = disk.path / f"data-{number}"
+        Plan(scene, KIND, cycles, report).run(result, lambda: _cut_clients(scene, disk))
+    result.seconds_s = watch.seconds_s
+    return result
+
+
+def _cut_clients(scene: Scene, disk: Disk) -> None:
+    """Cut, start again, and compare the stores with what was shown."""
+    since = [person.highest_id for person in scene.people]
+    scene.start_traffic()
+    scene.ledger.wait(lambda: False, scene.chance.uniform(*TRAFFIC_S))
+    if is_frozen := scene.chance.random() < 0.5:
+        for person in scene.people:
+            freeze(person.pid)
+    disk.cut()
+    scene.ledger.fault(KIND, "frozen" if is_frozen else "running", fired=_is_dead(disk))
+    for person in scene.people:
+        person.kill()
+    scene.stop_traffic()
+    disk.power_up()
+    known = [person.known_ids(after) for person, after in zip(scene.people, since, strict=True)]
+    for person in scene.people:
+        person.start()
+    scene.wait_online()
+    for person, ids, after in zip(scene.people, known, since, strict=True):
+        if gone := person.missing_from_store(ids, after):
+            scene.ledger.odd(f"{person.device} has lost {', '.join(gone[:5])}")
+    scene.heal()
+
+
+FAULTS: Final = (
+    Fault(
+        name="power_cut",
+        description="the power of the server's disk is cut (ext4 shutdown on a loop mount)",
+        run=run_server_cuts,
+        needs=("root", "mkfs.ext4", "losetup"),
+        short=20,
+    ),
+    Fault(
+        name="power_cut_client",
+        description="the power of the clients' disk is cut",
+        run=run_client_cuts,
+        needs=("root", "mkfs.ext4", "losetup"),
+        short=10,
+    ),
+)

@@ -1,0 +1,36 @@
+"""All faults, in the order in which they are run; a module's `FAULTS` are its rows."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from reliability.faults.model import Fault
+
+MODULES: Final = (
+    "power_cut",
+    "kills",
+    "write_points",
+    "disk_errors",
+    "disk_limits",
+    "network",
+    "namespaces",
+    "signals",
+    "resources",
+    "clock",
+)
+"""Below `reliability.faults`, each with its faults as a tuple `FAULTS`."""
+
+
+def load() -> dict[str, Fault]:
+    """Import every module and give its faults by name."""
+    found: dict[str, Fault] = {}
+    for module in MODULES:
+        path = f"{__package__}.{module}"
+        if importlib.util.find_spec(path) is None:
+            continue
+        for fault in importlib.import_module(path).FAULTS:
+            found[fault.name] = fault
+    return found

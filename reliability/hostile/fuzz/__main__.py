@@ -1,0 +1,75 @@
+"""`python -m reliability.hostile.fuzz codec|session|sync --runs N`: one target at a time."""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from reliability.hostile.fuzz import driver
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Fuzz one target; gives 0, or 1 if an input breaks it."""
+    options = _parser().parse_args(argv)
+    if options.replay is not None:
+        driver.load_target(options.target)(base64.b64decode(options.replay))
+        print(f"{options.target}: this input breaks nothing")
+        return 0
+    engine = options.engine or ("atheris" if driver.has_atheris() else "mutation")
+    if engine == "atheris":
+        driver.fuzz_with_atheris(
+            options.target, options.runs, seed=options.seed, corpus=options.corpus
+        )
+        return 0
+    reason = "" if driver.has_atheris() else " (atheris is not installed for this Python)"
+    print(f"{options.target}: seeded mutation of the corpus, without coverage{reason}", flush=True)
+    outcome = driver.fuzz(options.target, options.runs, seed=options.seed, tell=_tell)
+    return _report(outcome)
+
+
+def _report(outcome: driver.Outcome) -> int:
+    rate = outcome.runs / max(outcome.seconds, 1e-9)
+    print(
+        f"{outcome.target}: {outcome.runs:,} runs in {outcome.seconds:.1f} s, {rate:,.0f} a second"
+    )
+    if outcome.failure is None:
+        print(f"{outcome.target}: nothing broke")
+        return 0
+    print(outcome.failure.trace)
+    content = base64.b64encode(outcome.failure.content).decode()
+    print(f"{outcome.target}: BROKEN by (try it with --replay) {content}")
+    return 1
+
+
+def _tell(text: str) -> None:
+    sys.stderr.write(text + "\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m reliability.hostile.fuzz",
+        description="Fuzz one target with atheris, or without it by seeded mutation.",
+        epilog="\n".join(f"{name}: {text}" for name, text in driver.TARGETS.items()),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("target", choices=tuple(driver.TARGETS))
+    parser.add_argument("--runs", type=int, default=100_000, help="inputs to try (default: 100000)")
+    parser.add_argument("--seed", type=int, default=1, help="number of the campaign (default: 1)")
+    parser.add_argument("--corpus", type=Path, help="directory for what atheris finds new")
+    parser.add_argument("--replay", metavar="BASE64", help="run this one input")
+    parser.add_argument(
+        "--engine",
+        choices=("atheris", "mutation"),
+        help="default: atheris if it is installed, else mutation",
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,201 @@
+"""What the attackers of a live server would notice, each seen to be noticed."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from jim.protocol import messages as m
+from jim.server.connection import Connection
+from jim.server.login import Login
+from reliability.hostile import honest, server_check, server_process, wire
+from reliability.hostile.report import Report, Section
+from reliability.hostile.server_check import Attack, check_health, judge
+from reliability.hostile.server_process import ServerProcess
+from unit_tests.support.serving import QUICK, serving
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from pathlib import Path
+
+
+class Over:
+    """A wire whose server has closed."""
+
+    is_over = True
+
+
+class Open:
+    """A wire that goes on."""
+
+    is_over = False
+
+
+def judged(answers: list[Any], on: Any) -> list[str]:
+    section = Section("test")
+    judge(answers, on, "case", section)
+    return section.violations
+
+
+def error(code: str, *, fatal: bool = False) -> m.ErrorReply:
+    return m.ErrorReply(response=400, code=code, error="", time=1, fatal=fatal)
+
+
+def test_answers_that_the_protocol_defines_are_fine() -> None:
+    assert not judged([error("malformed"), m.Pong(id="after")], Open)
+    assert not judged([error("frame_too_long", fatal=True)], Over)
+    assert not judged([m.Goodbye(code="quit", time=1)], Over)
+
+
+@pytest.mark.parametrize(
+    ("answers", "on"),
+    [
+        ([error("internal", fatal=True)], Over),
+        ([error("oops")], Open),
+        ([m.Goodbye(code="internal", time=1)], Over),
+        ([], Over),
+        ([error("malformed")], Over),
+    ],
+)
+def test_everything_else_is_a_violation(answers: list[Any], on: Any) -> None:
+    assert judged(answers, on)
+
+
+@pytest.mark.parametrize(
+    ("read", "told"),
+    [
+        (["one", "two", "two", "three"], "message 3"),
+        (["one", "three"], "message 2"),
+        (["one", "two"], "message 3 is None"),
+        (["one", "tw\ufffd", "three"], "message 2"),
+        (["two", "one", "three"], "message 1"),
+    ],
+)
+def test_honest_messages_doubled_lost_altered_or_reordered_are_told(
+    read: list[str], told: str
+) -> None:
+    section = Section("test")
+    honest.compare(["one", "two", "three"], read, "alice to bob", section)
+    assert told in section.violations[0]
+
+
+def test_a_report_counts_and_says_what_was_violated() -> None:
+    bad = Section("part", cases=3)
+    bad.violate("something")
+    bad.count("malformed")
+    report = Report(1.5, [Section("other", cases=4), bad])
+    assert (report.cases, report.violations) == (7, 1)
+    assert "part: 3 cases, 1 VIOLATIONS" in report.text()
+    assert "! something" in report.text()
+
+
+# --- a server with a planted bug ------------------------------------------------------------------
+
+
+async def attacked(
+    directory: Path, act: Callable[[Attack], Awaitable[Section]], every: int = 40
+) -> Section:
+    async with serving(directory, QUICK) as server:
+        return await act(Attack(server.port, every))
+
+
+async def test_a_healthy_server_passes(tmp_path: Path) -> None:
+    for act in (Attack.before_login, Attack.after_login, Attack.front_door, Attack.streams):
+        section = await attacked(tmp_path / act.__name__, act)
+        assert not section.violations, section.violations[:3]
+        assert section.cases > 5
+
+
+async def test_an_unforeseen_error_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def trip(self: Login, items: object, size_bytes: int, now_s: float) -> None:
+        raise KeyError("planted")
+
+    monkeypatch.setattr(Login, "receive", trip)
+    section = await attacked(tmp_path, Attack.before_login, 200)
+    assert any("internal" in text for text in section.violations)
+
+
+async def test_a_server_that_hangs_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wire, "PATIENCE_S", 0.3)
+    monkeypatch.setattr(Connection, "data_received", lambda _self, _data: None)
+    section = await attacked(tmp_path, Attack.before_login, 1_000)
+    assert any("no answer" in text for text in section.violations)
+
+
+async def test_a_server_that_closes_without_a_word_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Connection, "data_received", lambda self, _data: self.abort())
+    section = await attacked(tmp_path, Attack.before_login, 1_000)
+    assert any("without a word" in text for text in section.violations)
+
+
+async def test_a_server_that_babbles_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        Connection, "data_received", lambda self, _data: self._transport.write(b"oops\n")
+    )
+    section = await attacked(tmp_path, Attack.before_login, 1_000)
+    assert any("no message" in text for text in section.violations)
+
+
+# --- the process ----------------------------------------------------------------------------------
+
+FRAGILE = """
+import sys
+from jim.server import connection
+from jim.server.main import main
+received = connection.Connection.data_received
+def fall(self, data):
+    if b"KILL" in data:
+        import os; os._exit(3)
+    if b"TRIP" in data:
+        raise KeyError("planted")
+    received(self, data)
+connection.Connection.data_received = fall
+sys.exit(main(sys.argv[1:]))
+"""
+"""A server that dies of one word and leaves a traceback for another."""
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("word", [b"KILL", b"TRIP"])
+async def test_a_server_that_dies_or_trips_over_one_frame_is_noticed(
+    tmp_path: Path, word: bytes
+) -> None:
+    program = tmp_path / "fragile.py"
+    program.write_text(FRAGILE, encoding="utf-8")
+    async with ServerProcess(tmp_path, (sys.executable, str(program))) as server:
+        visitor = await wire.Wire.connect(server.port)
+        visitor.send_raw(word + b"\n")
+        await visitor.drain()
+        await asyncio.sleep(0.5)
+        visitor.close()
+        section = check_health(server, server.rss_bytes(), 1 << 20)
+    found = section.violations + server.suspicious_lines()
+    told = "ended" if word == b"KILL" else "Traceback"
+    assert any(told in text for text in found), found
+
+
+@pytest.mark.e2e
+async def test_growth_beyond_the_bound_is_noticed(tmp_path: Path) -> None:
+    async with ServerProcess(tmp_path) as server:
+        assert server.rss_bytes() > 10_000_000
+        healthy = check_health(server, server.rss_bytes(), 1 << 20)
+        grown = check_health(server, server.rss_bytes() - (2 << 20), 1 << 20)
+    assert not healthy.violations
+    assert any("memory" in text for text in grown.violations)
+
+
+def test_the_server_runs_with_its_own_limits_for_frames() -> None:
+    lifted = {limit.partition("=")[0] for limit in server_process.LIMITS}
+    assert not lifted & {"frame_bytes", "login_frame_bytes", "malformed_frames", "window"}
+    assert "internal" not in server_check.CODES

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING
+
+from reliability.rig import shelf
+from reliability.rig.ledger import Ledger
+from reliability.rig.lines import text_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SCHEMA = """
+CREATE TABLE device (device_id INTEGER PRIMARY KEY, device TEXT);
+CREATE TABLE sending (device_id INTEGER, last_n INTEGER);
+CREATE TABLE mailbox (device_id INTEGER, frames BLOB);
+INSERT INTO device VALUES (1, 'a1'), (2, 'b1');
+INSERT INTO sending VALUES (1, 2);
+"""
+
+
+def store(path: Path, *waiting: str) -> Path:
+    connection = sqlite3.connect(path)
+    connection.executescript(SCHEMA)
+    frames = "".join(f'{{"position":1,"message":"{text_of(uid, 60)}"}}\n' for uid in waiting)
+    connection.execute("INSERT INTO mailbox VALUES (2, ?)", (frames.encode(),))
+    connection.commit()
+    connection.close()
+    return path
+
+
+def book(acked_n: int) -> Ledger:
+    ledger = Ledger()
+    ledger.add_device("anna", "a1")
+    ledger.add_device("boris", "b1")
+    for n in range(1, acked_n + 1):
+        ledger.written(f"anna-{n}", "anna", "a1", "boris", "d")
+        ledger.acked(f"anna-{n}", n, n)
+    return ledger
+
+
+def test_what_waits_is_found_in_a_copy(tmp_path: Path) -> None:
+    database = store(tmp_path / "server.db", "anna-1", "anna-2")
+    found = shelf.read(database, tmp_path / "copy")
+    assert found.last_n == {"a1": 2}
+    assert found.waiting == {"b1": {"anna-1", "anna-2"}}
+    assert shelf.broken_promises(book(2), found) == []
+
+
+def test_an_acknowledged_message_that_is_not_kept_breaks_the_promise(tmp_path: Path) -> None:
+    found = shelf.read(store(tmp_path / "server.db", "anna-1"), tmp_path / "copy")
+    broken = shelf.broken_promises(book(2), found)
+    assert broken == ["anna-2 was acknowledged and is not kept for b1"]
+
+
+def test_a_number_that_the_store_forgot_breaks_the_promise(tmp_path: Path) -> None:
+    found = shelf.read(store(tmp_path / "server.db", "anna-1", "anna-2", "anna-3"), tmp_path / "c")
+    assert shelf.broken_promises(book(3), found) == ["a1 saw ✓ for its number 3, the store has 2"]
+
+
+def test_damage_and_an_empty_store_are_told_apart(tmp_path: Path) -> None:
+    database = tmp_path / "server.db"
+    assert shelf.read(database, tmp_path / "copy") == shelf.Shelf("ok", {}, {})
+    database.write_bytes(b"this is no database, whatever its name says" * 40)
+    damaged = shelf.read(database, tmp_path / "copy")
+    assert "damaged" in shelf.broken_promises(book(0), damaged)[0]
