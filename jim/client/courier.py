@@ -80,9 +80,11 @@ class Courier:
         leads = self._account.is_owner
         standing = await self._account.writer.read(lambda store: store.standing())
         found = await self._account.writer.read(lambda store: store.queued_after(0))
-        rows = [row for row, _ in found]
-        self._noticed = rows[-1].message_id if rows else 0
+        # Not the last one that is queued: what the server has lost is queued again under its old
+        # id, and must not be found as new once more.
+        self._noticed = standing.highest_id
         self._seen = _Seen(self._noticed)
+        rows = [row for row, _ in found if row.message_id <= self._noticed]
         self._outbox = sync.Outbox(standing.confirmed_n, rows, self._outbox.window)
         self._inbox = sync.Inbox(standing.epoch, standing.position)
         self._leads = leads

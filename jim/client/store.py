@@ -68,6 +68,10 @@ _KEEP: Final = """
     ON CONFLICT (identity) DO NOTHING
     RETURNING *
 """
+_STANDING: Final = """
+    SELECT confirmed_n, epoch, position, (SELECT coalesce(max(message_id), 0) FROM messages)
+    FROM account
+"""
 _PAGE: Final = """
     SELECT * FROM messages WHERE peer = ?1
     ORDER BY place DESC, pending DESC, message_id DESC LIMIT ?2
@@ -103,11 +107,15 @@ class Draft(Struct, frozen=True):
 
 
 class Standing(Struct, frozen=True):
-    """Where the outbox and the mailbox of this device stand."""
+    """Where the outbox and the mailbox of this device stand.
+
+    `highest_id` is that of all messages which are here, in whatever state: later ones are new.
+    """
 
     confirmed_n: int
     epoch: str
     position: int
+    highest_id: int
 
 
 class MessageStore:
@@ -243,8 +251,7 @@ class MessageStore:
 
     def standing(self) -> Standing:
         """Read where this device stands."""
-        row = self._sql.execute("SELECT confirmed_n, epoch, position FROM account").fetchone()
-        return Standing(*row)
+        return Standing(*self._sql.execute(_STANDING).fetchone())
 
     def _insert(self, delivery: Delivery) -> list[Message]:
         outgoing = delivery.sender == self._name

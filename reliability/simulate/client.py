@@ -47,9 +47,9 @@ class Client:
         self.wire: Wire | None = None
         self._record = record
         rows = disk.queued_after(0)
+        self._noticed = len(disk.messages)  # ids count from 1
         self.outbox = sync.Outbox(disk.confirmed, rows, WINDOW)
         self.inbox = sync.Inbox(disk.epoch, disk.cursor)
-        self._noticed = rows[-1].message_id if rows else 0
         self._jobs: deque[Callable[[], Callable[[], None] | None]] = deque()
         """For the store's thread; each gives what the loop hears once it is durable."""
         self._heard: deque[Callable[[], None]] = deque()

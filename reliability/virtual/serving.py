@@ -98,6 +98,7 @@ class SqliteDisk:
         self._world = world
         self._folder = Path(tempfile.mkdtemp(prefix="jim-virtual-", dir=tmpfs()))
         self._life = 0
+        self._is_peopled = False
         self._stores: list[SqliteStore] = []
 
     async def open(self, _: VirtualLoop) -> Store:
@@ -108,9 +109,11 @@ class SqliteDisk:
             shutil.copytree(before, here)
         store = await open_store(here / "jim.db", self._world.conditions.limits)
         self._stores.append(store)
-        if not before.exists():
+        if not self._is_peopled:
+            # Also after a crash in the middle of it: who is there already arrives in vain.
             for arrival in self._world.cast.arrivals:
                 await _arrive(store, arrival)
+            self._is_peopled = True
         return store
 
     def crash(self) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from jim.client.courier import Courier
 from jim.client.events import (
     Fatal,
     LinkChanged,
@@ -185,6 +186,43 @@ async def test_the_same_key_sends_once(house: Household) -> None:
     assert second.message_id == first.message_id
     await alice.client.send("bob", "end")
     assert [m.text for m in await bob.received(2)] == ["backup done", "end"]
+
+
+async def test_what_a_server_has_lost_is_queued_again_once_also_by_a_client_that_began_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found by `python -m reliability.simulate`, seed 100361: queued again, and found as new."""
+    data, backup = tmp_path / "server", tmp_path / "server backup"
+    async with Relay(None) as relay:
+        household = Household(relay.port, tmp_path)
+        async with serving(data) as server:
+            relay.target_port = server.port
+            bob, alice = await household.join("bob"), await household.join("alice")
+        shutil.copytree(data, backup)
+        async with serving(data) as server:
+            relay.target_port = server.port
+            alice.client.retry_now()
+            bob.client.retry_now()
+            await alice.client.send("bob", "one")
+            await alice.wait(OwnChanged, lambda event: event.message.state == "delivered")
+        await alice.aclose()
+        original = Courier._requeued
+
+        def requeued_and_looked(courier: Courier, found: list[Any]) -> None:
+            original(courier, found)
+            courier.notice()  # as the next message does, or one of another process
+
+        monkeypatch.setattr(Courier, "_requeued", requeued_and_looked)
+        reissue_epoch(backup / "server.db")
+        async with serving(backup) as server:
+            relay.target_port = server.port
+            bob.client.retry_now()
+            again = await household.join("alice")
+            assert await again.client.flush(20)
+            later = await again.client.send("bob", "two")
+            assert (await again.client.wait_stored(later.message_id, 10)).n == 2
+            assert [m.text for m in await bob.received(2)] == ["one", "two"]
+            await household.aclose()
 
 
 async def test_a_server_restored_from_a_backup_gets_back_what_it_lost(tmp_path: Path) -> None:

@@ -78,6 +78,18 @@ def test_a_failing_seed_is_shrunk_to_few_steps_that_still_fail() -> None:
     assert running.judge(schedule) == []
 
 
+def test_what_a_server_lost_is_queued_again_once() -> None:
+    """Seed 100361: a client that began anew took it for a new message as well, and sent it twice."""
+    assert running.judge(read(QUEUED_AGAIN)) == []
+
+
+QUEUED_AGAIN = (
+    "5/206183221 crash_server:970299377 connect:930820161 write:342273833 save:417310304"
+    " move:117900494 move:570513255 move:514510741 move:203833485 restore_server:313125054"
+    " crash_client:349155037 connect:604662673 move:920575788 move:1000463878"
+)
+
+
 def test_what_the_code_raises_is_a_failure() -> None:
     broken = running.judge(make(0))
     assert broken == []
