@@ -79,7 +79,7 @@ def test_a_failing_seed_is_shrunk_to_few_steps_that_still_fail() -> None:
 
 
 def test_what_a_server_lost_is_queued_again_once() -> None:
-    """Seed 100361: a client that began anew took it for a new message as well, and sent it twice."""
+    """Seed 100361: a client that began anew found it as new as well, and sent it twice."""
     assert running.judge(read(QUEUED_AGAIN)) == []
 
 
