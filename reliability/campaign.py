@@ -130,7 +130,7 @@ def _fault(each: Fault) -> Task:
     def acks(result: Any) -> int:
         return int(result[each.name]["acks"])
 
-    return Task(each.name, "cycles", each.short * 3, 1.0, command, acks, each.missing())
+    return Task(each.name, "cycles", max(1, each.short * 3), 1.0, command, acks, each.missing())
 
 
 class Campaign:

@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if unknown := [name for name in chosen.names if name not in faults]:
         print(f"no such fault: {', '.join(unknown)}; --list names them", file=sys.stderr)
         return 2
-    wanted = [faults[name] for name in chosen.names or faults]
+    wanted = [faults[name] for name in chosen.names or faults if _is_wanted(faults[name], chosen)]
     if chosen.list:
         _list(wanted)
         return 0
@@ -61,6 +61,11 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _is_wanted(fault: Fault, chosen: argparse.Namespace) -> bool:
+    """Leave out of a short run what is too long for one."""
+    return bool(fault.short or chosen.names or chosen.cycles or chosen.list)
+
+
 def _list(faults: Sequence[Fault]) -> None:
     for fault in faults:
         needs = f" (needs {', '.join(fault.needs)})" if fault.needs else ""
@@ -79,7 +84,7 @@ def _run_all(faults: Sequence[Fault], chosen: argparse.Namespace) -> int:
             results[fault.name] = f"needs {missing}"
             print(f"{fault.name:<22} skipped: needs {missing}", flush=True)
             continue
-        cycles = chosen.cycles or fault.short
+        cycles = chosen.cycles or fault.short or 1
         if not chosen.resume:
             shutil.rmtree(base / fault.name, ignore_errors=True)
         results[fault.name] = result = run_one(fault, cycles, seed, base / fault.name)

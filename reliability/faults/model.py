@@ -66,7 +66,7 @@ class Fault(Struct, frozen=True, kw_only=True):
         description: one line.
         run: runs it.
         needs: `root`, programs, `libfaketime`, `libeatmydata`.
-        short: cycles of a short run, as on every commit.
+        short: cycles of a short run, as on every commit; 0: too long for one, run when named.
     """
 
     name: str

@@ -238,7 +238,7 @@ FAULTS: Final = (
         name="proxy_silence",
         description="the same with clients as they are: found out within 45 s",
         run=through_proxy("forgotten", forget),
-        short=1,
+        short=0,
     ),
     Fault(
         name="proxy_soak",
