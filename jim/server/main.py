@@ -20,7 +20,7 @@ from jim.log_config import configure
 from jim.server import admin, arguments, signals, verify
 from jim.server.identity import load_identity, load_tls
 from jim.server.listener import open_sockets
-from jim.server.loops import loop_factory, tune_gc
+from jim.server.loops import loop_factory, tune_gc, tune_malloc
 from jim.server.reload import Reloader
 from jim.server.service import Service
 from jim.server.settings import Loaded, load
@@ -86,6 +86,7 @@ def _carry_out(request: arguments.Request, loaded: Loaded) -> int:
 def serve(request: arguments.Request, loaded: Loaded) -> int:
     """Serve until a signal comes or the store fails; gives the exit status."""
     settings = loaded.settings
+    tune_malloc()
     sockets = open_sockets(settings.address, settings.port)
     try:
         identity = load_identity(settings.directory, admin.DATABASE)
