@@ -284,7 +284,10 @@ class Hub:
         committing, self._committing = self._committing, []
         for (link, request_id, append), outcome in zip(committing, result.outcomes, strict=True):
             link.outstanding -= 1
-            self._answer(link, request_id, append, outcome)
+            try:
+                self._answer(link, request_id, append, outcome)
+            except Exception as error:  # noqa: BLE001 - one answer's fault must not stop the others
+                link.outlet.fail(error)
         for segment in result.segments:
             self._bus.publish(segment.account_id, segment)
         for news in result.delivered:
@@ -325,6 +328,14 @@ class Hub:
         account = self._accounts.get(account_id)
         if account is None:
             return
+        try:
+            self._hand_on(account, event)
+        except Exception as error:  # noqa: BLE001 - of memory, in all likelihood
+            # A session that has missed something must not go on as if it had not.
+            for link in tuple(account.links.values()):
+                link.outlet.fail(error)
+
+    def _hand_on(self, account: _Presence, event: Event) -> None:
         if isinstance(event, Segment):
             link = account.links.get(event.device_id)
             if link is not None:
@@ -338,7 +349,7 @@ class Hub:
 
     @staticmethod
     def _tell(account: _Presence, frame: bytes, *, watchers_only: bool) -> None:
-        for link in account.links.values():
+        for link in tuple(account.links.values()):  # sending may end a session
             if link.watching or not watchers_only:
                 link.outlet.send(frame)
 

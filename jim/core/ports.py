@@ -117,7 +117,10 @@ class Bus(Protocol):
     """
 
     def publish(self, account_id: int, event: Event) -> None:
-        """Hand an event to every subscriber of the account; never blocks, never raises."""
+        """Hand an event to every subscriber of the account; never blocks, never raises.
+
+        A subscriber that raises has lost the event, and is told so.
+        """
 
     def subscribe(
         self, account_id: int, receive: Callable[[Event], None], lost: Callable[[], None]
@@ -130,7 +133,15 @@ class Bus(Protocol):
 
 
 class Outlet(Protocol):
-    """A connected client as the hub sees it. Implemented by the server's connection."""
+    """A connected client as the hub sees it. Implemented by the server's connection.
+
+    No call raises: what goes wrong in one of them ends this session and touches no other. Its
+    client comes back and finds everything in the store.
+    """
+
+    @property
+    def began_s(self) -> float:
+        """When the connection began, by the loop's clock."""
 
     def send(self, data: bytes) -> None:
         """Queue frames for the client; sent together at the end of this turn of the loop."""
@@ -140,3 +151,6 @@ class Outlet(Protocol):
 
     def catch_up(self) -> None:
         """Start reading the mailbox from the store; called when a push would leave a gap."""
+
+    def fail(self, error: Exception) -> None:
+        """End the session over an error that nobody foresaw: it may have missed something."""

@@ -26,15 +26,15 @@ class CatchUp:
     def start(self) -> None:
         """Run until the end of the mailbox; while it runs, a second call changes nothing."""
         if not self._running and not self._connection.closing:
-            self._running = True
             self._connection.node.spawn(self._run())
+            self._running = True  # not before: it would stay so if there were no task
 
     async def _run(self) -> None:
-        try:
+        # Left half-way, the session would get no pushes and nobody would know.
+        with self._connection.guarded():
             while not self._connection.closing and await self._page():
                 pass
-        finally:
-            self._running = False
+        self._running = False
 
     async def _page(self) -> bool:
         """Send one page; tells whether there may be more.

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from jim.errors import JimError
+    from jim.protocol.messages import Goodbye
     from jim.server.node import Node
 
 log = logging.getLogger(__name__)
@@ -122,33 +123,37 @@ class Connection(asyncio.Protocol):
             return
         now_s = self.heard_s = self.node.loop.time()
         self.probed = False
-        items = self._decoder.feed(data)
         try:
-            self.stage.receive(items, len(data), now_s)
+            self.stage.receive(self._decoder.feed(data), len(data), now_s)
         except Exception as error:  # noqa: BLE001 - one session's fault must not reach the others
             self.fail(error)
 
     def pause_writing(self) -> None:
         """Note that the client reads too slowly."""
         self._stuck = True
-        self._pause(self._bound_bytes // 2)
+        with self.guarded():
+            self._pause(self._bound_bytes // 2)
 
     def resume_writing(self) -> None:
         """Note that the client has read enough to go on."""
         self._stuck = False
-        self._resume()
+        with self.guarded():
+            self._resume()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Let go of everything."""
         self.closing = True
-        self._end()
-        self._set_writable()
-        self.node.departed(self)
+        # Its place is given back whatever happens: it would be missing until the next start.
         self.node.admission.leave(self.visitor.ticket)
-        reason = type(exc).__name__ if exc else "closed"
-        log.info("disconnected %s (%s): %s", self.visitor.address, self.stage.label(), reason)
-        self.stage = OVER
-        self._transport = cast("asyncio.Transport", OVER)
+        self.node.departed(self)
+        self._set_writable()
+        try:
+            self._end()
+            reason = type(exc).__name__ if exc else "closed"
+            log.info("disconnected %s (%s): %s", self.visitor.address, self.stage.label(), reason)
+        finally:
+            self.stage = OVER
+            self._transport = cast("asyncio.Transport", OVER)
 
     # --- sending ----------------------------------------------------------------------------------
 
@@ -156,13 +161,16 @@ class Connection(asyncio.Protocol):
         """Queue frames; they are written together at the end of this turn of the loop."""
         if self.closing:
             return
-        queued_bytes = self._queued_bytes + len(data)
-        if queued_bytes > self._room_bytes and not self._takes(queued_bytes):
-            return
-        if not self._out:
-            self.node.outbox.mark(self)
-        self._queued_bytes = queued_bytes
-        self._out.append(data)
+        try:
+            queued_bytes = self._queued_bytes + len(data)
+            if queued_bytes > self._room_bytes and not self._takes(queued_bytes):
+                return
+            if not self._out:
+                self.node.outbox.mark(self)
+            self._queued_bytes = queued_bytes
+            self._out.append(data)
+        except Exception as error:  # noqa: BLE001 - not the fault of whoever sends
+            self.fail(error)
 
     def reply(self, message: Struct) -> None:
         """Queue one message."""
@@ -192,7 +200,8 @@ class Connection(asyncio.Protocol):
 
     def catch_up(self) -> None:
         """Read the mailbox from the store."""
-        self.stage.catch_up()
+        with self.guarded():
+            self.stage.catch_up()
 
     def _takes(self, queued_bytes: int) -> bool:
         """Tell whether so much may be queued; stops pushes, and in the end the session.
@@ -239,6 +248,11 @@ class Connection(asyncio.Protocol):
     # --- reading ----------------------------------------------------------------------------------
 
     @property
+    def began_s(self) -> float:
+        """When its first byte came, by the loop's clock."""
+        return self.visitor.since_s
+
+    @property
     def held(self) -> bool:
         """Whether we do not read at the moment, so that silence says nothing about the client."""
         return bool(self._holds)
@@ -267,22 +281,30 @@ class Connection(asyncio.Protocol):
         self._decoder.max_frame_bytes = self.node.limits.frame_bytes
         self.stage = stage
 
-    # --- the end ----------------------------------------------------------------------------------
+    # --- the end: nothing here raises, in the worst case the connection is cut --------------------
 
     def close(self, error: JimError) -> None:
         """Say goodbye with this error and close, once what is queued has been written."""
-        self.finish(encode(goodbye(error, now_ms())), error.code)
+        with self._or_cut():
+            self._finish(encode(goodbye(error, now_ms())), error.code)
 
     def refuse(self, error: WireError, request_id: int | str | None) -> None:
         """Answer with an error that ends the session."""
-        reply = error_reply(error, now_ms(), request_id)
-        reply.fatal = True
-        self.finish(encode(reply), error.code)
+        with self._or_cut():
+            reply = error_reply(error, now_ms(), request_id)
+            reply.fatal = True
+            self._finish(encode(reply), error.code)
+
+    def part(self, farewell: Goodbye) -> None:
+        """Give the client the goodbye that it has asked for, and close."""
+        with self._or_cut():
+            self._finish(encode(farewell), farewell.code)
 
     def fail(self, error: Exception, request_id: int | str | None = None) -> None:
         """End the session over something that nobody foresaw; the log has the details."""
-        incident = self.node.incident(error, f"session of {self.visitor.address}")
-        self.refuse(Internal(incident=incident), request_id)
+        with self._or_cut():
+            incident = self.node.incident(error, f"session of {self.visitor.address}")
+            self.refuse(Internal(incident=incident), request_id)
 
     @contextlib.contextmanager
     def guarded(self, request_id: int | str | None = None) -> Iterator[None]:
@@ -294,7 +316,16 @@ class Connection(asyncio.Protocol):
         except Exception as error:  # noqa: BLE001 - one session's fault must not reach the others
             self.fail(error, request_id)
 
-    def finish(self, last_frame: bytes, code: str) -> None:
+    @contextlib.contextmanager
+    def _or_cut(self) -> Iterator[None]:
+        """Cut the connection off when it cannot even be closed: there may be no memory for that."""
+        try:
+            yield
+        except Exception:
+            log.exception("cut off %s", self.visitor.address)
+            self.abort()
+
+    def _finish(self, last_frame: bytes, code: str) -> None:
         """Write the last frame after all queued ones, and close."""
         if self.closing:
             return
@@ -310,7 +341,8 @@ class Connection(asyncio.Protocol):
     def abort(self) -> None:
         """Cut the connection off without a word."""
         self.closing = True
-        self._end()
+        with contextlib.suppress(Exception):  # `connection_lost` tries again
+            self._end()
         self._cut_off()
 
     def _cut_off(self) -> None:
@@ -319,10 +351,10 @@ class Connection(asyncio.Protocol):
     def _end(self) -> None:
         if self._ended:
             return
-        self._ended = True
         if self._deadline is not None:
             self._deadline.cancel()
         self.stage.end()
+        self._ended = True
 
     def _set_writable(self) -> None:
         if self._writable is not None and not self._writable.done():

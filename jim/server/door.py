@@ -62,7 +62,11 @@ class Door:
             self._turn_away(sock, address, error)
             return
         wait_s = self._node.limits.first_byte_s
-        self._knock(sock, wait_s, lambda first: self._answer(sock, address, ticket, first))
+        try:
+            self._knock(sock, wait_s, lambda first: self._answer(sock, address, ticket, first))
+        except BaseException:
+            self._node.admission.leave(ticket)
+            raise
 
     def aclose(self) -> None:
         """Close whoever has not said a first byte yet."""
@@ -96,14 +100,16 @@ class Door:
                 ssl_handshake_timeout=node.limits.tls_s,
                 ssl_shutdown_timeout=SHUTDOWN_S,
             )
-        except (OSError, asyncio.CancelledError) as error:
+        except BaseException as error:
             node.admission.leave(visitor.ticket)
+            with contextlib.suppress(OSError):
+                sock.close()
+            if not isinstance(error, OSError | asyncio.CancelledError):
+                raise
             log.info("no TLS with %s: %s", visitor.address, _reason(error))
             # The traceback and the loop's future hold each other, and with them the TLS buffers,
             # until the collector comes by: in a flood of broken handshakes that was 200 MB.
             error.__traceback__ = None
-            with contextlib.suppress(OSError):
-                sock.close()
 
     # --- show out ---------------------------------------------------------------------------------
 

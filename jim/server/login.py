@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import logging
 from collections import deque
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
@@ -149,8 +149,7 @@ class Login:
         Raises:
             Replaced: there is such a session.
         """
-        session = cast("Connection | None", current)
-        if session is not None and session.visitor.since_s > self.connection.visitor.since_s:
+        if current is not None and current.began_s > self.connection.began_s:
             raise Replaced
 
     # --- one frame after the other ----------------------------------------------------------------

@@ -70,10 +70,11 @@ class Outbox:
         self._connections.append(connection)
 
     def flush(self) -> None:
-        """Let everybody marked flush now."""
+        """Let everybody marked flush now; one that cannot ends, and holds up nobody else."""
         marked, self._connections = self._connections, []
         for connection in marked:
-            connection.flush()
+            with connection.guarded():
+                connection.flush()
 
 
 class DeviceLocks:

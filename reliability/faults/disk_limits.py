@@ -20,14 +20,11 @@ if TYPE_CHECKING:
 
 KIB: Final = 1024
 
-TINY_BYTES: Final = 700 * KIB
-"""Enough for a server or a client to begin with (about 150 KiB), and for a few dozen messages."""
+ROOMY_BYTES: Final = 64 * KIB * KIB
+"""What the disk has at first, and what somebody gives it who has noticed: more than a run fills."""
 
 LEFT_BYTES: Final = (0, 48 * KIB)
-"""What is left of it: from nothing to a few transactions."""
-
-ROOMY_BYTES: Final = 64 * KIB * KIB
-"""What somebody gives it who has noticed."""
+"""What is left of it when it turns tiny: from nothing to a few transactions."""
 
 FULL_WITHIN_S: Final = 15.0
 """Traffic fills what is left within a second."""
@@ -45,7 +42,7 @@ UNWRITABLE: Final = "cannot write"
 
 def run_tiny_disk(cycles: int, seed: int, directory: Path, report: Report) -> Result:
     """The disk fills up: the server ends and says why; with more room it has every message."""
-    with TinyDisk(directory / "tiny", TINY_BYTES) as disk:
+    with TinyDisk(directory / "tiny", ROOMY_BYTES) as disk:
         server = Server(directory / "server", data_dir=disk.place)
         with Scene(directory, seed, server=server) as scene:
             return run_spells(scene, "disk full", cycles, lambda s, _: _fill(s, disk), report)
@@ -124,7 +121,7 @@ def _restart(scene: Scene) -> None:
 
 def run_client_tiny_disk(cycles: int, seed: int, directory: Path, report: Report) -> Result:
     """A client's disk fills up: it says so and stops; with more room it goes on where it was."""
-    with TinyDisk(directory / "tiny", TINY_BYTES) as disk, Scene(directory, seed) as scene:
+    with TinyDisk(directory / "tiny", ROOMY_BYTES) as disk, Scene(directory, seed) as scene:
         scene.people[-1].data_dir = disk.place / "data"
         return run_spells(
             scene, "client's disk full", cycles, lambda s, _: _fill_client(s, disk), report

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct, field
 
 from reliability.simulate.schedule import make, shrink, worded
+from reliability.simulate.wire import Unforeseen
 from reliability.simulate.world import World
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def judge(schedule: Schedule, tally: Tally | None = None) -> list[tuple[str, str
     world = World(schedule)
     try:
         verdict = world.run()
-    except Exception:  # noqa: BLE001 - whatever it is, it is a finding
+    except (Exception, Unforeseen):  # noqa: BLE001 - whatever it is, it is a finding
         return [(EXCEPTION, traceback.format_exc(limit=-3))]
     if tally is not None:
         counts = verdict.counts

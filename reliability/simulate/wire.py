@@ -20,6 +20,10 @@ FRAME_BYTES = 1 << 20
 """Above every frame of a run: too long frames are another suite's business."""
 
 
+class Unforeseen(BaseException):
+    """An error of the core that the server would contain; here nothing may catch it on its way."""
+
+
 class Wire:
     """A connection of one device; towards the hub it is the session's `Outlet`."""
 
@@ -28,6 +32,7 @@ class Wire:
         "_from_client",
         "_from_server",
         "_server_state",
+        "began_s",
         "catching_up",
         "closing",
         "device_id",
@@ -43,6 +48,7 @@ class Wire:
     def __init__(self, node: Node, device_id: int) -> None:
         """Open it, towards the node that is up at the moment."""
         self.node = node
+        self.began_s = 0.0
         self.device_id = device_id
         self.up: deque[bytes] = deque()
         self.down: deque[bytes | None] = deque()
@@ -80,6 +86,10 @@ class Wire:
         if not self.catching_up and not self.closing:
             self.catching_up = True
             self.node.read_page(self)
+
+    def fail(self, error: Exception) -> None:
+        """Report a finding: nothing in a run gives the core a reason to fail."""
+        raise Unforeseen from error
 
     def flush(self) -> None:
         """Put on its way what one turn of the server has written."""

@@ -40,6 +40,8 @@ class FakeOutlet:
         self.frames: list[Any] = []
         self.closed: JimError | None = None
         self.catching_up = 0
+        self.failed: list[Exception] = []
+        self.began_s = 0.0
         self._decoder = Decoder(FROM_SERVER, 1 << 20)
 
     def send(self, data: bytes) -> None:
@@ -50,6 +52,9 @@ class FakeOutlet:
 
     def catch_up(self) -> None:
         self.catching_up += 1
+
+    def fail(self, error: Exception) -> None:
+        self.failed.append(error)
 
     def texts(self) -> list[str]:
         return [frame.message for frame in self.frames if isinstance(frame, m.Delivery)]
@@ -184,6 +189,51 @@ def test_a_refusal_names_the_number_and_the_request(node: Node) -> None:
         ("r2", "number_gap", 2),
     ]
     assert outlet.frames[1].expected == 1
+
+
+def test_an_answer_that_cannot_be_made_ends_that_session_and_stops_no_delivery(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [alice], [bob] = node.add("alice"), node.add("bob")
+    hers, link = node.join(alice)
+    his, _ = node.join(bob)
+    node.send(link, 1, "bob", "hello")
+    monkeypatch.setattr(node.hub, "_stored", _no_memory)
+    node.commit()
+    assert [type(error) for error in hers.failed] == [MemoryError]
+    assert his.texts() == ["hello"]
+    assert his.failed == []
+
+
+def test_news_that_cannot_be_told_ends_the_sessions_that_miss_them(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [alice], [bob] = node.add("alice"), node.add("bob")
+    hers, link = node.join(alice)
+    his, bobs = node.join(bob)
+    node.send(link, 1, "bob", "hello")
+    node.commit()
+    node.hub.acknowledge(bobs, 1)
+    monkeypatch.setattr("jim.core.hub.encode", _no_memory)
+    node.commit()
+    assert [type(error) for error in hers.failed] == [MemoryError]
+    assert his.failed == []
+
+
+def test_a_delivery_that_fails_half_way_does_not_count_as_sent(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [alice], [bob] = node.add("alice"), node.add("bob")
+    _, link = node.join(alice)
+    his, _ = node.join(bob)
+    monkeypatch.setattr(his, "send", _no_memory)
+    node.send(link, 1, "bob", "hello")
+    node.commit()
+    assert [type(error) for error in his.failed] == [MemoryError]
+
+
+def _no_memory(*_: object) -> bytes:
+    raise MemoryError
 
 
 # --- sessions -------------------------------------------------------------------------------------

@@ -161,7 +161,7 @@ async def test_limit_ping_s_probes_once(tmp_path: Path) -> None:
         wire.send(m.Probe(id="and now?"), m.Pong(id=probe.id))
         assert isinstance(await wire.receive(), m.Pong), "one probe for one silence"
         await until(lambda: not connection.probed)
-        liveness.sweep(connection.heard_s + ping_s)
+        liveness.sweep(connection.heard_s + ping_s + 1)
         assert (await wire.expect(m.Probe)).id == int(probe.id) + 1
 
 
@@ -170,7 +170,7 @@ async def test_limit_idle_s(tmp_path: Path) -> None:
         wire, _ = await server.join("alice")
         connection, liveness = only(server), server.service._liveness
         assert liveness is not None
-        liveness.sweep(connection.heard_s + server.service.settings.limits.idle_s)
+        liveness.sweep(connection.heard_s + server.service.settings.limits.idle_s + 1)
         ending = await goodbye(wire)
         assert (ending.code, ending.response) == ("idle", 410)
         await until(lambda: not server.service.hub.is_online(1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,7 @@ class Bench:
         self.hub = Hub(self.bus, Limits(), lambda: 0)
         self.sent: list[bytes] = []
         self.closing = False
+        self.began_s = 0.0
         self.answers: asyncio.Queue[list[Segment]] = asyncio.Queue()
         self.asked: list[int] = []
         self.is_writable = asyncio.Event()
@@ -52,6 +54,11 @@ class Bench:
 
     def close(self, error: JimError) -> None:
         raise AssertionError(error)
+
+    def fail(self, error: Exception) -> None:
+        raise AssertionError(error)
+
+    guarded = contextlib.nullcontext
 
     def catch_up(self) -> None:
         self._catch_up.start()

@@ -79,7 +79,7 @@ class Bench:
     def __init__(self, *, takes_all: bool = False) -> None:
         loop = asyncio.get_running_loop()
         limits = msgspec.structs.replace(Limits(), outgoing_bytes=BOUND)
-        admission = Admission(limits, lambda: 1.0)
+        self.admission = admission = Admission(limits, lambda: 1.0)
         node: Any = SimpleNamespace(
             limits=limits, loop=loop, connections=set(), draining=False, outbox=Outbox(loop)
         )

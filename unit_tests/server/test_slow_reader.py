@@ -249,7 +249,7 @@ async def test_who_never_reads_is_ended_in_the_end_even_if_they_talk(tmp_path: P
         liveness.sweep(paused_s + idle_s - 1)
         assert not bob.connection.closing
         bob.connection.heard_s = paused_s + idle_s
-        liveness.sweep(paused_s + idle_s)
+        liveness.sweep(paused_s + idle_s + 1)
         await until(lambda: bob.connection.closing)
         await until(lambda: bob.connection not in server.service.node.connections)
 

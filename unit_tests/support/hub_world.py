@@ -86,6 +86,7 @@ class Wire:
         self.link: Link | None = None
         self.catching_up = False
         self._decoder = Decoder(FROM_SERVER, 1 << 20)
+        self.began_s = 0.0
 
     def send(self, data: bytes) -> None:
         if self.open and not self.closing:
@@ -100,6 +101,9 @@ class Wire:
         if not self.catching_up and not self.closing:
             self.catching_up = True
             self.server.read_page(self)
+
+    def fail(self, error: Exception) -> None:
+        raise SystemExit from error  # passes everything that contains errors
 
     def cut(self) -> None:
         """Lose the connection with everything that is under way."""

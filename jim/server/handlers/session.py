@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from jim.protocol import messages as m
-from jim.protocol.codec import encode
 from jim.server.node import now_ms
 
 if TYPE_CHECKING:
@@ -29,4 +28,4 @@ async def quit_session(session: Active | Login, message: m.Quit) -> None:
     """Say goodbye and close, after what this client has sent before is stored and answered."""
     await session.node.committer.settled()
     farewell = m.Goodbye(id=message.id, code=_QUIT, time=now_ms(), response=_OK)
-    session.connection.finish(encode(farewell), _QUIT)
+    session.connection.part(farewell)
