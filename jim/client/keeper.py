@@ -90,7 +90,7 @@ class Keeper:
         if lasted_s >= STEADY_S:
             self._backoff.succeeded()
         else:
-            self._backoff.was_let_in()
+            self._backoff.met_server()
 
     def retry_now(self) -> None:
         """End the wait, or ask for a sign of life if there is a link."""

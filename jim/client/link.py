@@ -69,7 +69,9 @@ async def connect(address: Address, mode: Mode, ca_file: Path | None = None) -> 
     except TimeoutError as error:
         raise ConnectFailed(f"{address}: no answer", reason="timeout") from error
     except (OSError, UnicodeError) as error:
-        raise ConnectFailed(f"{address}: {_explain(error)}", reason=_reason(error)) from error
+        raise ConnectFailed(
+            f"{address}: {_explain(error)}", reason=failure_reason(error)
+        ) from error
     return Link(MessageStream(reader, writer, FROM_SERVER, MAX_FRAME_BYTES), str(address), mode)
 
 
@@ -297,8 +299,12 @@ def _explain(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
-def _reason(error: Exception) -> str:
-    """Give a stable word for front ends that explain what to do."""
+def failure_reason(error: Exception) -> str:
+    """Give a stable word for front ends that explain what to do, and for the back-off."""
+    if isinstance(error, ssl.SSLError) and "ACCESS_DENIED" in (error.reason or ""):
+        return "turned_away"
+    if isinstance(error, ssl.SSLEOFError | ConnectionResetError):
+        return "closed"
     if isinstance(error, ssl.SSLError):
         return "tls"
     if isinstance(error, ConnectionRefusedError):

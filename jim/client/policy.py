@@ -37,9 +37,12 @@ MAX_DELAY_S: Final = 30.0
 STEADY_S: Final = 10.0
 """A session that lasted so long was a good one: the next wait begins at the first delay again."""
 
-LET_IN_DELAY_S: Final = 8.0
-"""Upper bound of the wait after a session that was lost sooner: the server is there, so only the
-crowd counts, and 15,000 clients spread over it make the 1,800 logins a second that it manages."""
+CROWD_DELAY_S: Final = 8.0
+"""Upper bound of the wait when the server is there, and only too many clients come at once: 15,000
+of them spread over it make 1,900 attempts a second, which cost little where they are refused."""
+
+CROWDED: Final = frozenset({"turned_away", "closed"})
+"""Why a connection may fail although the server is there (`reason` of `ConnectFailed`)."""
 
 
 class Backoff:
@@ -54,13 +57,15 @@ class Backoff:
         """Begin at the first delay again."""
         self._failures = 0
 
-    def was_let_in(self) -> None:
-        """Wait `LET_IN_DELAY_S` at most the next time; failures go on to count from there."""
-        most = int(math.log2(LET_IN_DELAY_S / FIRST_DELAY_S))
+    def met_server(self) -> None:
+        """Wait `CROWD_DELAY_S` at most the next time; failures go on to count from there."""
+        most = int(math.log2(CROWD_DELAY_S / FIRST_DELAY_S))
         self._failures = min(self._failures, most)
 
     def next_s(self, error: JimError | None) -> float:
         """Give the next wait; never shorter than what the server asked for."""
+        if error is not None and error.fields.get("reason") in CROWDED:
+            self.met_server()
         bound = min(MAX_DELAY_S, FIRST_DELAY_S * 2 ** min(self._failures, 16))
         self._failures += 1
         asked = error.fields.get("retry_after_ms", 0) if error else 0

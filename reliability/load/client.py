@@ -17,8 +17,10 @@ import msgspec
 from msgspec import Struct, field
 
 from benchmarks.peer import Address, Peer
+from jim.client.link import failure_reason
 from jim.client.policy import CONNECT_S, LOGIN_S, Backoff
 from jim.core.limits import WINDOW
+from jim.errors import ConnectFailed
 from jim.protocol import messages as m
 from jim.protocol.codec import encode
 from reliability import history as h
@@ -126,6 +128,7 @@ class Client:
         backoff = Backoff()
         while True:
             wire: Wire | None = None
+            failure: ConnectFailed | None = None
             try:
                 async with asyncio.timeout(CONNECT_S + LOGIN_S):
                     wire = await self._connect()
@@ -136,10 +139,11 @@ class Client:
                 if isinstance(error, asyncio.CancelledError):
                     raise
                 self._tally.refused += 1
+                failure = ConnectFailed(reason=failure_reason(error))
             else:
                 backoff.succeeded()
                 await self._stay(wire)
-            await asyncio.sleep(self._retry_s or backoff.next_s(None))
+            await asyncio.sleep(self._retry_s or backoff.next_s(failure))
 
     def ask(self) -> None:
         """Ask for the mailbox from now on."""

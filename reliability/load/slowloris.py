@@ -38,9 +38,9 @@ PATIENCE_S = 60.0
 CALM_S = 8.0
 """After the attack: the longest that the server keeps a connection without a login is 5 s for TLS
 and 2 s for its end; 15 s for a login that began."""
-MEMORY_MIB = 48
-"""What the limits allow: 256 handshakes of 40 KiB are 10 MiB, and the collector's threshold of
-10,000 objects may keep as much again a few times over (`jim.server.loops.GC_THRESHOLDS`)."""
+MEMORY_MIB = 96
+"""What the limits allow: 1024 handshakes of 40 KiB are 40 MiB, and the collector's threshold of
+10,000 objects may keep as much again (`jim.server.loops.GC_THRESHOLDS`)."""
 
 
 class Sizes(Struct, frozen=True, kw_only=True):

@@ -34,10 +34,6 @@ from reliability.promise import Demands
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-CROWD = {"unauthenticated_start": "20000", "unauthenticated_full": "40000"}
-"""On one machine the whole crowd reaches the server within a second. Who is turned away backs off,
-up to 30 s, so with the limits as delivered (`default_limits`) the back-off is what is measured."""
-
 CONNECT_S = 240.0
 """For the first logins of everybody: 15,000 at 200 a second on a machine that does other work."""
 
@@ -59,8 +55,6 @@ class Sizes(Struct, frozen=True, kw_only=True):
     before_s: float = 3.0
     resumed_s: float = 30.0
     """From the issue: from the kill until the last session is whole again."""
-    default_limits: bool = False
-    """Leave the limits of unauthenticated connections as delivered."""
 
 
 SHORT = Sizes(sessions=200, with_waiting=20, before_s=1.0)
@@ -70,8 +64,8 @@ FULL = Sizes(sessions=12_000, with_waiting=1_000)
 def run(sizes: Sizes, form: str) -> Report:
     """Gather the crowd, kill the server, and see everybody come back."""
     with desk("storm", form, sizes) as here:
-        lifted = LIFTED if sizes.default_limits else LIFTED | CROWD
-        server = ServerProcess(here.directory / "data", lifted)
+        # Of the limits only the pace is lifted: the crowd meets those of the door as delivered.
+        server = ServerProcess(here.directory / "data", LIFTED)
         here.report.lifted = dict(server.lifted)
         try:
             _run(here, server, sizes)
@@ -182,7 +176,6 @@ def _storm(here: Desk, server: ServerProcess, workers: list[Worker], sizes: Size
     killed_s = time.monotonic()
     time.sleep(DEAD_S)
     dead = count(workers)
-    figures["lost"] = dead["losses"] - before["losses"]
     figures["in_flight"] = dead["written"] - dead["acked"]
     for worker in workers:
         worker.tell("ask")
@@ -200,6 +193,8 @@ def _storm(here: Desk, server: ServerProcess, workers: list[Worker], sizes: Size
     took_s = time.monotonic() - listening_s
     figures["server_share_of_a_core"] = (server.cpu_s() - used_s) / took_s
     figures["generator_share_of_a_core"] = (back["cpu_ms"] - dead["cpu_ms"]) / 1000 / took_s
+    # Counted now: half a second after the kill a busy generator has not noticed all of them.
+    figures["lost"] = back["losses"] - before["losses"]
     figures["attempts_refused"] = back["refused"] - before["refused"]
     resumed = [at_s - killed_s for tally in mark(workers) for at_s in tally["resumed_s"]]
     figures["resumed"] = len(resumed)

@@ -8,6 +8,7 @@ import ssl
 import stat
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 import trustme
 
@@ -29,6 +30,7 @@ from jim.errors import (
 from jim.protocol import messages as m
 from jim.protocol.replies import error_reply
 from unit_tests.client.fake_server import FakeServer, Stream, self_signed
+from unit_tests.support.serving import QUICK, serving
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -259,6 +261,27 @@ async def test_a_server_without_tls(tmp_path: Path) -> None:
         error = await failing(server.sockets[0].getsockname()[1], tmp_path)
     assert isinstance(error, ConnectFailed)
     assert error.fields["reason"] == "tls"
+
+
+async def test_a_server_that_has_no_place_left(tmp_path: Path) -> None:
+    limits = msgspec.structs.replace(QUICK, connections_per_address=1, exempt_networks=())
+    async with serving(tmp_path / "server", limits) as real:
+        await real.join("alice")
+        error = await failing(real.port, tmp_path)
+    assert isinstance(error, ConnectFailed)
+    assert error.fields["reason"] == "turned_away"
+
+
+async def test_a_server_that_hangs_up_at_once(tmp_path: Path) -> None:
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1 << 16)
+        writer.close()
+
+    server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
+    async with server:
+        error = await failing(server.sockets[0].getsockname()[1], tmp_path)
+    assert isinstance(error, ConnectFailed)
+    assert error.fields["reason"] == "closed"
 
 
 async def test_tls_before_1_3_is_not_spoken(own: tls.ServerTls, tmp_path: Path) -> None:

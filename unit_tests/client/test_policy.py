@@ -7,7 +7,7 @@ import pytest
 
 from jim.client.address import Address
 from jim.client.known_servers import KnownServer, Mode
-from jim.client.policy import FIRST_DELAY_S, LET_IN_DELAY_S, MAX_DELAY_S, Backoff, modes_to_try
+from jim.client.policy import CROWD_DELAY_S, FIRST_DELAY_S, MAX_DELAY_S, Backoff, modes_to_try
 from jim.errors import (
     WIRE_ERRORS,
     AuthFailed,
@@ -51,16 +51,27 @@ def test_after_a_short_session_waits_are_bounded_more_closely_and_grow_again() -
         backoff = Backoff(random.Random(seed))
         for _ in range(9):
             backoff.next_s(None)
-        backoff.was_let_in()
+        backoff.met_server()
         for each in waits:
             each.append(backoff.next_s(None))
-    assert [max(each) for each in waits] == pytest.approx([LET_IN_DELAY_S, 16], rel=0.03)
+    assert [max(each) for each in waits] == pytest.approx([CROWD_DELAY_S, 16], rel=0.03)
 
 
 def test_a_short_session_makes_no_wait_longer() -> None:
     backoff = Backoff(random.Random(1))
-    backoff.was_let_in()
+    backoff.met_server()
     assert backoff.next_s(None) <= FIRST_DELAY_S
+
+
+@pytest.mark.parametrize("reason", ["turned_away", "closed"])
+def test_a_crowd_at_the_door_makes_no_wait_as_long_as_a_server_that_is_gone(reason: str) -> None:
+    crowded, gone = ConnectFailed("x", reason=reason), ConnectFailed("x", reason="refused")
+    longest = {}
+    for error in (crowded, gone):
+        backoffs = [Backoff(random.Random(seed)) for seed in range(50)]
+        longest[error] = max(backoff.next_s(error) for backoff in backoffs for _ in range(20))
+    assert longest[crowded] <= CROWD_DELAY_S
+    assert longest[gone] > CROWD_DELAY_S
 
 
 def test_what_the_server_asks_for_is_waited_at_least() -> None:

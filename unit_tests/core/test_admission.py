@@ -148,7 +148,7 @@ def test_below_unauthenticated_start_nobody_is_refused() -> None:
 
 def test_limit_unauthenticated_rate_is_the_chance_at_the_start() -> None:
     for chance, refused in ((0.299, True), (0.301, False)):
-        door = keeper(chance=chance)
+        door = keeper(chance=chance, unauthenticated_start=64)
         for number in range(64):
             door.admit(crowd(number), 0.0)
         if refused:
@@ -168,7 +168,7 @@ def test_the_chance_grows_to_certainty() -> None:
         except TooManyConnections:
             continue
         admitted += 1
-    assert 200 < admitted <= 256
+    assert 800 < admitted <= 1024
     assert door.unauthenticated == admitted
 
 

@@ -145,6 +145,12 @@ _CONNECT_REASONS: Final = {
     "name": N_("There is no host of this name. Check the spelling and your network."),
     "network": N_("The network does not reach the server. Check your connection."),
     "tls": N_("The encrypted connection (TLS) failed. Is this a JIM server?"),
+    "turned_away": N_(
+        "The server lets nobody else in for now: it is crowded, or this address has failed too often."
+    ),
+    "closed": N_(
+        "The server hangs up at once. It may be crowded or starting; or it is no JIM server."
+    ),
     "protocol": N_("What answers there does not speak JIM. Check address and port."),
 }
 """Why there is no connection, by the `reason` of the error."""

@@ -58,7 +58,7 @@ def test_storm() -> None:
 
 
 def test_slowloris() -> None:
-    report = slowloris.run(slowloris.Sizes(connections=800, per_s=400, honest=2), "tiny")
+    report = slowloris.run(slowloris.Sizes(connections=1_200, per_s=600, honest=2), "tiny")
     assert untimed(report.checks) == []
     assert report.lifted == {"exempt_networks": ""}
 
