@@ -146,7 +146,8 @@ _CONNECT_REASONS: Final = {
     "network": N_("The network does not reach the server. Check your connection."),
     "tls": N_("The encrypted connection (TLS) failed. Is this a JIM server?"),
     "turned_away": N_(
-        "The server lets nobody else in for now: it is crowded, or this address has failed too often."
+        "The server lets nobody else in for now: it is crowded, or this address has failed too "
+        "often."
     ),
     "closed": N_(
         "The server hangs up at once. It may be crowded or starting; or it is no JIM server."
