@@ -16,6 +16,7 @@ import msgspec
 
 from reliability.faults.model import Result
 from reliability.faults.registry import load
+from reliability.progress import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -100,7 +101,10 @@ def run_one(fault: Fault, cycles: int, seed: int, directory: Path) -> Result:
     directory.mkdir(parents=True, exist_ok=True)
     began_s = time.monotonic()
     try:
-        result = fault.run(cycles, seed, directory, lambda line: _tell(fault.name, line))
+        with Progress() as progress:
+            result = fault.run(
+                cycles, seed, directory, lambda line: progress.say(f"{fault.name}: {line}")
+            )
     except Exception as error:  # noqa: BLE001 - a harness that fails has proved nothing
         traceback.print_exc()
         result = Result(violations=[f"it could not be run: {error}"], kept=str(directory))
@@ -108,10 +112,6 @@ def run_one(fault: Fault, cycles: int, seed: int, directory: Path) -> Result:
     if not result.fired and not result.violations:
         result.violations.append("vacuous: the fault never fired")
     return result
-
-
-def _tell(name: str, line: str) -> None:
-    print(f"  {name}: {line}", file=sys.stderr, flush=True)
 
 
 def _show(fault: Fault, result: Result, cycles: int, seed: int) -> None:

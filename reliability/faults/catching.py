@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from reliability.faults import disk_errors, plants, power_cut
-from reliability.faults.model import library
 from reliability.faults.registry import load
+from reliability.injectors.system import missing
 from reliability.rig.programs import Launch
 
 if TYPE_CHECKING:
@@ -36,14 +36,11 @@ class ProcessPlant(Struct, frozen=True):
     story: str
     fault: str
     environment: Callable[[Path], dict[str, str]]
-    needs: str = ""
+    needs: tuple[str, ...] = ()
 
     def missing(self) -> str:
         """Name what this machine lacks; empty if nothing."""
-        lacking = [load()[self.fault].missing()]
-        if self.needs and library(self.needs) is None:
-            lacking.append(self.needs)
-        return ", ".join(filter(None, lacking))
+        return missing(*load()[self.fault].needs, *self.needs)
 
 
 class Found(Struct, frozen=True):
@@ -59,7 +56,7 @@ PLANTS: Final = {
         "flushing the server's disk does nothing and says that it did",
         "power_cut",
         lambda _: plants.lying_fsync(),
-        "libeatmydata",
+        ("libeatmydata",),
     ),
     "synchronous_off": ProcessPlant(
         "the server's database never flushes",

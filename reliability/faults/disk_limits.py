@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from reliability.faults.model import Fault
 from reliability.faults.spells import await_end, run_spells
 from reliability.injectors.signals import frozen
-from reliability.injectors.small_disk import FailingDisk, TinyDisk
+from reliability.injectors.small_disk import FAILING_NEEDS, TINY_NEEDS, FailingDisk, TinyDisk
 from reliability.rig.programs import DEADLINE_S, Ended
 from reliability.rig.scene import Scene
 from reliability.rig.server import Server
@@ -148,18 +148,18 @@ FAULTS: Final = (
         name="tiny_disk",
         description="the server's disk fills up",
         run=run_tiny_disk,
-        needs=("root", "mount"),
+        needs=TINY_NEEDS,
     ),
     Fault(
         name="read_only",
         description="the server's file system meets an error and goes read-only",
         run=run_read_only,
-        needs=("root", "mount", "mkfs.ext4", "e2fsck"),
+        needs=FAILING_NEEDS,
     ),
     Fault(
         name="client_tiny_disk",
         description="a client's disk fills up",
         run=run_client_tiny_disk,
-        needs=("root", "mount"),
+        needs=TINY_NEEDS,
     ),
 )

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
+
+from reliability.injectors.system import missing
 
 if TYPE_CHECKING:
     from reliability.rig.scene import Outcome
@@ -19,15 +19,6 @@ Report = Callable[[str], None]
 
 Run = Callable[[int, int, Path, Report], "Result"]
 """Takes cycles, seed, a directory for everything that the run writes, and whom to tell."""
-
-SEARCHED: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-"""Where system programs are: the path of an ordinary user may lack the sbin directories."""
-
-_LIBRARIES: Final = {
-    "libfaketime": ("*-linux-gnu/faketime/libfaketimeMT.so.1", "faketime/libfaketimeMT.so.1"),
-    "libeatmydata": ("*-linux-gnu/libeatmydata.so", "libeatmydata.so"),
-}
-"""Below /usr/lib or /usr/lib64: Debian and Ubuntu first, then Fedora and Arch."""
 
 
 class Result(Struct, kw_only=True):
@@ -65,7 +56,7 @@ class Fault(Struct, frozen=True, kw_only=True):
         name: on the command line.
         description: one line.
         run: runs it.
-        needs: `root`, programs, `libfaketime`, `libeatmydata`.
+        needs: of the machine, as `injectors.system.missing` knows it.
         short: cycles of a short run, as on every commit; 0: too long for one, run when named.
     """
 
@@ -77,23 +68,7 @@ class Fault(Struct, frozen=True, kw_only=True):
 
     def missing(self) -> str:
         """Name what it needs and this machine lacks; empty if nothing."""
-        return ", ".join(need for need in self.needs if not _is_there(need))
-
-
-def _is_there(need: str) -> bool:
-    if need == "root":
-        return os.geteuid() == 0
-    if need in _LIBRARIES:
-        return library(need) is not None
-    return shutil.which(need, path=SEARCHED) is not None
-
-
-def library(name: str) -> Path | None:
-    """Find a library that goes into LD_PRELOAD."""
-    found = (
-        path for place in _LIBRARIES[name] for path in sorted(Path("/usr").glob(f"lib*/{place}"))
-    )
-    return next(found, None)
+        return missing(*self.needs)
 
 
 class Stopwatch:

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Final
 
 from reliability.faults.model import Fault
 from reliability.faults.spells import pause, run_spells
-from reliability.injectors.namespaces import ADDRESSES, CLIENTS, NETWORK, SERVER, laid
+from reliability.injectors.namespaces import ADDRESSES, CLIENTS, NEEDS, NETWORK, SERVER, laid
 from reliability.rig.programs import Launch
 from reliability.rig.scene import Scene
-from reliability.rig.server import Server
+from reliability.rig.server import LIFTED, Server
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from reliability.injectors.namespaces import Cable
 
     Trouble = Callable[[Cable, Scene], str]
-
-NEEDS: Final = ("root", "ip", "nft")
 
 PORT: Final = 7777
 """Nobody else is in the server's namespace."""
@@ -42,10 +40,10 @@ def on_cable(kind: str, trouble: Trouble) -> Run:
         with laid() as cable:
             server = Server(
                 directory / "server",
-                address=ADDRESSES[SERVER],
+                host=ADDRESSES[SERVER],
                 port=PORT,
                 launch=Launch(prefix=tuple(cable.inside(SERVER))),
-                limits={"exempt_networks": NETWORK},  # all clients come from one address
+                limits=LIFTED | {"exempt_networks": NETWORK},  # all clients come from one address
             )
             launch = Launch(prefix=tuple(cable.inside(CLIENTS)))
             with Scene(directory, seed, server=server, launch=launch) as scene:

@@ -58,7 +58,7 @@ def through_proxy(
         env = impatience(directory / "impatient") if are_impatient else {}
         launch = Launch(env=env) if env else PLAIN
         with (
-            ProxyThread((server.address, server.port), seed) as proxy,
+            ProxyThread(server.address, seed) as proxy,
             Scene(
                 directory, seed, server=server, cast=cast, connect_to=proxy.address, launch=launch
             ) as scene,

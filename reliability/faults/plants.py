@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Literal
 
-from reliability.faults.model import library
+from reliability.injectors.system import library
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,12 +7,12 @@ others the power goes in the middle of whatever it does.
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from reliability.faults.cycles import Plan
 from reliability.faults.model import Fault, Report, Result, Stopwatch
 from reliability.injectors.signals import freeze
+from reliability.kernel import held_for
 from reliability.rig import shelf
 from reliability.rig.disk import Disk
 from reliability.rig.programs import PLAIN, Launch
@@ -20,7 +20,7 @@ from reliability.rig.scene import Scene
 from reliability.rig.server import Server
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from pathlib import Path
 
 KIND: Final = "power_cut"
 
@@ -77,18 +77,15 @@ def _cut_server(scene: Scene, disk: Disk) -> None:
 def _drain(scene: Scene) -> None:
     """Let the clients read everything that the frozen server has sent, and tell it."""
     give_up_s = time.monotonic() + DRAIN_S
-    while any(_unread_bytes(scene.server.port)) and time.monotonic() < give_up_s:
+    while _has_unread(scene.server.port) and time.monotonic() < give_up_s:
         time.sleep(0.002)
     for person in scene.people:
         person.sync()
 
 
-def _unread_bytes(port: int) -> Iterator[int]:
-    """Read what waits in the connections to a port, on the clients' side (proc(5), net/tcp)."""
-    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
-        words = line.split()
-        if words[2].endswith(f":{port:04X}"):
-            yield int(words[4].partition(":")[2], 16)
+def _has_unread(port: int) -> bool:
+    """Tell whether a client has something waiting for it; they are all at 127.0.0.1."""
+    return any(each.unread_bytes for each in held_for(0, port).values())
 
 
 def _is_dead(disk: Disk) -> bool:

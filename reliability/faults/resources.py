@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Final
 
 from reliability.faults.model import Fault
 from reliability.faults.spells import pause, run_spells
-from reliability.injectors.resources import few_descriptors, little_memory, open_descriptors
+from reliability.injectors.resources import few_descriptors, little_memory
 from reliability.rig.programs import Ended
 from reliability.rig.scene import Scene
 from reliability.rig.server import Server
+from reliability.vitals import open_descriptors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,8 +74,7 @@ def _crowd(scene: Scene, _: int) -> str:
 def _strangers(scene: Scene) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         for _ in range(STRANGERS):
-            address = (scene.server.address, scene.server.port)
-            stack.enter_context(socket.create_connection(address, 5))
+            stack.enter_context(socket.create_connection(scene.server.address, 5))
         yield
 
 

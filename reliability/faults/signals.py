@@ -10,7 +10,7 @@ from reliability.faults.spells import impatience, pause, run_spells
 from reliability.injectors.signals import frozen
 from reliability.rig.programs import Launch
 from reliability.rig.scene import Scene
-from reliability.rig.server import Server
+from reliability.rig.server import LIFTED, Server
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,7 +32,7 @@ DEAD_S: Final = (3.0, 4.0)
 
 def run_frozen_reader(cycles: int, seed: int, directory: Path, report: Report) -> Result:
     """Freeze a client, in turns shortly and until it is given up; the others must not notice."""
-    server = Server(directory / "server", limits=WATCHFUL)
+    server = Server(directory / "server", limits=LIFTED | WATCHFUL)
     with Scene(directory, seed, server=server) as scene:
         return run_spells(scene, "frozen reader", cycles, _freeze_reader, report)
 

@@ -16,8 +16,9 @@ from reliability.hostile import client_check, codec_check, program_check
 from reliability.hostile.fuzz import driver
 from reliability.hostile.honest import Pair
 from reliability.hostile.report import Report, Section
+from reliability.hostile.server import AttackedServer
 from reliability.hostile.server_check import Attack, check_health
-from reliability.hostile.server_process import ServerProcess
+from reliability.progress import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -42,35 +43,15 @@ leak of 2 KiB for each of the 6,000 sessions that follow would be as much, one o
 of 256 KiB far more."""
 
 
-class Progress:
-    """One line on the terminal that says where a run is; nothing elsewhere."""
-
-    def __init__(self, *, is_quiet: bool) -> None:
-        self._is_quiet = is_quiet or not sys.stderr.isatty()
-        self._began_s = time.monotonic()
-
-    def show(self, text: str) -> None:
-        """Replace the line."""
-        if not self._is_quiet:
-            took_s = time.monotonic() - self._began_s
-            sys.stderr.write(f"\r\033[K{took_s:6.1f} s  {text}")
-            sys.stderr.flush()
-
-    def clear(self) -> None:
-        """Take the line away."""
-        if not self._is_quiet:
-            sys.stderr.write("\r\033[K")
-
-
-async def attack_server(directory: Path, every: int, show: Callable[[str], None]) -> list[Section]:
+async def attack_server(directory: Path, every: int, progress: Progress) -> list[Section]:
     """Attack one server with everything while two people talk through it."""
     sections: list[Section] = []
-    async with ServerProcess(directory) as server:
+    async with AttackedServer(directory / "server") as server:
         pair = Pair(server.port, directory / "people")
         await pair.start()
         attack = Attack(server.port, every)
         for number in range(1, WARM_ROUNDS + 1):
-            show(f"server: warm-up {number}")
+            progress.say(f"server: warm-up {number}")
             await attack.after_login()
             await attack.streams()
         before_bytes = server.rss_bytes()
@@ -81,24 +62,24 @@ async def attack_server(directory: Path, every: int, show: Callable[[str], None]
             attack.after_login,
             attack.names,
         ):
-            show(f"server: {act.__name__.replace('_', ' ')}")
+            progress.say(f"server: {act.__name__.replace('_', ' ')}")
             sections.append(await act())
-        show("server: two people who talk meanwhile")
+        progress.say("server: two people who talk meanwhile")
         honest = Section("honest people meanwhile")
         await pair.finish(honest)
         sections += [honest, check_health(server, before_bytes, GROWTH_BYTES)]
-    status = server.process.returncode
-    if status != 0:
-        sections[-1].violate(f"it ended with status {status}")
+    if server.status != 0:
+        sections[-1].violate(f"it ended with status {server.status}")
     return sections
 
 
-def fuzz(limit_s: float, seed: int, show: Callable[[str], None]) -> list[Section]:
+def fuzz(limit_s: float, seed: int, progress: Progress) -> list[Section]:
     """Fuzz each target for a while, by seeded mutation."""
     sections = []
     for target in driver.TARGETS:
-        show(f"fuzz {target}")
-        outcome = driver.fuzz(target, sys.maxsize, seed=seed, limit_s=limit_s, tell=show)
+        progress.say(f"fuzz {target}")
+        tell = _runs_told(target, progress)
+        outcome = driver.fuzz(target, sys.maxsize, seed=seed, limit_s=limit_s, tell=tell)
         section = Section(f"fuzz {target}, seeded mutation, seed {seed}", cases=outcome.runs)
         section.figures["runs_a_second"] = outcome.runs / max(outcome.seconds, 1e-9)
         if outcome.failure is not None:
@@ -107,27 +88,35 @@ def fuzz(limit_s: float, seed: int, show: Callable[[str], None]) -> list[Section
     return sections
 
 
+def _runs_told(target: str, progress: Progress) -> Callable[[int], None]:
+    return lambda done: progress.note(f"fuzz {target}: {done:,} runs")
+
+
 def run(options: argparse.Namespace) -> Report:
     """Run all parts, or the short share of each."""
     began_s = time.monotonic()
-    progress = Progress(is_quiet=options.quiet)
+    with Progress(quiet=options.quiet) as progress:
+        sections = _parts(options, progress)
+    return Report(time.monotonic() - began_s, sections)
+
+
+def _parts(options: argparse.Namespace, progress: Progress) -> list[Section]:
     every = options.every or (SHORT_EVERY if options.short else 1)
-    progress.show("codec")
+    progress.say("codec")
     sections = [codec_check.run(every=max(1, every // SHORT_EVERY))]
     with tempfile.TemporaryDirectory(prefix="jim-hostile-") as name:
         directory = Path(name)
-        sections += asyncio.run(attack_server(directory / "attack", every, progress.show))
-        progress.show("client library, lying server")
+        sections += asyncio.run(attack_server(directory / "attack", every, progress))
+        progress.say("client library, lying server")
         sections.append(asyncio.run(client_check.check_library(directory, every)))
-        progress.show("client programs, lying server")
+        progress.say("client programs, lying server")
         sections.append(asyncio.run(program_check.check_programs(directory / "programs")))
     fuzz_s = options.fuzz_s
     if fuzz_s is None:
         fuzz_s = SHORT_FUZZ_S if options.short else LONG_FUZZ_S
     if fuzz_s > 0:
-        sections += fuzz(fuzz_s, options.seed, progress.show)
-    progress.clear()
-    return Report(time.monotonic() - began_s, sections)
+        sections += fuzz(fuzz_s, options.seed, progress)
+    return sections
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -151,7 +140,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--fuzz-s", type=float, help="seconds for each fuzz target (0: none)")
     parser.add_argument("--seed", type=int, default=1, help="of the fuzzing (default: 1)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the report as JSON")
-    parser.add_argument("--quiet", action="store_true", help="no progress line")
+    parser.add_argument("--quiet", action="store_true", help="show no progress")
     return parser
 
 

@@ -16,7 +16,7 @@ from reliability.hostile import corpus, utf8
 from reliability.hostile.client_check import NAME
 from reliability.hostile.liar import Liar, Script, delivery
 from reliability.hostile.report import Section
-from reliability.hostile.server_process import ROOT, clean_environment
+from reliability.rig.programs import ROOT, environment
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -90,7 +90,7 @@ async def _run(arguments: tuple[str, ...], home: Path, liar: Liar) -> tuple[int,
         place = ("--server", ":".join(place))
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, *arguments, *place, "-n", NAME),
-        env=clean_environment(home),
+        env=environment(home, {}),
         stdin=PIPE,
         stdout=PIPE,
         stderr=PIPE,

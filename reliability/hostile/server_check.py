@@ -19,7 +19,7 @@ from reliability.hostile.wire import Account, Babble, Silence, Wire
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Sequence
 
-    from reliability.hostile.server_process import ServerProcess
+    from reliability.hostile.server import AttackedServer
     from reliability.hostile.torture import Case
 
 CODES: Final = frozenset(WIRE_ERRORS) - {"internal"}
@@ -335,7 +335,7 @@ def _is_pong(message: m.ServerMessage) -> bool:
     return isinstance(message, m.Pong) and message.id == AFTER
 
 
-def check_health(server: ServerProcess, before_bytes: int, bound_bytes: int) -> Section:
+def check_health(server: AttackedServer, before_bytes: int, bound_bytes: int) -> Section:
     """Look at the server from outside after everything: alive, silent, and no bigger."""
     section = Section("server, health", cases=1)
     after_bytes = server.rss_bytes()

@@ -8,13 +8,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from reliability.injectors.system import library
 from reliability.injectors.taken import NotTaken
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 HOUR_S: Final = 3600
 YEAR_S: Final = 365 * 24 * HOUR_S
@@ -24,23 +25,10 @@ HOLDS_WITHIN_S: Final = 2
 each time it reads a clock cost a server twenty times the processor time of its work (measured:
 6.2 s instead of 0.3 s)."""
 
-_PLACES: Final = (
-    "/usr/lib/*-linux-gnu/faketime/libfaketimeMT.so.1",  # Debian, Ubuntu
-    "/usr/lib*/faketime/libfaketimeMT.so.1",  # Fedora, Arch
-)
-"""Of the library; MT is the build for programs with threads."""
-
 _PROBE: Final = "import time; print(time.time(), time.monotonic())"
 
 _TOLERANCE_S: Final = 30.0
 """How far the probe may be off: it has to start an interpreter; the smallest jump is an hour."""
-
-
-def library() -> Path | None:
-    """Find libfaketime, None if it is not installed."""
-    root = Path("/")
-    found = (path for place in _PLACES for path in sorted(root.glob(place.removeprefix("/"))))
-    return next(found, None)
 
 
 class Clock:
@@ -52,7 +40,7 @@ class Clock:
         Raises:
             NotTaken: libfaketime is not installed.
         """
-        place = library()
+        place = library("libfaketime")
         if place is None:
             raise NotTaken("libfaketime is not installed")
         self._library = place

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
-from reliability.injectors.system import command, missing
+from reliability.injectors.system import command
 from reliability.injectors.taken import NotTaken
 
 if TYPE_CHECKING:
@@ -25,6 +25,9 @@ Side = Literal["server", "clients"]
 
 SERVER: Final[Side] = "server"
 CLIENTS: Final[Side] = "clients"
+
+NEEDS: Final = ("root", "ip", "nft")
+"""Of the machine, to lay a cable."""
 
 ADDRESSES: Final[dict[Side, str]] = {SERVER: "198.51.100.1", CLIENTS: "198.51.100.2"}
 """TEST-NET-2, for examples and never routed (RFC 5737)."""
@@ -49,11 +52,6 @@ table inet fault {{
   }}
 }}
 """
-
-
-def unavailable() -> str:
-    """Say why this cannot be used here; empty if it can."""
-    return missing("ip", "nft")
 
 
 class Cable:

@@ -8,58 +8,34 @@ from __future__ import annotations
 
 import contextlib
 import resource
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from reliability import vitals
 from reliability.injectors.taken import NotTaken
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-
-def open_descriptors(pid: int) -> int:
-    """Count the descriptors that a process has open.
-
-    Raises:
-        NotTaken: there is no such process.
-    """
-    try:
-        return sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
-    except (FileNotFoundError, ProcessLookupError) as error:
-        raise NotTaken(f"process {pid} is gone") from error
-
-
-def address_space_bytes(pid: int) -> int:
-    """Give the size of what a process has mapped, which is what RLIMIT_AS counts.
-
-    Raises:
-        NotTaken: there is no such process.
-    """
-    try:
-        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[0])
-    except (FileNotFoundError, ProcessLookupError) as error:
-        raise NotTaken(f"process {pid} is gone") from error
-    return pages * resource.getpagesize()
+    from collections.abc import Callable, Iterator
 
 
 @contextlib.contextmanager
 def few_descriptors(pid: int, more: int) -> Iterator[int]:
     """Let a process have only so many descriptors more than now; gives the limit."""
-    with _limited(pid, resource.RLIMIT_NOFILE, open_descriptors(pid) + more) as limit:
+    with _limited(pid, resource.RLIMIT_NOFILE, vitals.open_descriptors, more) as limit:
         yield limit
 
 
 @contextlib.contextmanager
 def little_memory(pid: int, more_bytes: int) -> Iterator[int]:
     """Let a process map only so much more than now; gives the limit in bytes."""
-    with _limited(pid, resource.RLIMIT_AS, address_space_bytes(pid) + more_bytes) as limit:
+    with _limited(pid, resource.RLIMIT_AS, vitals.address_space_bytes, more_bytes) as limit:
         yield limit
 
 
 @contextlib.contextmanager
-def _limited(pid: int, kind: int, soft: int) -> Iterator[int]:
+def _limited(pid: int, kind: int, used: Callable[[int], int], more: int) -> Iterator[int]:
     """Set the soft limit; the hard one stays, so that it can be given back without privileges."""
     try:
+        soft = used(pid) + more
         before = resource.prlimit(pid, kind)
         resource.prlimit(pid, kind, (soft, before[1]))
     except ProcessLookupError as error:

@@ -14,8 +14,12 @@ import os
 from pathlib import Path
 from typing import Final, Self
 
-from reliability.injectors.system import command, missing
+from reliability.injectors.system import command
 from reliability.injectors.taken import NotTaken
+
+TINY_NEEDS: Final = ("root", "mount", "umount")
+FAILING_NEEDS: Final = (*TINY_NEEDS, "findmnt", "mkfs.ext4", "e2fsck")
+"""Of the machine, for each kind of disk."""
 
 IMAGE_BYTES: Final = 16 * 1024 * 1024
 """Of an ext4 file system: room for its journal and for a run."""
@@ -23,11 +27,6 @@ IMAGE_BYTES: Final = 16 * 1024 * 1024
 _PAGE_BYTES: Final = 4096
 _TRIES: Final = 20
 _PROBE: Final = ".probe"
-
-
-def unavailable() -> str:
-    """Say why this cannot be used here; empty if it can."""
-    return missing("mount", "umount", "findmnt", "mkfs.ext4", "e2fsck")
 
 
 class TinyDisk:

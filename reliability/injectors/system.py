@@ -1,10 +1,11 @@
-"""What injectors need of the machine: root, and programs that may be missing."""
+"""What injectors need of the machine: root, and programs and libraries that may be missing."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import subprocess
+from pathlib import Path
 from typing import Final
 
 from reliability.injectors.taken import NotTaken
@@ -15,13 +16,37 @@ COMMAND_S: Final = 30.0
 _SEARCHED: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """Where system programs are: the path of an ordinary user may lack the sbin directories."""
 
+_LIBRARIES: Final = {
+    # MT is the build for programs with threads.
+    "libfaketime": ("*-linux-gnu/faketime/libfaketimeMT.so.1", "faketime/libfaketimeMT.so.1"),
+    "libeatmydata": ("*-linux-gnu/libeatmydata.so", "libeatmydata.so"),
+}
+"""Below /usr/lib or /usr/lib64: Debian and Ubuntu first, then Fedora and Arch."""
 
-def missing(*programs: str) -> str:
-    """Say why faults that need root and these programs cannot be made; empty if they can."""
-    if os.geteuid() != 0:
-        return "needs root"
-    absent = [program for program in programs if shutil.which(program, path=_SEARCHED) is None]
-    return f"needs {', '.join(absent)}" if absent else ""
+
+def missing(*needs: str) -> str:
+    """Name what of this the machine lacks; empty if nothing.
+
+    Args:
+        needs: `root`, a library that `library` knows, or else a program.
+    """
+    return ", ".join(need for need in needs if not _is_there(need))
+
+
+def _is_there(need: str) -> bool:
+    if need == "root":
+        return os.geteuid() == 0
+    if need in _LIBRARIES:
+        return library(need) is not None
+    return shutil.which(need, path=_SEARCHED) is not None
+
+
+def library(name: str) -> Path | None:
+    """Find a library that goes into LD_PRELOAD, None if it is not installed."""
+    found = (
+        path for place in _LIBRARIES[name] for path in sorted(Path("/usr").glob(f"lib*/{place}"))
+    )
+    return next(found, None)
 
 
 def command(*words: str, stdin: str = "") -> str:

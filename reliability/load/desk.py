@@ -1,4 +1,4 @@
-"""What every scenario needs around it: a directory, a progress line, the machine, the verdict."""
+"""What every scenario needs around it: a directory, a server, a progress line, the verdict."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import contextlib
 import heapq
 import os
 import platform
-import sys
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,9 +16,11 @@ from msgspec import structs
 from reliability.checker import check
 from reliability.history import load
 from reliability.load.figures import Report, kept
+from reliability.load.server import LIFTED, LoadServer
+from reliability.progress import Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from msgspec import Struct
 
@@ -30,19 +31,24 @@ if TYPE_CHECKING:
 class Desk:
     """The workplace of one scenario; everything it makes lies in `directory`."""
 
-    def __init__(self, directory: Path, report: Report) -> None:
-        """Take an empty directory and the report to fill."""
+    def __init__(self, directory: Path, report: Report, progress: Progress) -> None:
+        """Take an empty directory, the report to fill, and where to show how far it is."""
         self.directory = directory
         self.report = report
-        self._started_s = time.monotonic()
+        self._progress = progress
+
+    def server(self, limits: Mapping[str, str] = LIFTED) -> LoadServer:
+        """Make the server of the scenario, which is to be started; the report names its limits."""
+        self.report.lifted = dict(limits)
+        return LoadServer(self.directory / "server", limits)
 
     def say(self, text: str) -> None:
-        """Show what is going on, on one line."""
-        took_s = time.monotonic() - self._started_s
-        line = f"{self.report.scenario} {took_s:6.1f} s: {text}"
-        end = "\r" if sys.stderr.isatty() else "\n"
-        sys.stderr.write(line.ljust(78) + end)
-        sys.stderr.flush()
+        """Show what begins now."""
+        self._progress.say(f"{self.report.scenario}: {text}")
+
+    def note(self, text: str) -> None:
+        """Show how it goes on, now and then."""
+        self._progress.note(f"{self.report.scenario}: {text}")
 
     def journal(self, name: str) -> str:
         """Give the path of a worker's journal."""
@@ -69,7 +75,10 @@ def desk(scenario: str, form: str, sizes: Struct) -> Iterator[Desk]:
         "cores": os.cpu_count(),
         "load_before": os.getloadavg()[0],
     }
-    with TemporaryDirectory(prefix=f"jim-load-{scenario}-") as directory:
-        yield Desk(Path(directory), report)
+    with (
+        TemporaryDirectory(prefix=f"jim-load-{scenario}-") as directory,
+        Progress() as progress,
+    ):
+        yield Desk(Path(directory), report, progress)
     report.took_s = time.monotonic() - started_s
     report.machine["load_after"] = os.getloadavg()[0]

@@ -16,10 +16,10 @@ from msgspec import Struct
 
 from jim.core.limits import Limits
 from reliability import history as h
+from reliability.kernel import Held, held_for
 from reliability.load.crew import Worker, crew
 from reliability.load.desk import Desk, desk
 from reliability.load.figures import Check, Report, at_least, at_most, percentile
-from reliability.load.kernel import Held, held_for
 from reliability.load.population import (
     Orders,
     Route,
@@ -30,7 +30,7 @@ from reliability.load.population import (
     quiet,
     settle,
 )
-from reliability.load.server import LIFTED, ServerProcess, running
+from reliability.load.server import LIFTED, LoadServer
 from reliability.load.stocking import Member, stocked
 from reliability.promise import Demands
 
@@ -84,19 +84,16 @@ FULL = Sizes(clients=1_000, frozen=100, phase_s=60.0, small_per_s=300, large_per
 
 def run(sizes: Sizes, form: str) -> Report:
     """Run the phases: undisturbed, frozen, and back."""
-    with desk("frozen", form, sizes) as here:
-        lifted = dict(LIFTED)
-        if sizes.outgoing_bytes != Limits().outgoing_bytes:
-            lifted |= {"outgoing_bytes": str(sizes.outgoing_bytes)}
-            lifted |= {"page_bytes": str(sizes.outgoing_bytes // 4)}
-        here.report.lifted = lifted
-        data = here.directory / "data"
-        data.mkdir(mode=0o700)
-        with stocked(data / "server.db") as stock:
+    limits = dict(LIFTED)
+    if sizes.outgoing_bytes != Limits().outgoing_bytes:
+        limits |= {"outgoing_bytes": str(sizes.outgoing_bytes)}
+        limits |= {"page_bytes": str(sizes.outgoing_bytes // 4)}
+    with desk("frozen", form, sizes) as here, here.server(limits) as server:
+        with stocked(server.database) as stock:
             others = stock.enlist(f"o{i}" for i in range(sizes.clients - sizes.frozen))
             frozen = stock.enlist(f"f{i}" for i in range(sizes.frozen))
-        with running(data, lifted) as server:
-            _run(here, server, others, frozen, sizes)
+        server.start()
+        _run(here, server, others, frozen, sizes)
     return here.report
 
 
@@ -131,7 +128,7 @@ def paused(held: Sequence[Held], sent_each_bytes: int, outgoing_bytes: int) -> i
 
 
 def _run(
-    here: Desk, server: ServerProcess, others: list[Member], frozen: list[Member], sizes: Sizes
+    here: Desk, server: LoadServer, others: list[Member], frozen: list[Member], sizes: Sizes
 ) -> None:
     figures = here.report.figures
     jobs = [
@@ -165,7 +162,7 @@ def _run(
 
 
 def _orders(
-    here: Desk, server: ServerProcess, name: str, subnet: int, members: list[Member], receive: int
+    here: Desk, server: LoadServer, name: str, subnet: int, members: list[Member], receive: int
 ) -> Orders:
     return Orders(
         address=server.address,
@@ -194,7 +191,7 @@ def _undisturbed(here: Desk, workers: list[Worker], sizes: Sizes) -> None:
     _note_latency(here, "undisturbed", late_ms)
 
 
-def _frozen(here: Desk, server: ServerProcess, workers: list[Worker], sizes: Sizes) -> None:
+def _frozen(here: Desk, server: LoadServer, workers: list[Worker], sizes: Sizes) -> None:
     figures = here.report.figures
     reader = workers[1]
     before = count([workers[0]])
@@ -243,7 +240,7 @@ def _mean(values: Sequence[int]) -> float:
 class _Watch:
     """Looks at the server's memory in a thread, until it is told to end."""
 
-    def __init__(self, server: ServerProcess) -> None:
+    def __init__(self, server: LoadServer) -> None:
         self._server = server
         self._before_mib = self._peak_mib = server.gauge().rss_mib
         self._ended = threading.Event()

@@ -19,13 +19,14 @@ from reliability.load.crew import Worker, crew
 from reliability.load.desk import Desk, desk
 from reliability.load.figures import Check, Report, at_least, at_most, slope
 from reliability.load.population import Orders, Route, count, dismiss, populate, quiet, settle
-from reliability.load.server import LIFTED, Gauge, ServerProcess, running
 from reliability.load.stocking import Member, stocked
 from reliability.promise import Demands
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
+
+    from reliability.load.server import Gauge, LoadServer
 
 S_PER_HOUR = 3600
 WARM_CHURN = 20
@@ -63,14 +64,11 @@ after every kind of work has overlapped with every other."""
 
 def run(sizes: Sizes, form: str, samples_file: Path | None = None) -> Report:
     """Run the traffic, and judge the samples."""
-    with desk("leak", form, sizes) as here:
-        here.report.lifted = dict(LIFTED)
-        data = here.directory / "data"
-        data.mkdir(mode=0o700)
-        with stocked(data / "server.db") as stock:
+    with desk("leak", form, sizes) as here, here.server() as server:
+        with stocked(server.database) as stock:
             members = stock.enlist(f"c{i}" for i in range(sizes.clients))
-        with running(data, LIFTED) as server:
-            _run(here, server, members, sizes, samples_file)
+        server.start()
+        _run(here, server, members, sizes, samples_file)
     return here.report
 
 
@@ -99,7 +97,7 @@ def rss_slope_mib_per_h(samples: Sequence[Gauge], warm_s: float) -> float:
 
 
 def _run(
-    here: Desk, server: ServerProcess, members: list[Member], sizes: Sizes, file: Path | None
+    here: Desk, server: LoadServer, members: list[Member], sizes: Sizes, file: Path | None
 ) -> None:
     figures = here.report.figures
     orders = Orders(
@@ -137,7 +135,7 @@ def _run(
 
 
 def _samples(
-    here: Desk, server: ServerProcess, workers: list[Worker], sizes: Sizes, file: Path | None
+    here: Desk, server: LoadServer, workers: list[Worker], sizes: Sizes, file: Path | None
 ) -> Iterator[Gauge]:
     """Sample until the time is over; each sample is in the file before the next one is taken."""
     with contextlib.ExitStack() as stack:
@@ -165,7 +163,7 @@ def _say(here: Desk, gauge: Gauge, counts: dict[str, int]) -> None:
     )
 
 
-def _left(server: ServerProcess, before: Gauge) -> Gauge:
+def _left(server: LoadServer, before: Gauge) -> Gauge:
     """Look at the server once everybody has left, or should have."""
     ends_s = time.monotonic() + LEFT_S
     while time.monotonic() < ends_s:

@@ -18,12 +18,13 @@ from reliability.load.crew import crew
 from reliability.load.desk import Desk, desk
 from reliability.load.figures import Check, Report, at_least, at_most
 from reliability.load.population import Orders, Route, dismiss, mark, populate, settle
-from reliability.load.server import LIFTED, ServerProcess
 from reliability.load.stocking import Member, stocked
 from reliability.promise import Demands
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from reliability.load.server import LoadServer
 
 RETRY_S = 0.005
 """Between two attempts of the waiting clients: what it adds to the time is below one per cent."""
@@ -54,12 +55,8 @@ FULL = Sizes(messages=1_000_000, recipients=1_000)
 
 def run(sizes: Sizes, form: str) -> Report:
     """Fill a store, and start a server on it again and again."""
-    with desk("restart", form, sizes) as here:
-        server = ServerProcess(here.directory / "data", LIFTED)
-        try:
-            _run(here, server, sizes)
-        finally:
-            server.close()
+    with desk("restart", form, sizes) as here, here.server() as server:
+        _run(here, server, sizes)
     return here.report
 
 
@@ -74,9 +71,8 @@ def judge(figures: dict[str, Any], sizes: Sizes) -> list[Check]:
     return checks
 
 
-def _run(here: Desk, server: ServerProcess, sizes: Sizes) -> None:
+def _run(here: Desk, server: LoadServer, sizes: Sizes) -> None:
     report, figures = here.report, here.report.figures
-    report.lifted = dict(server.lifted)
     here.say(f"storing {sizes.messages} messages")
     started_s = time.monotonic()
     people = _fill(server, sizes)
@@ -100,7 +96,7 @@ def _run(here: Desk, server: ServerProcess, sizes: Sizes) -> None:
     report.checks += judge(figures, sizes)
 
 
-def _fill(server: ServerProcess, sizes: Sizes) -> list[Member]:
+def _fill(server: LoadServer, sizes: Sizes) -> list[Member]:
     """Store the messages; give three pairs of a recipient with a full mailbox and a sender.
 
     The messages go round the recipients, so that each mailbox is spread over the whole file.
@@ -143,7 +139,7 @@ def _waiting(index: int, sizes: Sizes) -> int:
     return rounds * sizes.senders + extra
 
 
-def _start(here: Desk, server: ServerProcess, kind: str, pair: list[Member], sizes: Sizes) -> None:
+def _start(here: Desk, server: LoadServer, kind: str, pair: list[Member], sizes: Sizes) -> None:
     """Let a pair wait for the server, start it, and note when they were served."""
     figures = here.report.figures
     reader, sender = pair
@@ -169,11 +165,11 @@ def _start(here: Desk, server: ServerProcess, kind: str, pair: list[Member], siz
         dismiss(workers)
 
 
-def _since(server: ServerProcess, at_s: float) -> float:
+def _since(server: LoadServer, at_s: float) -> float:
     return at_s - server.started_s if at_s else float("inf")
 
 
-def _forget_file(server: ServerProcess) -> None:
+def _forget_file(server: LoadServer) -> None:
     """Drop the database out of the system's cache, as after a reboot."""
     descriptor = os.open(server.database, os.O_RDONLY)
     try:

@@ -18,11 +18,11 @@ from jim.core.limits import Limits
 from reliability.load.crew import Worker, crew
 from reliability.load.desk import Desk, desk
 from reliability.load.figures import Check, Report, at_least, at_most, percentile, slope
-from reliability.load.server import Gauge, ServerProcess, running
 from reliability.load.stocking import stocked
 from reliability.load.strangers import KINDS, Orders, attack, be_honest
 
 if TYPE_CHECKING:
+    from reliability.load.server import Gauge, LoadServer
     from reliability.load.stocking import Member
 
 NO_EXEMPTION = {"exempt_networks": ""}
@@ -62,14 +62,11 @@ FULL = Sizes(connections=12_000, per_s=300, honest=30)
 
 def run(sizes: Sizes, form: str) -> Report:
     """Measure logins in peace, then under the attack, then look at what is left of it."""
-    with desk("slowloris", form, sizes) as here:
-        here.report.lifted = dict(NO_EXEMPTION)
-        data = here.directory / "data"
-        data.mkdir(mode=0o700)
-        with stocked(data / "server.db") as stock:
+    with desk("slowloris", form, sizes) as here, here.server(NO_EXEMPTION) as server:
+        with stocked(server.database) as stock:
             members = stock.enlist(f"h{i}" for i in range(sizes.honest * 2))
-        with running(data, NO_EXEMPTION) as server:
-            _run(here, server, members, sizes)
+        server.start()
+        _run(here, server, members, sizes)
     return here.report
 
 
@@ -100,7 +97,7 @@ def judge(figures: dict[str, Any], sizes: Sizes) -> list[Check]:
     ]
 
 
-def _run(here: Desk, server: ServerProcess, members: list[Member], sizes: Sizes) -> None:
+def _run(here: Desk, server: LoadServer, members: list[Member], sizes: Sizes) -> None:
     figures, half = here.report.figures, len(members) // 2
     orders = Orders(
         address=server.address,
@@ -135,7 +132,7 @@ def _run(here: Desk, server: ServerProcess, members: list[Member], sizes: Sizes)
     here.report.checks += judge(figures, sizes)
 
 
-def _watch(here: Desk, server: ServerProcess, attacker: Worker, sizes: Sizes) -> list[Gauge]:
+def _watch(here: Desk, server: LoadServer, attacker: Worker, sizes: Sizes) -> list[Gauge]:
     """Sample the server until the last attacking connection has been opened."""
     samples = [server.gauge()]
     give_up_s = time.monotonic() + sizes.connections / sizes.per_s + PATIENCE_S
@@ -144,14 +141,12 @@ def _watch(here: Desk, server: ServerProcess, attacker: Worker, sizes: Sizes) ->
             attacker.hear("opened", SAMPLE_S)
             break
         samples.append(server.gauge())
-        if len(samples) % 20 == 0:
-            last = samples[-1]
-            here.say(f"{last.descriptors} descriptors, {last.rss_mib:.0f} MiB")
+        here.note(f"{samples[-1].descriptors} descriptors, {samples[-1].rss_mib:.0f} MiB")
     attacker.tell("stop")
     return samples
 
 
-def _calm(server: ServerProcess, descriptors: int) -> Gauge:
+def _calm(server: LoadServer, descriptors: int) -> Gauge:
     """Wait until the server has forgotten the attack, or had the time to."""
     ends_s = time.monotonic() + Limits().login_s + CALM_S
     while time.monotonic() < ends_s:

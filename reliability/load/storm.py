@@ -27,12 +27,13 @@ from reliability.load.population import (
     quiet,
     settle,
 )
-from reliability.load.server import LIFTED, ServerProcess
 from reliability.load.stocking import Member, stocked
 from reliability.promise import Demands
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from reliability.load.server import LoadServer
 
 CONNECT_S = 240.0
 """For the first logins of everybody: 15,000 at 200 a second on a machine that does other work."""
@@ -63,14 +64,9 @@ FULL = Sizes(sessions=12_000, with_waiting=1_000)
 
 def run(sizes: Sizes, form: str) -> Report:
     """Gather the crowd, kill the server, and see everybody come back."""
-    with desk("storm", form, sizes) as here:
-        # Of the limits only the pace is lifted: the crowd meets those of the door as delivered.
-        server = ServerProcess(here.directory / "data", LIFTED)
-        here.report.lifted = dict(server.lifted)
-        try:
-            _run(here, server, sizes)
-        finally:
-            server.close()
+    # Of the limits only the pace is lifted: the crowd meets those of the door as delivered.
+    with desk("storm", form, sizes) as here, here.server() as server:
+        _run(here, server, sizes)
     return here.report
 
 
@@ -88,7 +84,7 @@ def judge(figures: dict[str, Any], sizes: Sizes) -> list[Check]:
     ]
 
 
-def _run(here: Desk, server: ServerProcess, sizes: Sizes) -> None:
+def _run(here: Desk, server: LoadServer, sizes: Sizes) -> None:
     here.say(f"making {sizes.sessions} accounts")
     crowds, waiting = _fill(server, sizes)
     server.start()
@@ -123,7 +119,7 @@ def _run(here: Desk, server: ServerProcess, sizes: Sizes) -> None:
     here.report.checks += judge(here.report.figures, sizes)
 
 
-def _fill(server: ServerProcess, sizes: Sizes) -> tuple[list[list[Member]], list[h.Event]]:
+def _fill(server: LoadServer, sizes: Sizes) -> tuple[list[list[Member]], list[h.Event]]:
     """Make the accounts, in one crowd for each process, and what waits for the first ones."""
     share = sizes.sessions // sizes.processes
     late = sizes.with_waiting // sizes.processes
@@ -147,7 +143,7 @@ def _stored_before(to: list[str], texts: list[str]) -> Iterator[h.Event]:
 
 def _gather(
     here: Desk,
-    server: ServerProcess,
+    server: LoadServer,
     workers: list[Worker],
     crowds: list[list[Member]],
     sizes: Sizes,
@@ -166,7 +162,7 @@ def _gather(
     time.sleep(sizes.before_s)
 
 
-def _storm(here: Desk, server: ServerProcess, workers: list[Worker], sizes: Sizes) -> None:
+def _storm(here: Desk, server: LoadServer, workers: list[Worker], sizes: Sizes) -> None:
     figures = here.report.figures
     before = count(workers)
     figures["online_before"] = before["online"]
@@ -186,7 +182,7 @@ def _storm(here: Desk, server: ServerProcess, workers: list[Worker], sizes: Size
     back = dead
     while time.monotonic() < killed_s + GIVE_UP_S:
         back = count(workers)
-        here.say(f"{back['resumed']} of {sizes.sessions} resumed")
+        here.note(f"{back['resumed']} of {sizes.sessions} resumed")
         if back["resumed"] >= sizes.sessions:
             break
         time.sleep(0.5)

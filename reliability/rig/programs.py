@@ -27,8 +27,9 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 DEADLINE_S: Final = 30.0
 """To wait for anything: far beyond what a loaded machine needs, so that only a fault reaches it."""
 
-KEPT_LINES: Final = 400
-"""Of each output, for whoever looks for a reason afterwards: more than a traceback has."""
+KEPT_LINES: Final = 10_000
+"""Of each output, for whoever looks for a reason afterwards: a megabyte at most. A server that is
+well prints five lines, a traceback has a few dozen."""
 
 
 class Launch(Struct, frozen=True, kw_only=True):
@@ -205,15 +206,19 @@ class Program:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait(DEADLINE_S)
+            self._read_the_rest()
             raise Ended(f"it did not end within {timeout_s:g} s: {self.last_words()}") from None
-        finally:
-            self._close_stdin()
+        self._read_the_rest()
+        return status
+
+    def _read_the_rest(self) -> None:
+        """Read what is left of the output of a process that is dead, and close everything."""
+        self._close_stdin()
         for reader in self._readers:
             reader.join(DEADLINE_S)
         for stream in (self._process.stdout, self._process.stderr):
             if stream is not None:
                 stream.close()
-        return status
 
     def _close_stdin(self) -> None:
         if self._process.stdin is not None:

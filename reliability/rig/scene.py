@@ -81,7 +81,7 @@ class Scene:
         self.chance = random.Random(seed)
         self.ledger = Ledger()
         self.server = server or Server(directory / "server")
-        address = connect_to or (self.server.address, self.server.port)
+        address = connect_to or self.server.address
         self.people = [
             Person(
                 name, directory / f"{name}-{number}", self.ledger, address, launch=launch, room=room

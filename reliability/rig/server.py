@@ -4,56 +4,69 @@ from __future__ import annotations
 
 import re
 import sys
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 
 from msgspec import structs
 
 from reliability.rig.programs import DEADLINE_S, PLAIN, ROOT, Launch, Program, free_port
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 LIFTED: Final = {
     "messages_per_s": "0",
     "bytes_per_s": "0",
     "penalty_start_s": "0",
-    "unauthenticated_start": "256",
 }
 """The pace of a person and the wait after a failed login would be what is measured; 0 is none."""
 
 
 class Server:
-    """`my_server.py` with a data directory."""
+    """`my_server.py` with a data directory; as a context, nothing of it runs on afterwards."""
 
     def __init__(
         self,
         directory: Path,
         *,
         data_dir: Path | None = None,
-        address: str = "127.0.0.1",
+        host: str = "127.0.0.1",
         port: int = 0,
         launch: Launch = PLAIN,
-        limits: Mapping[str, str] | None = None,
+        limits: Mapping[str, str] = LIFTED,
+        options: Sequence[str] = (),
     ) -> None:
         """Choose where it listens; nothing runs yet.
 
         Args:
             directory: home of the user who runs it; its log is there.
             data_dir: database and keys; `data` below the home unless something is to happen to it.
-            address: to listen on.
+            host: address to listen on.
             port: 0 looks for a free one on the loopback.
             launch: how the following starts are made; may be changed between them.
-            limits: beyond, or instead of, those lifted for every run.
+            limits: that are not as delivered.
+            options: more words of its command line.
         """
         self.directory = directory
         self.data_dir = data_dir or directory / "data"
-        self.address = address
+        self.host = host
         self.port = port or free_port()
         self.launch = launch
-        self.limits = {**LIFTED, **(limits or {})}
+        self.limits = dict(limits)
         self.starts = 0
+        self._options = tuple(options)
         self._program: Program | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Where it listens."""
+        return self.host, self.port
 
     @property
     def database(self) -> Path:
@@ -94,8 +107,8 @@ class Server:
         """
         self.starts += 1
         limits = [word for pair in self.limits.items() for word in ("--limit", "=".join(pair))]
-        words = [sys.executable, str(ROOT / "my_server.py"), "-a", self.address]
-        words += ["-p", str(self.port), "--data-dir", str(self.data_dir), *limits]
+        words = [sys.executable, str(ROOT / "my_server.py"), "-a", self.host, "-p", str(self.port)]
+        words += ["--data-dir", str(self.data_dir), *limits, *self._options]
         self._program = Program(words, self.directory, self.launch)
         if wait:
             self.wait_until_up(timeout_s)
@@ -112,13 +125,13 @@ class Server:
         """End it with kill -9, frozen or not; give how it ended."""
         return self.program.kill()
 
-    def stop(self) -> int:
+    def stop(self, timeout_s: float = DEADLINE_S) -> int:
         """Ask it to end; give the exit status, which is 0 if all is well.
 
         Raises:
-            Ended: it does not end.
+            Ended: it does not end; it has been killed then.
         """
-        return self.program.stop()
+        return self.program.stop(timeout_s)
 
     def wait(self, timeout_s: float = DEADLINE_S) -> int:
         """Wait for an end that something else brings about; give how it ended.

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from reliability.progress import Progress
 from reliability.virtual.campaign import RULE_OF_THREE, Totals, explain, run_seeds
 from reliability.virtual.edges import replaced
 from reliability.virtual.plants import PLANTS, catch
@@ -17,9 +18,6 @@ from reliability.virtual.scenario import FAULTS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-PROGRESS_S: Final = 10.0
-"""How often to say how far it is."""
 
 MAX_EXPLAINED: Final = 3
 """Failures that are shrunk and shown; of the others only seed and rules."""
@@ -56,15 +54,16 @@ def _parser() -> argparse.ArgumentParser:
 
 def _campaign(seeds: range, jobs: int, file: Path | None) -> int:
     totals, began_s = Totals(), time.monotonic()
-    told_s = began_s
-    for result in run_seeds(seeds, jobs):
-        totals.add(result)
-        for violation in result.violations:
-            print(f"seed {result.seed}: {violation}", flush=True)
-        if time.monotonic() - told_s >= PROGRESS_S:
-            told_s = time.monotonic()
-            print(_progress(totals, len(seeds), told_s - began_s), flush=True)
-    print(_progress(totals, len(seeds), time.monotonic() - began_s))
+    with Progress(len(seeds), "runs") as progress:
+        for result in run_seeds(seeds, jobs):
+            totals.add(result)
+            if result.violations:
+                progress.end()  # the line may be on the same screen
+            for violation in result.violations:
+                print(f"seed {result.seed}: {violation}", flush=True)
+            progress.show(totals.runs, _found(totals))
+    took_s = time.monotonic() - began_s
+    print(f"{totals.runs}/{len(seeds)} runs, {totals.runs / took_s:.1f}/s, {_found(totals)}")
     print(_summary(totals))
     for broken in totals.broken[:MAX_EXPLAINED]:
         print(explain(broken.seed, broken.violations[0].rule, TAIL_LINES))
@@ -76,12 +75,8 @@ def _campaign(seeds: range, jobs: int, file: Path | None) -> int:
     return 1 if totals.broken or idle else 0
 
 
-def _progress(totals: Totals, wanted: int, took_s: float) -> str:
-    rate = totals.runs / took_s if took_s else 0.0
-    return (
-        f"{totals.runs}/{wanted} runs, {rate:.1f}/s, {totals.acked} ✓, "
-        f"{len(totals.broken)} with violations"
-    )
+def _found(totals: Totals) -> str:
+    return f"{totals.acked} ✓, {len(totals.broken)} with violations"
 
 
 def _summary(totals: Totals) -> str:

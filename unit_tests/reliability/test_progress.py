@@ -5,12 +5,10 @@ from __future__ import annotations
 import io
 import sys
 import time
-from typing import TYPE_CHECKING
+
+import pytest
 
 from reliability import progress
-
-if TYPE_CHECKING:
-    import pytest
 
 
 class Terminal(io.StringIO):
@@ -44,3 +42,45 @@ def test_a_log_gets_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None
     line.show(50)
     line.end()
     assert log.getvalue() == "50 of 100 runs, 30 s left\n"
+
+
+def test_what_begins_is_said_at_once_and_how_it_goes_on_now_and_then(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    log = io.StringIO()
+    now = [100.0]
+    monkeypatch.setattr(sys, "stderr", log)
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    with progress.Progress() as line:
+        line.note("too soon")
+        line.say("first")
+        now[0] += 5.0
+        line.say("second")
+        line.note("too soon")
+        now[0] += progress.LOG_EVERY_S
+        line.note("going on")
+        line.note("too soon again")
+    assert log.getvalue() == "   0.0 s  first\n   5.0 s  second\n  35.0 s  going on\n"
+
+
+def test_a_line_that_is_too_long_for_the_terminal_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stderr", screen)
+    monkeypatch.setenv("COLUMNS", "20")
+    with progress.Progress() as line:
+        line.say("a long story about nothing")
+    assert screen.getvalue() == "\r\x1b[K   0.0 s  a long st\r\x1b[K"
+
+
+@pytest.mark.parametrize("stream", [io.StringIO, Terminal])
+def test_nothing_is_shown_if_it_is_to_be_quiet(
+    monkeypatch: pytest.MonkeyPatch, stream: type[io.StringIO]
+) -> None:
+    screen = stream()
+    monkeypatch.setattr(sys, "stderr", screen)
+    monkeypatch.setattr(progress, "LOG_EVERY_S", 0.0)
+    with progress.Progress(10, "runs", quiet=True) as line:
+        line.say("begin")
+        line.note("go on")
+        line.show(1)
+    assert screen.getvalue() == ""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reliability.hostile.fuzz import driver
+from reliability.progress import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +30,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     reason = "" if driver.has_atheris() else " (atheris is not installed for this Python)"
     print(f"{options.target}: seeded mutation of the corpus, without coverage{reason}", flush=True)
-    outcome = driver.fuzz(options.target, options.runs, seed=options.seed, tell=_tell)
+    with Progress(options.runs, "runs") as progress:
+        outcome = driver.fuzz(options.target, options.runs, seed=options.seed, tell=progress.show)
     return _report(outcome)
 
 
@@ -45,10 +47,6 @@ def _report(outcome: driver.Outcome) -> int:
     content = base64.b64encode(outcome.failure.content).decode()
     print(f"{outcome.target}: BROKEN by (try it with --replay) {content}")
     return 1
-
-
-def _tell(text: str) -> None:
-    sys.stderr.write(text + "\n")
 
 
 def _parser() -> argparse.ArgumentParser:

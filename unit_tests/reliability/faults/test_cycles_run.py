@@ -7,11 +7,13 @@ import pytest
 
 from reliability.faults import disk_errors, kills, plants, power_cut
 from reliability.faults.disk_errors import FSYNC_EIO, _places
-from reliability.faults.model import Fault, Result, library
+from reliability.injectors.system import missing
 from reliability.rig.programs import Launch
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from reliability.faults.model import Fault, Result
 
 CUT: Fault = power_cut.FAULTS[0]
 
@@ -66,7 +68,7 @@ def test_a_database_that_does_not_flush_is_caught(
 
 @pytest.mark.e2e
 @needs_disk
-@pytest.mark.skipif(library("libeatmydata") is None, reason="needs libeatmydata")
+@pytest.mark.skipif(bool(missing("libeatmydata")), reason="needs libeatmydata")
 def test_a_disk_that_lies_about_flushing_is_caught(tmp_path: Path) -> None:
     assert is_caught(cut_with(plants.lying_fsync(), tmp_path))
 

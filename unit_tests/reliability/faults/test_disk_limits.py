@@ -5,14 +5,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from reliability.faults import disk_limits
-from reliability.injectors.small_disk import unavailable
+from reliability.injectors.small_disk import TINY_NEEDS
+from reliability.injectors.system import missing
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 pytestmark = [
     pytest.mark.e2e,
-    pytest.mark.skipif(bool(unavailable()), reason=unavailable()),
+    pytest.mark.skipif(bool(missing(*TINY_NEEDS)), reason=f"needs {missing(*TINY_NEEDS)}"),
 ]
 
 

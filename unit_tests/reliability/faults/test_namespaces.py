@@ -5,14 +5,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from reliability.faults import namespaces
-from reliability.injectors.namespaces import unavailable
+from reliability.injectors.namespaces import NEEDS
+from reliability.injectors.system import missing
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 pytestmark = [
     pytest.mark.e2e,
-    pytest.mark.skipif(bool(unavailable()), reason=unavailable()),
+    pytest.mark.skipif(bool(missing(*NEEDS)), reason=f"needs {missing(*NEEDS)}"),
 ]
 
 

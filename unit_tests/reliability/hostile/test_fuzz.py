@@ -18,7 +18,7 @@ from reliability.hostile.fuzz import __main__ as program
 from reliability.hostile.fuzz import driver
 from reliability.hostile.fuzz import sync as sync_target
 from reliability.hostile.fuzz.loop import VirtualLoop
-from reliability.hostile.server_process import ROOT
+from reliability.rig.programs import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable

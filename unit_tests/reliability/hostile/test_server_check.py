@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,10 +10,14 @@ import pytest
 from jim.protocol import messages as m
 from jim.server.connection import Connection
 from jim.server.login import Login
-from reliability.hostile import honest, server_check, server_process, wire
+from reliability.hostile import honest, server_check, wire
+from reliability.hostile import server as server_module
 from reliability.hostile.report import Report, Section
+from reliability.hostile.server import AttackedServer
 from reliability.hostile.server_check import Attack, check_health, judge
-from reliability.hostile.server_process import ServerProcess
+from reliability.injectors.signals import freeze
+from reliability.rig.programs import Ended, Launch
+from reliability.rig.server import LIFTED
 from unit_tests.support.serving import QUICK, serving
 
 if TYPE_CHECKING:
@@ -150,9 +153,7 @@ async def test_a_server_that_babbles_is_noticed(
 # --- the process ----------------------------------------------------------------------------------
 
 FRAGILE = """
-import sys
 from jim.server import connection
-from jim.server.main import main
 received = connection.Connection.data_received
 def fall(self, data):
     if b"KILL" in data:
@@ -161,9 +162,8 @@ def fall(self, data):
         raise KeyError("planted")
     received(self, data)
 connection.Connection.data_received = fall
-sys.exit(main(sys.argv[1:]))
 """
-"""A server that dies of one word and leaves a traceback for another."""
+"""Put in before a server starts: it dies of one word and leaves a traceback for another."""
 
 
 @pytest.mark.e2e
@@ -171,9 +171,9 @@ sys.exit(main(sys.argv[1:]))
 async def test_a_server_that_dies_or_trips_over_one_frame_is_noticed(
     tmp_path: Path, word: bytes
 ) -> None:
-    program = tmp_path / "fragile.py"
-    program.write_text(FRAGILE, encoding="utf-8")
-    async with ServerProcess(tmp_path, (sys.executable, str(program))) as server:
+    (tmp_path / "sitecustomize.py").write_text(FRAGILE, encoding="utf-8")
+    launch = Launch(env={"PYTHONPATH": str(tmp_path)})
+    async with AttackedServer(tmp_path / "server", launch=launch) as server:
         visitor = await wire.Wire.connect(server.port)
         visitor.send_raw(word + b"\n")
         await visitor.drain()
@@ -183,11 +183,31 @@ async def test_a_server_that_dies_or_trips_over_one_frame_is_noticed(
     found = section.violations + server.suspicious_lines()
     told = "ended" if word == b"KILL" else "Traceback"
     assert any(told in text for text in found), found
+    assert server.status == (3 if word == b"KILL" else 0)
+
+
+@pytest.mark.e2e
+async def test_a_server_that_does_not_start_is_left_dead(tmp_path: Path) -> None:
+    server = AttackedServer(tmp_path, options=("--no-such-option",))
+    with pytest.raises(Ended, match="no-such-option"):
+        async with server:
+            pytest.fail("it runs")
+    assert not server.is_up
+
+
+@pytest.mark.e2e
+async def test_a_server_that_does_not_end_is_killed_in_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_module, "STOP_S", 0.5)
+    async with AttackedServer(tmp_path) as server:
+        freeze(server.pid)
+    assert server.status == -9
 
 
 @pytest.mark.e2e
 async def test_growth_beyond_the_bound_is_noticed(tmp_path: Path) -> None:
-    async with ServerProcess(tmp_path) as server:
+    async with AttackedServer(tmp_path) as server:
         assert server.rss_bytes() > 10_000_000
         healthy = check_health(server, server.rss_bytes(), 1 << 20)
         grown = check_health(server, server.rss_bytes() - (2 << 20), 1 << 20)
@@ -196,6 +216,5 @@ async def test_growth_beyond_the_bound_is_noticed(tmp_path: Path) -> None:
 
 
 def test_the_server_runs_with_its_own_limits_for_frames() -> None:
-    lifted = {limit.partition("=")[0] for limit in server_process.LIMITS}
-    assert not lifted & {"frame_bytes", "login_frame_bytes", "malformed_frames", "window"}
+    assert not set(LIFTED) & {"frame_bytes", "login_frame_bytes", "malformed_frames", "window"}
     assert "internal" not in server_check.CODES

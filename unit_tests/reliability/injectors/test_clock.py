@@ -10,12 +10,14 @@ import pytest
 
 from reliability.injectors import clock
 from reliability.injectors.clock import HOUR_S, YEAR_S, Clock
+from reliability.injectors.system import missing
 from reliability.injectors.taken import NotTaken
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-needs_library = pytest.mark.skipif(clock.library() is None, reason="libfaketime is not installed")
+LACKING = missing("libfaketime")
+needs_library = pytest.mark.skipif(bool(LACKING), reason=f"needs {LACKING}")
 
 TELL = "import sys, time\nfor _ in sys.stdin: print(time.time(), time.monotonic(), flush=True)"
 
@@ -59,6 +61,6 @@ def test_the_check_passes_with_the_library_and_fails_without(
 def test_without_the_library_there_is_no_clock(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(clock, "library", lambda: None)
+    monkeypatch.setattr(clock, "library", lambda _: None)
     with pytest.raises(NotTaken, match="not installed"):
         Clock(tmp_path / "clock")

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from reliability.injectors import namespaces
-from reliability.injectors.namespaces import ADDRESSES, CLIENTS, SERVER, Cable
-from reliability.injectors.system import command
+from reliability.injectors.namespaces import ADDRESSES, CLIENTS, NEEDS, SERVER, Cable
+from reliability.injectors.system import command, missing
 from reliability.injectors.taken import NotTaken
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytestmark = pytest.mark.skipif(bool(namespaces.unavailable()), reason=namespaces.unavailable())
+pytestmark = pytest.mark.skipif(bool(missing(*NEEDS)), reason=f"needs {missing(*NEEDS)}")
 
 RECEIVE = """
 import socket, sys

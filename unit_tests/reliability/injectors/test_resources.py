@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from reliability import vitals
 from reliability.injectors import resources
 from reliability.injectors.taken import NotTaken
 
@@ -46,14 +47,14 @@ def ask(process: subprocess.Popen[str], what: str) -> str:
 def test_few_descriptors(greedy: subprocess.Popen[str]) -> None:
     with resources.few_descriptors(greedy.pid, 2) as limit:
         assert [ask(greedy, "file") for _ in range(3)] == ["got", "got", "Too many open files"]
-        assert resources.open_descriptors(greedy.pid) == limit
+        assert vitals.open_descriptors(greedy.pid) == limit
     assert ask(greedy, "file") == "got"
 
 
 def test_little_memory(greedy: subprocess.Popen[str]) -> None:
     with resources.little_memory(greedy.pid, 48 << 20) as limit:
         assert [ask(greedy, "map") for _ in range(2)] == ["got", "Cannot allocate memory"]
-        assert resources.address_space_bytes(greedy.pid) <= limit
+        assert vitals.address_space_bytes(greedy.pid) <= limit
     assert ask(greedy, "map") == "got"
 
 

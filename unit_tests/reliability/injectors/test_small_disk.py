@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from reliability.injectors import small_disk
-from reliability.injectors.small_disk import FailingDisk, TinyDisk
+from reliability.injectors.small_disk import FAILING_NEEDS, FailingDisk, TinyDisk
+from reliability.injectors.system import missing
 
-pytestmark = pytest.mark.skipif(bool(small_disk.unavailable()), reason=small_disk.unavailable())
+LACKING = missing(*FAILING_NEEDS)
+pytestmark = pytest.mark.skipif(bool(LACKING), reason=f"needs {LACKING}")
 
 KIB = 1024
 

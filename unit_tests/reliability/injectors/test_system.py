@@ -24,7 +24,16 @@ def test_a_program_that_is_not_there_is_named() -> None:
 
 def test_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    assert system.missing("cat", "ls") == ""
-    assert system.missing("cat", "no-such-program") == "needs no-such-program"
+    assert system.missing("root", "cat", "ls") == ""
+    assert system.missing("cat", "no-such-program") == "no-such-program"
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    assert system.missing("cat") == "needs root"
+    assert system.missing("root", "cat", "no-such-program") == "root, no-such-program"
+    monkeypatch.setattr(system, "library", lambda _: None)
+    assert system.missing("libfaketime", "libeatmydata") == "libfaketime, libeatmydata"
+
+
+def test_each_library_is_found_by_its_own_name() -> None:
+    for name in ("libfaketime", "libeatmydata"):
+        found = system.library(name)
+        assert found is None or found.name.startswith(name)
+        assert bool(system.missing(name)) == (found is None)

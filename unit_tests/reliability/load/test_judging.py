@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from reliability import history as h
+from reliability.kernel import Held
 from reliability.load import frozen, leak, restart, slowloris, storm
-from reliability.load.kernel import Held
 from reliability.load.server import Gauge
 
 if TYPE_CHECKING:

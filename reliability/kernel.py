@@ -1,4 +1,4 @@
-"""What the kernel holds for the server's connections, read from /proc/net/tcp."""
+"""What the kernel holds for a server's connections over loopback, read from /proc/net/tcp."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import time
 
-from reliability.load.kernel import Held, held_for, parse
+from reliability.kernel import Held, held_for, parse
 
 HEAD = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid"
 SERVER, PORT = "4D00007F:1F90", 8080
