@@ -23,7 +23,7 @@ from jim.core.names import normalise
 from jim.crypto import words as recovery_words
 from jim.crypto.keys import fingerprint
 from jim.decorators import log_calls
-from jim.errors import BadRequest, ConnectFailed, JimError, TextTooLong
+from jim.errors import BadRequest, ConnectFailed, JimError, NameInvalid, TextTooLong
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -233,10 +233,17 @@ class Client:
     ) -> list[Message]:
         """Read a page of a conversation, oldest first: its end, or what precedes a message.
 
+        A reserved word is nobody's name, so there is no conversation with it.
+
         Raises:
-            NameInvalid: nobody can have this name.
+            NameInvalid: this is no name, whoever is meant.
         """
-        name = normalise(peer)
+        try:
+            name = normalise(peer)
+        except NameInvalid as error:
+            if error.reason == "reserved":
+                return []
+            raise
         account = await self._background.account()
         return await account.writer.read(lambda store: store.history(name, before, limit))
 
@@ -260,6 +267,11 @@ class Client:
         if link is None:
             raise ConnectFailed("not connected")
         return await self._background.presence.ask(link, watch=watch)
+
+    async def notice_shown(self, notice_id: int) -> None:
+        """Tell no more of something that is missing: the user has seen it."""
+        account = await self._background.account()
+        await account.writer.write(lambda store: store.notice_shown(notice_id))
 
     async def words_shown(self) -> None:
         """Erase the recovery words: the user has seen them."""

@@ -88,6 +88,10 @@ class Courier:
         self._outbox = sync.Outbox(standing.confirmed_n, rows, self._outbox.window)
         self._inbox = sync.Inbox(standing.epoch, standing.position)
         self._leads = leads
+        if leads:
+            # A life that ended between storing and showing has left them.
+            for notice in await self._account.writer.read(lambda store: store.unshown_notices()):
+                self._feed.publish(notice)
 
     @property
     def highest_n(self) -> int:
@@ -167,7 +171,7 @@ class Courier:
             self._apply_inbox(effect, welcome.time)
         outgoing = self._outbox.welcomed(welcome.last_n, welcome.last_mark or "")
         if any(isinstance(effect, sync.Restart) for effect in outgoing):
-            self._feed.publish(MissingNotice(RESTORED, welcome.time))
+            self._note_missing(RESTORED, welcome.time)
         self._apply(outgoing)
         await self._ask_receipts(link)
 
@@ -212,20 +216,22 @@ class Courier:
     def _delivered(self, name: str, seq: int) -> None:
         self._write(lambda store: store.delivered(name, seq), self._publish_own)
 
-    def _keep(self, kept: Sequence[Kept]) -> asyncio.Future[list[Message]]:
-        deliveries = [message for message in kept if isinstance(message, m.Delivery)]
+    def _keep(self, kept: Sequence[Kept]) -> asyncio.Future[list[Message | MissingNotice]]:
         position = kept[-1].position
 
-        def done(stored: list[Message]) -> None:
-            for message in stored:
-                self._feed.publish(OwnChanged(message) if message.outgoing else Received(message))
-            for notice in kept:
-                if isinstance(notice, m.Notice):
-                    self._feed.publish(MissingNotice(notice.code, notice.time))
+        def done(stored: list[Message | MissingNotice]) -> None:
+            for new in stored:
+                if isinstance(new, MissingNotice):
+                    self._feed.publish(new)
+                else:
+                    self._feed.publish(OwnChanged(new) if new.outgoing else Received(new))
             for effect in self._inbox.stored(position):
                 self._apply_inbox(effect, 0)
 
-        return self._write(lambda store: store.keep(deliveries, position), done)
+        return self._write(lambda store: store.keep(kept, position), done)
+
+    def _note_missing(self, code: str, time_ms: int) -> None:
+        self._write(lambda store: store.note_missing(code, time_ms), self._feed.publish)
 
     async def _ask_receipts(self, link: Link) -> None:
         """Ask how far those hold our messages of whom we do not know it."""
@@ -284,7 +290,7 @@ class Courier:
 
     def _apply_inbox(self, effect: sync.InboxEffect, time_ms: int) -> None:
         if isinstance(effect, sync.Missing):
-            self._feed.publish(MissingNotice(effect.code, time_ms))
+            self._note_missing(effect.code, time_ms)
         elif isinstance(effect, sync.MoveCursor):
             moved = effect
             self._write(lambda s: s.move_cursor(moved.epoch, moved.position), lambda _: None)

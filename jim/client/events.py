@@ -141,10 +141,15 @@ class PresenceChanged(Struct, frozen=True):
 
 
 class MissingNotice(Struct, frozen=True):
-    """Messages are missing on this device from here on; `code` says why."""
+    """Messages are missing on this device from here on; `code` says why.
+
+    It comes again with every start until the front end says that it was shown
+    (`Client.notice_shown`).
+    """
 
     code: str
     time_ms: int
+    notice_id: int
 
 
 class DevicesChanged(Struct, frozen=True):

@@ -62,11 +62,22 @@ MIGRATIONS: Final = (
     CREATE TABLE store (id TEXT NOT NULL) STRICT;
     INSERT INTO store VALUES (lower(hex(randomblob(16))))
     """,
+    """
+    CREATE TABLE notices (
+        notice_id INTEGER PRIMARY KEY AUTOINCREMENT,
+        code TEXT NOT NULL,
+        time_ms INTEGER NOT NULL,
+        behind_id INTEGER NOT NULL,
+        shown INTEGER NOT NULL DEFAULT 0
+    ) STRICT
+    """,
 )
 """`place` orders a conversation: the sequence of a message, or for one that never got one the last
 sequence known when it failed, with `pending` set so that it follows; while it is queued, the end.
 `identity` finds what was received before (store.py). `store.id` tells this store from a later one
-in its place, whose message ids begin anew: what is kept beside the store names it."""
+in its place, whose message ids begin anew: what is kept beside the store names it.
+`notices` say that messages are missing here: whatever has a `message_id` up to `behind_id` came
+before. They stay, so that a hole can be explained later (verify.py)."""
 
 
 def open_database(path: Path, *, create: bool) -> sqlite3.Connection:

@@ -14,9 +14,16 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from jim.client.events import UNKNOWN_OUTCOME, Conversation, Message, MessageState
+from jim.client.events import (
+    UNKNOWN_OUTCOME,
+    Conversation,
+    Message,
+    MessageState,
+    MissingNotice,
+)
 from jim.client.mark import digest_of, mark_of
 from jim.client.sync import Confirm, Refuse, Requeue, Restart, Row
+from jim.protocol.messages import Notice
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -67,6 +74,11 @@ _KEEP: Final = """
     VALUES (?, ?, ?, ?, ?, ?, ?, ?8, ?8, ?, ?)
     ON CONFLICT (identity) DO NOTHING
     RETURNING *
+"""
+_NOTE_MISSING: Final = """
+    INSERT INTO notices (code, time_ms, behind_id)
+    SELECT ?, ?, coalesce(max(message_id), 0) FROM messages
+    RETURNING notice_id
 """
 _STANDING: Final = """
     SELECT confirmed_n, epoch, position, (SELECT coalesce(max(message_id), 0) FROM messages)
@@ -239,11 +251,34 @@ class MessageStore:
 
     # --- the mailbox ----------------------------------------------------------------------------
 
-    def keep(self, deliveries: Sequence[Delivery], position: int) -> list[Message]:
-        """Store what came and move the cursor with it; give what was not here before."""
-        kept = [message for delivery in deliveries for message in self._insert(delivery)]
+    def keep(
+        self, frames: Sequence[Delivery | Notice], position: int
+    ) -> list[Message | MissingNotice]:
+        """Store what came, in its order, and move the cursor; give what was not here before."""
+        kept: list[Message | MissingNotice] = []
+        for frame in frames:
+            if isinstance(frame, Notice):
+                kept.append(self.note_missing(frame.code, frame.time))
+            else:
+                kept += self._insert(frame)
         self._sql.execute("UPDATE account SET position = ?", (position,))
         return kept
+
+    def note_missing(self, code: str, time_ms: int) -> MissingNotice:
+        """Keep that messages are missing behind everything that is here."""
+        found = self._sql.execute(_NOTE_MISSING, (code, time_ms)).fetchone()
+        return MissingNotice(code, time_ms, found[0])
+
+    def unshown_notices(self) -> list[MissingNotice]:
+        """Read the notices that nobody is known to have seen, in their order."""
+        found = self._sql.execute(
+            "SELECT code, time_ms, notice_id FROM notices WHERE NOT shown ORDER BY notice_id"
+        )
+        return [MissingNotice(*row) for row in found]
+
+    def notice_shown(self, notice_id: int) -> None:
+        """Note that somebody has seen a notice."""
+        self._sql.execute("UPDATE notices SET shown = 1 WHERE notice_id = ?", (notice_id,))
 
     def move_cursor(self, epoch: str, position: int) -> None:
         """Set where the mailbox is read from."""

@@ -2,8 +2,10 @@
 
 A hole in a conversation is not always a loss. This module tells the holes apart by what the rows
 prove, never by a guess in the store's favour: an own message whose place is not known takes one
-place; a message of unknown outcome may have taken one; a device that joined the account later has
-nothing that was collected before. That a device had joined is certain after its own first message
+place; a message of unknown outcome may have taken one; where the device was told that something is
+missing (its mailbox was full, its store came from a copy), the message before the hole came earlier
+than that and the one behind it later; a device that joined the account later has nothing that was
+collected before. That a device had joined is certain after its own first message
 in the same conversation, and always while the account has had only one device.
 """
 
@@ -20,10 +22,14 @@ from jim.crypto.chain import FIRST_SEQ
 from jim.protocol.messages import Delivery
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 HELD: Final = frozenset({MessageState.STORED, MessageState.DELIVERED, MessageState.RECEIVED})
 """States of a message that the server has."""
+
+
+END: Final = 1 << 63
+"""Behind every message id (SQLite's integers end before it)."""
 
 
 class Kind(enum.StrEnum):
@@ -41,12 +47,15 @@ class Kind(enum.StrEnum):
     NUMBER_BEYOND = "number_beyond"
     OUTBOX = "outbox"
     CURSOR = "cursor"
+    NOT_KEPT = "not_kept"
     BEFORE_JOINING = "before_joining"
     PLACE_UNKNOWN = "place_unknown"
     NUMBER_UNKNOWN = "number_unknown"
 
 
-NOTES: Final = frozenset({Kind.BEFORE_JOINING, Kind.PLACE_UNKNOWN, Kind.NUMBER_UNKNOWN})
+NOTES: Final = frozenset(
+    {Kind.NOT_KEPT, Kind.BEFORE_JOINING, Kind.PLACE_UNKNOWN, Kind.NUMBER_UNKNOWN}
+)
 """What explains itself and contradicts nothing; every other kind is a fault."""
 
 
@@ -133,11 +142,15 @@ class Row(Struct, frozen=True, kw_only=True):
     identity: bytes | None
 
 
-class _Hole(Struct, frozen=True):
+class _Hole(Struct):
     first: int
     last: int
     certain: bool
     """Whether the device had joined by then."""
+    after_id: int
+    """The last message before it that has come with the mailbox, 0 for none."""
+    before_id: int = END
+    """The first one behind it."""
 
     @property
     def size(self) -> int:
@@ -185,9 +198,13 @@ def _is_placed(row: Row, *, own: bool) -> bool:
 class ConversationAudit:
     """One conversation; takes its rows in the order of their sequences."""
 
-    def __init__(self, peer: str, whose: Whose) -> None:
-        """Begin before the first sequence."""
-        self.peer, self._whose = peer, whose
+    def __init__(self, peer: str, whose: Whose, notices: Sequence[int] = ()) -> None:
+        """Begin before the first sequence.
+
+        `notices` are those of something missing: the last message that was here before each.
+        """
+        self.peer, self._whose, self._notices = peer, whose, notices
+        self._came = 0
         self._joined = whose.is_founder
         self._first = self._last = self._messages = 0
         self._elsewhere = 0
@@ -202,21 +219,33 @@ class ConversationAudit:
         if row.seq == self._last:
             yield _about(Kind.DOUBLED, row)
         elif row.seq > self._last + 1:
-            self._holes.append(_Hole(self._last + 1, row.seq - 1, self._joined))
+            self._holes.append(_Hole(self._last + 1, row.seq - 1, self._joined, self._came))
         self._first = self._first or row.seq
         self._last = row.seq
         self._messages += 1
+        if not (row.outgoing and row.device == self._whose.device):
+            # Own messages have their number from before they were sent, so it says nothing.
+            for hole in self._holes:
+                hole.before_id = min(hole.before_id, row.message_id)
+            self._came = row.message_id
         self._joined = self._joined or (row.outgoing and row.device == self._whose.device)
 
     def end(self) -> Iterator[Finding]:
         """Word the holes, once every row was there."""
-        certain = [hole for hole in self._holes if hole.certain]
+        told = [hole for hole in self._holes if self._was_told(hole)]
+        certain = [hole for hole in self._holes if hole.certain and hole not in told]
         explained = sum(hole.size for hole in certain) <= self._elsewhere
         for hole in self._holes:
             kind = Kind.PLACE_UNKNOWN if explained else Kind.MISSING
             if not hole.certain:
                 kind = Kind.BEFORE_JOINING
+            if hole in told:
+                kind = Kind.NOT_KEPT
             yield Finding(kind=kind, peer=self.peer, first=hole.first, last=hole.last)
+
+    def _was_told(self, hole: _Hole) -> bool:
+        """Tell whether the device learned of something missing while the hole came about."""
+        return any(hole.after_id <= notice < hole.before_id for notice in self._notices)
 
     def walked(self) -> Walked:
         """Sum the conversation up."""

@@ -46,6 +46,8 @@ _UNKNOWN: Final = """
     SELECT count(*) FROM messages WHERE outgoing AND device = ? AND error_code = ?
 """
 _QUEUED: Final = "SELECT n, message_id FROM messages WHERE state = 'queued' ORDER BY message_id"
+_HAS_NOTICES: Final = "SELECT 1 FROM sqlite_schema WHERE name = 'notices'"
+_NOTICES: Final = "SELECT behind_id FROM notices"
 _RECEIVED: Final = "SELECT EXISTS (SELECT 1 FROM messages WHERE state = 'received')"
 
 
@@ -130,12 +132,20 @@ def _walk_numbers(connection: sqlite3.Connection, whose: Whose, report: Report) 
 
 def _walk_conversations(connection: sqlite3.Connection, whose: Whose, report: Report) -> None:
     audit: ConversationAudit | None = None
+    notices = _notices(connection)
     for row in _rows(connection):
         if audit is None or audit.peer != row.peer:
             _close(audit, report)
-            audit = ConversationAudit(row.peer, whose)
+            audit = ConversationAudit(row.peer, whose, notices)
         report.findings.extend(audit.add(row))
     _close(audit, report)
+
+
+def _notices(connection: sqlite3.Connection) -> list[int]:
+    """Read where something missing was noted; a store of an older version has noted nothing."""
+    if connection.execute(_HAS_NOTICES).fetchone() is None:
+        return []
+    return [behind_id for (behind_id,) in connection.execute(_NOTICES)]
 
 
 def _close(audit: ConversationAudit | None, report: Report) -> None:

@@ -89,6 +89,9 @@ class Actor:
         async for event in events:
             if (report := self._report(event)) is not None:
                 self._tell(report)
+            if isinstance(event, MissingNotice):
+                with contextlib.suppress(JimError):
+                    await self._client.notice_shown(event.notice_id)
 
     def _report(self, event: Event) -> lines.Report | None:
         if isinstance(event, Received | OwnChanged):

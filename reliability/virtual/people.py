@@ -63,6 +63,7 @@ class Person:
         self._data_dir = data_dir
         self._own = ""
         self._shown = 0
+        self._noted = 0
         self._written: list[int] = []
         self._undecided: dict[str, None] = {}
         self._told: set[str] = set()
@@ -171,7 +172,11 @@ class Person:
         elif isinstance(event, OwnChanged):
             self._see_own(event.message)
         elif isinstance(event, MissingNotice):
-            self._world.record(Told(self._world.now_s, self.device, event.code))
+            self._note(event.notice_id, event.code)
+            if self.client is not None and self.loop is not None:
+                self.loop.create_task(
+                    self._quietly(functools.partial(self.client.notice_shown, event.notice_id))
+                )
             if event.code != MailboxFull.code:  # nobody has restored an older store here
                 self._world.report(
                     f"{self.device} was told that something is missing: {event.code}"
@@ -180,6 +185,12 @@ class Person:
             self.new_words = " ".join(event.words)
         elif isinstance(event, Fatal):
             self._world.report(f"{self.device} has stopped: {event.error!r}")
+
+    def _note(self, notice_id: int, code: str) -> None:
+        """Record that the device was told, in whichever life, of something missing."""
+        if notice_id > self._noted:
+            self._noted = notice_id
+            self._world.record(Told(self._world.now_s, self.device, code))
 
     def _see_own(self, message: Message) -> None:
         if message.device == self._own_device():
@@ -234,6 +245,8 @@ class Person:
                 self._shown = message_id
                 self._display(text, sender, seq)
         self._give_up(_uid(row[3]) for row in rows if row[1])
+        for notice_id, code in self.disk.read("SELECT notice_id, code FROM notices"):
+            self._note(notice_id, code)
         self.note_cursor()
 
     def note_cursor(self) -> None:

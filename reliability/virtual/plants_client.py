@@ -27,10 +27,11 @@ def _patch(owner: object, name: str, value: object) -> Plant:
 
 def cursor_first() -> Plant:
     """The client commits its cursor, and in a second transaction the messages."""
+    moving = MessageStore.keep
 
-    def keep(self: MessageStore, deliveries: Sequence[Any], position: int) -> list[Message]:
-        del position
-        return [message for delivery in deliveries for message in self._insert(delivery)]
+    def keep(self: MessageStore, frames: Sequence[Any], _: int) -> list[Any]:
+        (before,) = self._sql.execute("SELECT position FROM account").fetchone()
+        return moving(self, frames, before)
 
     usual = Courier._keep
 
@@ -131,7 +132,7 @@ def reversed_read() -> Plant:
     """What came with one read is shown last first."""
     usual = MessageStore.keep
 
-    def keep(self: MessageStore, deliveries: Sequence[Any], position: int) -> list[Message]:
+    def keep(self: MessageStore, deliveries: Sequence[Any], position: int) -> list[Any]:
         return usual(self, deliveries[::-1], position)
 
     return _patch(MessageStore, "keep", keep)

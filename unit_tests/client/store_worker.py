@@ -48,7 +48,7 @@ async def receive(writer: Writer[AccountStore]) -> None:
     start = (await writer.read(AccountStore.standing)).position
     for first in range(start + 1, 1_000_000, 3):
         frames = [frame(position) for position in range(first, first + 3)]
-        keep = partial(AccountStore.keep, deliveries=frames, position=frames[-1].position)
+        keep = partial(AccountStore.keep, frames=frames, position=frames[-1].position)
         await writer.write(keep)
         say(f"kept {frames[-1].position}")
 

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import sqlite3
 import stat
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from jim.client import sync
 from jim.client.account_record import AccountRecord, Stage, read_account, write_account
-from jim.client.events import UNKNOWN_OUTCOME, Message, MessageState
+from jim.client.events import UNKNOWN_OUTCOME, Message, MessageState, MissingNotice
 from jim.client.schema import MIGRATIONS, open_database
 from jim.client.store import Draft, MessageStore
 from jim.errors import StoreCorrupt, StoreTooNew, StoreUnwritable
-from jim.protocol.messages import Delivery
+from jim.protocol.messages import Delivery, Notice
 from unit_tests.client.model import Kept, Store
 from unit_tests.client.world import Faults, World
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 ME = "0123456789abcdef"
@@ -261,28 +261,47 @@ def test_what_another_process_queued_is_found(store: MessageStore) -> None:
 # --- the mailbox ----------------------------------------------------------------------------------
 
 
+def keep(store: MessageStore, frames: Sequence[Delivery | Notice], position: int) -> list[Any]:
+    """Keep frames; where only deliveries come, only messages are given."""
+    return store.keep(frames, position)
+
+
+def test_a_notice_is_kept_in_its_place_until_it_was_shown(store: MessageStore) -> None:
+    notice = Notice(position=2, code="mailbox_full", time=70)
+    first, told, later = keep(store, [delivery(1), notice, delivery(3, "later")], 3)
+    assert (first.text, later.text) == ("hi", "later")
+    assert told == MissingNotice("mailbox_full", 70, told.notice_id)
+    assert store.standing().position == 3
+    again = store.note_missing("restored", 80)
+    assert store.unshown_notices() == [told, again]
+    store.notice_shown(told.notice_id)
+    assert store.unshown_notices() == [again]
+    behind = store._sql.execute("SELECT behind_id FROM notices ORDER BY notice_id").fetchall()
+    assert [behind_id for (behind_id,) in behind] == [first.message_id, later.message_id]
+
+
 def test_a_message_is_kept_once_however_often_it_comes(store: MessageStore) -> None:
-    assert [m.text for m in store.keep([delivery(1), delivery(2, "two")], 2)] == ["hi", "two"]
+    assert [m.text for m in keep(store, [delivery(1), delivery(2, "two")], 2)] == ["hi", "two"]
     moved = delivery(7, "two")
     moved.n = 2
-    assert store.keep([moved], 7) == []
+    assert keep(store, [moved], 7) == []
     assert store.standing().position == 7
 
 
 def test_the_same_number_with_another_text_is_another_message(store: MessageStore) -> None:
-    store.keep([delivery(1)], 1)
+    keep(store, [delivery(1)], 1)
     other = delivery(2, "other")
     other.n = 1
-    assert [m.text for m in store.keep([other], 2)] == ["other"]
+    assert [m.text for m in keep(store, [other], 2)] == ["other"]
 
 
 def test_fields_that_run_together_are_still_different_messages(store: MessageStore) -> None:
     one, other = delivery(1, sender="alice", to="2x"), delivery(12, sender="alice", to="x")
-    assert len(store.keep([one, other], 12)) == 2
+    assert len(keep(store, [one, other], 12)) == 2
 
 
 def test_what_i_wrote_on_another_device_is_mine(store: MessageStore) -> None:
-    (message,) = store.keep([delivery(1, sender="alice", to="bob")], 1)
+    (message,) = keep(store, [delivery(1, sender="alice", to="bob")], 1)
     assert (message.outgoing, message.peer, message.state) == (True, "bob", "stored")
     assert store.undelivered() == ["bob"]
 
@@ -290,7 +309,7 @@ def test_what_i_wrote_on_another_device_is_mine(store: MessageStore) -> None:
 def test_what_this_device_wrote_does_not_come_twice(store: MessageStore) -> None:
     own = delivery(1, sender="alice", to="bob")
     own.device = ME
-    assert store.keep([own], 1) == []
+    assert keep(store, [own], 1) == []
 
 
 # --- reading --------------------------------------------------------------------------------------
@@ -298,10 +317,10 @@ def test_what_this_device_wrote_does_not_come_twice(store: MessageStore) -> None
 
 def test_a_conversation_is_in_the_order_of_the_server(store: MessageStore) -> None:
     (mine,) = queue(store, "mine, written first, stored second")
-    store.keep([delivery(1, "theirs", seq=1)], 1)
+    keep(store, [delivery(1, "theirs", seq=1)], 1)
     store.confirm(sync.Confirm(mine.message_id, 1, 2, 9))
     queue(store, "not yet stored")
-    store.keep([delivery(2, "later", seq=3)], 2)
+    keep(store, [delivery(2, "later", seq=3)], 2)
     assert [m.text for m in store.history("bob", None, 9)] == [
         "theirs",
         "mine, written first, stored second",
@@ -316,7 +335,7 @@ def test_a_failed_message_stays_where_it_failed(store: MessageStore) -> None:
     store.refuse(sync.Refuse(second.message_id, "mailbox_full"))
     store.confirm(sync.Confirm(third.message_id, 2, 0, 0))
     store.confirm(sync.Confirm(fourth.message_id, 3, 7, 9))
-    store.keep([delivery(1, "answer", seq=8)], 1)
+    keep(store, [delivery(1, "answer", seq=8)], 1)
     found = [m.text for m in store.history("bob", None, 9)]
     assert found == ["stored", "refused", "forgotten", "stored later", "answer"]
 
@@ -329,7 +348,7 @@ def test_a_failed_message_follows_the_one_it_failed_behind(store: MessageStore) 
 
 
 def test_pages_join_without_gap_or_overlap(store: MessageStore) -> None:
-    store.keep([delivery(i, f"m{i}") for i in range(1, 26)], 25)
+    keep(store, [delivery(i, f"m{i}") for i in range(1, 26)], 25)
     pages: list[Message] = []
     before: int | None = None
     while page := store.history("bob", before, 10):
@@ -342,8 +361,8 @@ def test_pages_join_without_gap_or_overlap(store: MessageStore) -> None:
 
 def test_conversations_come_latest_first(store: MessageStore) -> None:
     assert store.conversations() == []
-    store.keep([delivery(1), delivery(2, "to carol", sender="alice", to="carol")], 2)
-    store.keep([delivery(3, "newest", sender="bob")], 3)
+    keep(store, [delivery(1), delivery(2, "to carol", sender="alice", to="carol")], 2)
+    keep(store, [delivery(3, "newest", sender="bob")], 3)
     found = [(c.peer, c.last.text) for c in store.conversations()]
     assert found == [("bob", "newest"), ("carol", "to carol")]
 

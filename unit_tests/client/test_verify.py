@@ -8,20 +8,22 @@ import shutil
 import sqlite3
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from jim.client import Address, Client
 from jim.client.accounts import STORE_FILE
-from jim.client.events import Registered
+from jim.client.events import MissingNotice, Registered
 from jim.client.schema import open_database
-from jim.client.verify import Finding, Kind, Report, Walked
+from jim.client.verify import ConversationAudit, Finding, Kind, Report, Row, Walked, Whose
 from jim.client.verify_store import verify_account, verify_data_directory, verify_store
+from jim.crypto.chain import FIRST_SEQ
 from jim.errors import StoreError
 from jim.server.verify import chain_end
 from jim.storage.sqlite.verify import verify as verify_server
 from unit_tests.client.household import Household
 from unit_tests.client.listening import Listening
-from unit_tests.support.serving import serving
+from unit_tests.support.serving import QUICK, serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -233,6 +235,79 @@ def test_what_was_before_a_device_joined_is_no_fault(
     assert [f for f in faults(place) if f.peer in {"alice", "carol"}] == [
         Finding(kind=Kind.MISSING, peer="carol", first=2, last=2)
     ]
+
+
+def row(message_id: int, seq: int, *, own: bool = False) -> Row:
+    return Row(
+        message_id=message_id,
+        peer="bob",
+        outgoing=own,
+        sender="alice" if own else "bob",
+        device="a" * 16 if own else "b" * 16,
+        n=seq,
+        text="hi",
+        seq=seq,
+        place=seq,
+        state="stored" if own else "received",
+        error_code=None,
+        identity=None,
+    )
+
+
+@pytest.mark.parametrize(
+    ("notices", "kind"),
+    [
+        ([], Kind.MISSING),
+        ([10], Kind.MISSING),  # told before the last message in front of the hole came
+        ([11], Kind.NOT_KEPT),
+        ([12], Kind.NOT_KEPT),
+        ([13], Kind.MISSING),  # told when the first one behind it was here already
+    ],
+)
+def test_a_hole_is_explained_by_what_was_told_while_it_came_about(
+    notices: list[int], kind: Kind
+) -> None:
+    audit = ConversationAudit("bob", Whose("alice", "a" * 16, FIRST_SEQ), notices)
+    # The own messages on both sides of it were written long before, and long after.
+    for each in (row(10, 1), row(11, 2), row(5, 3, own=True), row(99, 6, own=True), row(13, 7)):
+        list(audit.add(each))
+    assert [(f.kind, f.first, f.last) for f in audit.end()] == [(kind, 4, 5)]
+
+
+async def test_a_device_whose_mailbox_was_full_knows_why_it_has_holes(tmp_path: Path) -> None:
+    limits = msgspec.structs.replace(QUICK, waiting_messages=2)
+    async with serving(tmp_path / "server", limits) as server:
+        house = Household(server.port, tmp_path)
+        alice, bob = await house.join("alice"), await house.join("bob")
+        (registered,) = await bob.wait(Registered)
+        address = Address("127.0.0.1", server.port)
+        words = " ".join(registered.words or ())
+        second = Client.recover(address, "bob", words, data_dir=tmp_path / "second")
+        heir = Listening(second)
+        house.clients.append(heir)
+        await second.start()
+        await heir.online()
+        await heir.aclose()
+        for number in range(4):
+            sent = await alice.client.send("bob", str(number))
+            await alice.client.wait_stored(sent.message_id, 10)
+            await bob.received(number + 1)
+        back = Listening(Client(address, "bob", data_dir=tmp_path / "second"))
+        house.clients.append(back)
+        await back.client.start()
+        await back.wait(MissingNotice)
+        sent = await alice.client.send("bob", "the last one")
+        await alice.client.wait_stored(sent.message_id, 10)
+        assert [m.text for m in await back.received(3)] == ["0", "1", "the last one"]
+        report = verify_account(home(tmp_path, "second"))
+        assert report.findings == [Finding(kind=Kind.NOT_KEPT, peer="alice", first=3, last=4)]
+        assert report.is_complete
+        await house.aclose()
+
+
+def test_a_store_from_before_notices_were_kept(place: Path, plant: sqlite3.Connection) -> None:
+    plant.execute("DROP TABLE notices")
+    assert verify_account(place).is_complete
 
 
 async def test_a_device_that_joined_later_is_complete(tmp_path: Path) -> None:

@@ -149,18 +149,28 @@ async def test_cut_again_and_again_everything_arrives_once_and_in_order(
 async def test_a_connection_that_went_dead_is_noticed(
     house: Household, relay: Relay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(policy, "SILENCE_S", 0.05)
-    monkeypatch.setattr(policy, "DEAD_S", 0.05)
     alice, bob = await house.join("alice", port=relay.port), await house.join("bob")
     relay.deaf = True
     sent = await alice.client.send("bob", "into the void")
-    await alice.wait(LinkChanged, lambda event: event.state is LinkState.WAITING)
+    link = alice.client._background.keeper.link
+    assert link is not None
+    with monkeypatch.context() as hurried:
+        hurried.setattr(policy, "DEAD_S", 0.05)
+        link.probe_now()
+        await alice.wait(LinkChanged, lambda event: event.state is LinkState.WAITING)
     relay.deaf = False
     relay.cut()
     alice.client.retry_now()
     await alice.client.wait_stored(sent.message_id, 20)
     await alice.client.send("bob", "end")
     assert [m.text for m in await bob.received(2)] == ["into the void", "end"]
+
+
+async def test_there_is_no_conversation_with_a_reserved_word(house: Household) -> None:
+    alice = await house.join("alice")
+    assert await alice.client.history("Nobody") == []
+    with pytest.raises(NameInvalid):
+        await alice.client.history("no body")
 
 
 async def test_an_addressee_who_is_away_gets_everything_on_return(house: Household) -> None:
@@ -242,9 +252,18 @@ async def test_a_full_mailbox_is_told_to_both_sides(tmp_path: Path) -> None:
         assert codes == [None, None, None, "mailbox_full", "mailbox_full"]
         again = await household.join("bob")
         assert [m.text for m in await again.received(3)] == ["0", "1", "2"]
-        await again.wait(MissingNotice, lambda event: event.code == "mailbox_full")
+        (told,) = await again.wait(MissingNotice, lambda event: event.code == "mailbox_full")
+        # Nobody has said that it was shown: the next life tells it again, until somebody does.
+        await again.aclose()
+        again = await household.join("bob")
+        assert await again.wait(MissingNotice) == [told]
+        await again.client.notice_shown(told.notice_id)
+        await again.aclose()
+        again = await household.join("bob")
         resent = await alice.client.resend(sent[3].message_id)
         await alice.client.wait_stored(resent.message_id, 10)
+        assert [m.text for m in await again.received(1)] == ["3"]
+        assert not any(isinstance(event, MissingNotice) for event in again.events)
         await household.aclose()
 
 

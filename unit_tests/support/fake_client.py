@@ -78,6 +78,7 @@ class Fake:
         self.name = name
         self.fingerprint: str | None = "aaaa bbbb"
         self.state = LinkState.CONNECTING
+        self.notices_shown: list[int] = []
         self.limits: AnnouncedLimits = Limits().announced()
         self.error: JimError | None = None
         self.messages: dict[int, Message] = {}
@@ -200,6 +201,9 @@ class Fake:
             raise ConnectFailed(reason="network")
         return Contacts(["bob"], ["carol"])
 
+    async def notice_shown(self, notice_id: int) -> None:
+        self.notices_shown.append(notice_id)
+
     async def words_shown(self) -> None:
         self.words_were_shown = True
 
@@ -248,6 +252,10 @@ def session_on(fake: Messenger, **fields: Any) -> Session:
     return Session(open_client, open_shown, **{**known, **fields})
 
 
+PATIENCE_S = 60.0
+"""Times that a person has for the next key are this long here: a loaded machine types slowly."""
+
+
 def main() -> int:
     """Run one mode on a fake client that follows the control file."""
     mode, name = sys.argv[1:3]
@@ -267,14 +275,14 @@ def main() -> int:
         session = session_on(Fake(given), **fields)
         return session._replace(open_client=open_client)
 
-    if mode == "line":
-        from jim.client.console import line_mode
+    if mode in {"line", "plain"}:
+        from jim.client.console import line_mode, plain_mode, session
 
-        return line_mode.run(make_session(name))
-    if mode == "plain":
-        from jim.client.console import plain_mode
-
-        return plain_mode.run(make_session(name))
+        hurried: Any = ((line_mode, "TWICE_S"), (plain_mode, "TWICE_S"), (session, "LEAVE_S"))
+        for module, limit in hurried:
+            setattr(module, limit, PATIENCE_S)
+        run = line_mode.run if mode == "line" else plain_mode.run
+        return run(make_session(name))
     from jim.client.console import pipe_mode
 
     return pipe_mode.run(make_session, "" if name == "-" else name)

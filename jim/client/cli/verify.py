@@ -40,6 +40,10 @@ SENTENCES: Final = {
     ),
     Kind.OUTBOX: N_("waiting to be sent: number {range} where {detail} should be"),
     Kind.CURSOR: N_("the place in the mailbox ({range}) cannot be right"),
+    Kind.NOT_KEPT: N_(
+        "{peer}: {range} never came to this device, and it was told so: its mailbox was full, or a"
+        " store was restored from a copy"
+    ),
     Kind.BEFORE_JOINING: N_(
         "{peer}: {range} not on this device, as is usual for what was before it joined the account"
     ),
@@ -94,11 +98,12 @@ def _lines(chosen: KnownAccount, report: Report) -> Iterator[str]:
     for finding in report.findings:
         yield INDENT + word(finding)
     faults = sum(finding.is_fault for finding in report.findings)
-    yield INDENT + (
-        ngettext_("{count} fault.", "{count} faults.", faults).format(count=faults)
-        if faults
-        else _("Nothing is missing.")
-    )
+    if faults:
+        yield INDENT + ngettext_("{count} fault.", "{count} faults.", faults).format(count=faults)
+    elif any(finding.kind is Kind.NOT_KEPT for finding in report.findings):
+        yield INDENT + _("Nothing else is missing.")
+    else:
+        yield INDENT + _("Nothing is missing.")
 
 
 def _summaries(report: Report) -> Iterator[str]:

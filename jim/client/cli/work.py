@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
     from jim.client import Client
+    from jim.client.console.lines import Line
 
 CLOSE_S = 3.0
 LOOK = Look(one_line=True, words=True)
@@ -69,20 +70,26 @@ async def _after_the_end(client: Client, working: asyncio.Task[int]) -> int:
 async def _tell(stream: AsyncIterator[events.Event], client: Client) -> None:
     """Report what must not be missed, until the client ends."""
     async for event in stream:
-        lines = []
-        match event:
-            case events.FirstContact():
-                lines = view.first_contact(event, LOOK)
-            case events.Registered(words=words) if words:
-                lines = view.recovery_words(words, LOOK)
-            case events.MissingNotice(code, time_ms):
-                lines = view.missing(code, time_ms, LOOK)
-            case events.DevicesChanged():
-                lines = view.devices_changed(LOOK)
-        for each in lines:
+        for each in _worded(event):
             sys.stderr.write(f"{as_text(each)}\n")
         if isinstance(event, events.Registered) and event.words:
             await client.words_shown()
+        elif isinstance(event, events.MissingNotice):
+            with contextlib.suppress(JimError):  # it is told again, then
+                await client.notice_shown(event.notice_id)
+
+
+def _worded(event: events.Event) -> list[Line]:
+    match event:
+        case events.FirstContact():
+            return view.first_contact(event, LOOK)
+        case events.Registered(words=words) if words:
+            return view.recovery_words(words, LOOK)
+        case events.MissingNotice(code=code, time_ms=time_ms):
+            return view.missing(code, time_ms, LOOK)
+        case events.DevicesChanged():
+            return view.devices_changed(LOOK)
+    return []
 
 
 async def _signal() -> None:

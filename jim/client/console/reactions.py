@@ -84,6 +84,10 @@ class Reactions:
                 self._words = words
                 if self.greeted.is_set():
                     await self._show_news(client)
+            case events.MissingNotice(code=code, time_ms=time_ms, notice_id=notice_id):
+                self._screen.report(view.missing(code, time_ms, self._screen.look))
+                with contextlib.suppress(JimError):  # it is told again, then
+                    await client.notice_shown(notice_id)
             case events.Fatal(error):
                 await self._show_news(client)
                 self.end(error, client.name)
@@ -100,8 +104,6 @@ class Reactions:
                 self.own_changed(message)
             case events.PresenceChanged(name):
                 self.names.add(name)
-            case events.MissingNotice(code, time_ms):
-                self._screen.report(view.missing(code, time_ms, self._screen.look))
             case events.DevicesChanged():
                 self._screen.report(view.devices_changed(self._screen.look))
 
