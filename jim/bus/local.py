@@ -1,7 +1,6 @@
 """The bus of a server that is one process: a dictionary of subscribers, called directly.
 
-Nothing is lost on the way, so `lost` is called for a subscriber that raised and for nobody else. No
-event is kept, no thread started.
+Nothing is ever lost on the way, so `lost` is never called. No event is kept, no thread started.
 """
 
 from __future__ import annotations
@@ -20,11 +19,10 @@ _log = logging.getLogger(__name__)
 class _Subscription:
     """One subscriber of one account; `ended` also stops a publish that is under way."""
 
-    __slots__ = ("ended", "lost", "receive")
+    __slots__ = ("ended", "receive")
 
-    def __init__(self, receive: Callable[[Event], None], lost: Callable[[], None]) -> None:
+    def __init__(self, receive: Callable[[Event], None]) -> None:
         self.receive = receive
-        self.lost = lost
         self.ended = False
 
 
@@ -36,9 +34,7 @@ class LocalBus:
         self._subscriptions: dict[int, list[_Subscription]] = {}
 
     def publish(self, account_id: int, event: Event) -> None:
-        """Call every subscriber of the account; one that raises stops nobody else.
-
-        That is logged, and the subscriber is told that it has lost something.
+        """Call every subscriber of the account; one that raises is logged and stops nobody else.
 
         Somebody who subscribes meanwhile gets the next event, who unsubscribes gets no further one.
         """
@@ -53,7 +49,6 @@ class LocalBus:
             except Exception:  # noqa: BLE001 - of a subscriber, and not the publisher's business
                 # The event itself may hold a message: only its kind is logged.
                 _log.exception("a subscriber failed on a %s", type(event).__name__)
-                _tell(subscription)
 
     def subscribe(
         self,
@@ -62,7 +57,7 @@ class LocalBus:
         lost: Callable[[], None],
     ) -> Callable[[], None]:
         """Receive the account's events from now on; give the function that ends it."""
-        subscription = _Subscription(receive, lost)
+        subscription = _Subscription(receive)
         self._subscriptions.setdefault(account_id, []).append(subscription)
 
         def unsubscribe() -> None:
@@ -77,10 +72,3 @@ class LocalBus:
         subscriptions.remove(subscription)
         if not subscriptions:
             del self._subscriptions[account_id]
-
-
-def _tell(subscription: _Subscription) -> None:
-    try:
-        subscription.lost()
-    except Exception:  # noqa: BLE001 - as above
-        _log.exception("a subscriber failed on being told of a loss")

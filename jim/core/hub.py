@@ -158,9 +158,11 @@ class Hub:
         account = self._accounts.get(link.identity.account_id)
         if account is None or account.links.get(link.identity.device_id) is not link:
             return
+        # This may fail for want of memory: before anything has changed, so that it can be repeated.
+        waiting = [item for item in self._waiting if item[0] is not link]
         del account.links[link.identity.device_id]
         link.live = link.attached = False
-        self._waiting = [item for item in self._waiting if item[0] is not link]
+        self._waiting = waiting
         if not account.links:
             self._leave(link.identity.account_id, account)
 
@@ -332,7 +334,10 @@ class Hub:
             self._hand_on(account, event)
         except Exception as error:  # noqa: BLE001 - of memory, in all likelihood
             # A session that has missed something must not go on as if it had not.
-            for link in tuple(account.links.values()):
+            missing = account.links
+            if isinstance(event, Segment):
+                missing = {n: link for n, link in missing.items() if n == event.device_id}
+            for link in tuple(missing.values()):
                 link.outlet.fail(error)
 
     def _hand_on(self, account: _Presence, event: Event) -> None:

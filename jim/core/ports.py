@@ -96,7 +96,11 @@ class Store(Protocol):
         """Keep an invite; expired ones are removed on the way."""
 
     async def aclose(self) -> None:
-        """Finish what was submitted, then close. Further calls raise `StoreError`."""
+        """Finish what was submitted, then close. Further calls raise `StoreError`.
+
+        Raises:
+            StoreError: it is closed and nothing is lost, but whoever runs it should know.
+        """
 
 
 class PresenceEvent(Struct, frozen=True):
@@ -119,7 +123,7 @@ class Bus(Protocol):
     def publish(self, account_id: int, event: Event) -> None:
         """Hand an event to every subscriber of the account; never blocks, never raises.
 
-        A subscriber that raises has lost the event, and is told so.
+        What a subscriber raises is logged; it has to contain its own failures.
         """
 
     def subscribe(

@@ -322,8 +322,9 @@ class Connection(asyncio.Protocol):
         try:
             yield
         except Exception:
-            log.exception("cut off %s", self.visitor.address)
             self.abort()
+            with contextlib.suppress(Exception):  # logging may need what there is no more of
+                log.exception("cut off %s", self.visitor.address)
 
     def _finish(self, last_frame: bytes, code: str) -> None:
         """Write the last frame after all queued ones, and close."""

@@ -83,8 +83,13 @@ class Door:
 
     def _answer(self, sock: socket.socket, address: str, ticket: Ticket, first: int | None) -> None:
         if first == TLS_FIRST_BYTE:
-            visitor = Visitor(address, ticket, self.tls.spki, self._node.loop.time())
-            self._node.spawn(self._start_tls(sock, visitor, self.tls))
+            try:
+                visitor = Visitor(address, ticket, self.tls.spki, self._node.loop.time())
+                self._node.spawn(self._start_tls(sock, visitor, self.tls))
+            except BaseException:
+                self._node.admission.leave(ticket)
+                sock.close()
+                raise
             return
         self._node.admission.leave(ticket)
         self._say_no(sock, address, first, None)
@@ -118,13 +123,13 @@ class Door:
         if self._refusals + self.parting >= MAX_REFUSALS:
             sock.close()
             return
-        self._refusals += 1
 
         def tell(first: int | None) -> None:
             self._refusals -= 1
             self._say_no(sock, address, first, error)
 
         self._knock(sock, REFUSAL_WAIT_S, tell)
+        self._refusals += 1
 
     def _say_no(
         self, sock: socket.socket, address: str, first: int | None, error: WireError | None
@@ -143,7 +148,7 @@ class Door:
         if error is None:
             log.info("no TLS from %s: told and closed", address)
         self.parting += 1
-        farewell.Farewell(self._node.loop, sock, answer, self._parted)
+        farewell.Farewell(self._node.loop, sock, answer, self._parted)  # calls back in any case
 
     def _parted(self) -> None:
         self.parting -= 1

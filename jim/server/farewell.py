@@ -71,7 +71,7 @@ class Farewell:
     ) -> None:
         """Answer at once (it fits any socket's buffer), then drain; closes the socket by itself.
 
-        `ended` is called once it is closed, perhaps before this returns.
+        `ended` is called once it is closed, perhaps before this returns or raises.
         """
         self._ended = ended
         self._loop = loop
@@ -82,11 +82,13 @@ class Farewell:
             with contextlib.suppress(BlockingIOError):
                 sock.send(answer)
             sock.shutdown(socket.SHUT_WR)
+            self._timer = loop.call_later(DRAIN_S, self.close)
+            loop.add_reader(sock.fileno(), self._drain)
         except OSError:
             self.close()
-            return
-        self._timer = loop.call_later(DRAIN_S, self.close)
-        loop.add_reader(sock.fileno(), self._drain)
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Close the socket, whatever state it is in."""

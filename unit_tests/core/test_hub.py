@@ -27,6 +27,8 @@ from unit_tests.support.accounts import LATER_MS, NOW_MS, add_account
 from unit_tests.support.hub_world import World, finish
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from jim.core.model import Identity, Segment
 
 LIMITS = Limits(window=4, text_bytes=20)
@@ -230,6 +232,40 @@ def test_a_delivery_that_fails_half_way_does_not_count_as_sent(
     node.send(link, 1, "bob", "hello")
     node.commit()
     assert [type(error) for error in his.failed] == [MemoryError]
+
+
+def test_a_failed_delivery_ends_no_other_device_of_the_account(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [alice] = node.add("alice")
+    first, second = node.add("bob", devices=2)
+    _, link = node.join(alice)
+    (one, _), (other, _) = node.join(first), node.join(second)
+    monkeypatch.setattr(one, "send", _no_memory)
+    node.send(link, 1, "bob", "hello")
+    node.commit()
+    assert [type(error) for error in one.failed] == [MemoryError]
+    assert other.failed == []
+    assert other.texts() == ["hello"]
+
+
+class NoMemory(list[object]):
+    """What is waiting, at a moment when there is no memory to go through it."""
+
+    def __iter__(self) -> Iterator[object]:
+        raise MemoryError
+
+
+def test_an_end_that_has_failed_can_be_repeated(node: Node) -> None:
+    [alice] = node.add("alice")
+    _, link = node.join(alice)
+    waiting: Any = node.hub._waiting
+    node.hub._waiting = NoMemory()  # type: ignore[assignment]
+    with pytest.raises(MemoryError):
+        node.hub.detach(link)
+    node.hub._waiting = waiting
+    node.hub.detach(link)
+    assert not node.hub.is_online(alice.account_id)
 
 
 def _no_memory(*_: object) -> bytes:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
 from jim.errors import Replaced
@@ -17,7 +18,7 @@ from jim.server.connection import Connection
 from jim.server.door import Knock
 from jim.server.node import Outbox
 from unit_tests.server.test_outgoing import Bench, turn
-from unit_tests.support.serving import LOOPS, Serving, run_on, serving, until
+from unit_tests.support.serving import LOOPS, QUICK, Serving, run_on, serving, until
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -146,7 +147,11 @@ async def test_one_that_cannot_even_be_closed_is_cut_off(monkeypatch: pytest.Mon
     def no_memory(_: object) -> bytes:
         raise MemoryError
 
+    def no_log(*_: object) -> None:
+        raise MemoryError
+
     monkeypatch.setattr("jim.server.connection.encode", no_memory)
+    monkeypatch.setattr("jim.server.connection.log.exception", no_log)
     bench.connection.close(Replaced())
     assert bench.is_closing()
     assert bench.stage.told == ["end"]
@@ -212,6 +217,66 @@ async def test_a_stranger_who_cannot_be_waited_for_leaves_no_place_taken(
         writer.close()
         assert len(left) == 1
         await server.join("alice")
+
+
+async def test_a_handshake_that_cannot_be_started_leaves_no_place_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serving(tmp_path) as server:
+        left = watch_places(monkeypatch, server)
+
+        def no_memory(task: Coroutine[Any, Any, None]) -> None:
+            task.close()
+            raise MemoryError
+
+        with monkeypatch.context() as patch:
+            patch.setattr(server.service.node, "spawn", no_memory)
+            with pytest.raises(OSError):  # noqa: PT011 - which one is the system's choice
+                await server.wire()
+        assert len(left) == 1
+        await server.join("alice")
+
+
+async def refused(server: Serving) -> None:
+    """Be somebody for whom there is no place, and wait until that is over."""
+    reader, writer = await server.raw()
+    writer.write(b"GET / HTTP/1.1\r\n\r\n")
+    await reader.read()
+    writer.close()
+    await until(lambda: (server.service.door._refusals, server.service.door.parting) == (0, 0))
+
+
+ONE_EACH = msgspec.structs.replace(QUICK, connections_per_address=1, exempt_networks=())
+
+
+async def test_a_refusal_that_fails_at_the_first_byte_does_not_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serving(tmp_path, ONE_EACH) as server:
+        await server.join("alice")
+        Once(monkeypatch, Knock, "__init__")
+        await refused(server)
+
+
+async def test_a_refusal_that_fails_while_it_is_told_does_not_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serving(tmp_path, ONE_EACH) as server:
+        await server.join("alice")
+        fail_in_farewell(monkeypatch, server.service.node.loop)
+        await refused(server)
+
+
+def fail_in_farewell(monkeypatch: pytest.MonkeyPatch, loop: Any) -> None:
+    """Make the loop refuse to watch a socket that is told why it is not served."""
+    original = loop.add_reader
+
+    def failing(descriptor: int, callback: Any, *args: Any) -> None:
+        if getattr(callback, "__name__", "") == "_drain":
+            raise MemoryError
+        original(descriptor, callback, *args)
+
+    monkeypatch.setattr(loop, "add_reader", failing)
 
 
 async def test_a_handshake_without_memory_leaves_no_place_taken(
