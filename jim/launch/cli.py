@@ -20,6 +20,7 @@ from jim.launch.plan import (
     Plan,
     Programs,
     Surroundings,
+    UsageError,
     choose_mode,
     client_names,
     make_plan,
@@ -31,11 +32,20 @@ from jim.launch.signals import Interrupted
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+USUAL_CLIENTS = 2
+"""Two people who talk, side by side on a screen."""
+
 PROGRAMS_LOOKED_FOR = ("tmux", "xdg-terminal-exec", "x-terminal-emulator")
 DEFAULT_ADDRESS = "127.0.0.1"
 """A server started for trying it out listens on this machine only; `-a ""` means everywhere."""
 
 DEFAULT_SESSION = "jim"
+
+MAX_PORT = 65535
+"""A port is 16 bits of the TCP header (RFC 9293, 3.1)."""
+
+FAILURE, USAGE = 1, 2
+"""The exit statuses of server and client for the same."""
 
 
 @log_calls
@@ -51,9 +61,12 @@ def main(argv: Sequence[str] | None = None, programs: Programs | None = None) ->
         if words[:1] == ["--keep"]:
             return keeper.main(words[1:])
         return _launch(_parse(words), programs or find_programs(), look_around())
+    except UsageError as error:
+        complain(str(error))
+        return USAGE
     except LaunchError as error:
         complain(str(error))
-        return 1
+        return FAILURE
     except Interrupted as interrupted:
         return interrupted.status
 
@@ -82,8 +95,11 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
         prog="jim-launch", description=_("Start a JIM server and several clients at once.")
     )
     add = parser.add_argument
-    add("-k", "--clients", type=int, metavar="N", help=_("number of clients (default: 2)"))
-    add("-p", "--port", type=int, default=DEFAULT_PORT, help=_("port (default: %(default)s)"))
+    clients = _("number of clients (default: {usual}; of the demo: {demo})")
+    clients = clients.format(usual=USUAL_CLIENTS, demo=headless.CLIENTS)
+    add("-k", "--clients", type=int, metavar="N", help=clients)
+    port = _("port (default: {port}; of the demo: a free one)").format(port=DEFAULT_PORT)
+    add("-p", "--port", type=_port, metavar="PORT", help=port)
     add(
         "-a",
         "--address",
@@ -109,7 +125,7 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
     )
     add(
         "--data-dir",
-        type=Path,
+        type=_directory,
         metavar="DIR",
         help=_("keep all data here, not in the usual places"),
     )
@@ -118,18 +134,33 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
     return parser.parse_args(words)
 
 
+def _port(text: str) -> int:
+    port = int(text)
+    if not 1 <= port <= MAX_PORT:
+        raise argparse.ArgumentTypeError(_("from 1 to {most}").format(most=MAX_PORT))
+    return port
+
+
+def _directory(text: str) -> Path:
+    if not text:  # Path("") is the current directory, which nobody means by it
+        raise argparse.ArgumentTypeError(_("an empty name is no directory"))
+    return Path(text).absolute()
+
+
+_port.__name__ = "number"
+"""What argparse calls the type in its errors."""
+
+
 def _launch(options: argparse.Namespace, programs: Programs, around: Surroundings) -> int:
     mode = choose_mode(options.mode, around)
     if mode is Mode.HEADLESS:
-        if options.dry_run:
-            return _print_all(headless.dry_run(programs))
-        return headless.run(programs)
+        return _demonstrate(options, programs)
     plan = make_plan(
         programs,
-        client_names(options.clients, options.names),
+        client_names(options.clients, options.names, usual=USUAL_CLIENTS),
         address=options.address,
-        port=options.port,
-        data_dir=options.data_dir.absolute() if options.data_dir else None,
+        port=options.port or DEFAULT_PORT,
+        data_dir=options.data_dir,
         join=options.join,
     )
     session = options.session or (None if around.in_tmux else DEFAULT_SESSION)
@@ -139,6 +170,26 @@ def _launch(options: argparse.Namespace, programs: Programs, around: Surrounding
         tmux.refuse_second(plan, session)
     _check_port(plan)
     return _run(mode, plan, around, session)
+
+
+def _demonstrate(options: argparse.Namespace, programs: Programs) -> int:
+    for flag, given in (("--join", options.join), ("--data-dir", options.data_dir)):
+        if given:
+            text = _(
+                "{flag} is not for the demo, which has a server and data of its own; without a "
+                "terminal, choose another --mode"
+            )
+            raise UsageError(text.format(flag=flag))
+    names = client_names(
+        options.clients,
+        options.names,
+        usual=headless.CLIENTS,
+        least=headless.LEAST_CLIENTS,
+    )
+    cast = headless.Cast(names, options.address, options.port)
+    if options.dry_run:
+        return _print_all(headless.dry_run(programs, cast))
+    return headless.run(programs, cast)
 
 
 def _dry_run(mode: Mode, plan: Plan, around: Surroundings, session: str | None) -> Iterable[str]:

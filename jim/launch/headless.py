@@ -1,9 +1,9 @@
 """Show without a terminal that the main job works: the demo that checks itself.
 
-A server and the clients alice, bob and carol, real processes on a free port of this machine with
-data in a temporary directory, never the user's. alice and bob write to each other in English and
-Russian; carol must see nothing. What each saw is printed and compared; the status is 0 only if all
-of it is right.
+A server and its clients, real processes with data in a temporary directory, never the user's;
+unless told otherwise alice, bob and carol, on a free port of this machine. The first two write to
+each other in English and Russian; the others must see nothing. What each saw is printed and
+compared; the status is 0 only if all of it is right.
 """
 
 from __future__ import annotations
@@ -15,40 +15,62 @@ import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Final
+from typing import IO, TYPE_CHECKING, Final, NamedTuple
 
 from jim.client.console import view
 from jim.client.console.lines import as_text
 from jim.client.console.text import safe_line
-from jim.i18n import _
+from jim.i18n import _, ngettext_
 from jim.launch.plan import Command, LaunchError, make_plan
-from jim.launch.processes import end, exit_status, free_port, spawn, wait_for_port
+from jim.launch.processes import end, exit_status, free_port, port_answers, spawn, wait_for_port
 from jim.launch.screen import say
 from jim.launch.signals import Stop
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from jim.launch.plan import Plan, Programs
 
-HOST: Final = "127.0.0.1"
-NAMES: Final = ("alice", "bob", "carol")
-LIMIT_S: Final = 60.0
-"""For the whole demo; it needs about 3 s."""
+CLIENTS: Final = 3
+"""Unless told otherwise: two who talk, and one who must see nothing of it."""
+
+LEAST_CLIENTS: Final = 2
+"""Two who talk."""
+
+START_S: Final = 60.0
+"""For server and clients to start, which takes about 2 s; a loaded machine with sixteen clients
+needs twenty times that."""
+
+TALK_S: Final = 30.0
+"""For the messages to arrive, which takes less than a second."""
+
+END_S: Final = 30.0
+"""For all to end by themselves, which takes less than a second each, all at once."""
 
 POLL_S: Final = 0.02
 """Between two looks at the files into which the children write."""
 
-TALK: Final = (
-    ("alice", "bob", "Hello, Bob! Can you read this?"),
-    ("bob", "alice", "Hi Alice, loud and clear."),
-    ("alice", "bob", "Привет, Боб! А так — читается? 👍"),
-    ("bob", "alice", "Да, Алиса, каждая буква: съешь ещё этих мягких французских булок."),
-)
-"""Who writes what to whom: both directions at once, both languages."""
+THERE: Final = "Hello! Can you read this?", "Привет! А так — читается? 👍"
+BACK: Final = "Loud and clear.", "Да, каждая буква: съешь ещё этих мягких французских булок."
+"""What the two write to each other: both directions at once, both languages."""
 
 KEPT_SETTINGS: Final = frozenset({"JIM_LANG"})
 """Settings of the user's that the children see; others could change what they do."""
+
+
+class Cast(NamedTuple):
+    """Who plays, two at least, and where: the address that the server listens on, and its port."""
+
+    names: Sequence[str]
+    address: str
+    port: int | None
+    """None: one that is free."""
+
+    def talk(self) -> list[tuple[str, str, str]]:
+        """Give what is said: who writes what to whom."""
+        one, other = self.names[:2]
+        turns = zip(THERE, BACK, strict=True)
+        return [turn for a, b in turns for turn in ((one, other, a), (other, one, b))]
 
 
 @dataclass
@@ -64,10 +86,10 @@ class Actor:
         """Return the complete lines of its standard output so far."""
         return _read(self.directory / f"{self.name}.out").split("\n")[:-1]
 
-    def saw(self) -> list[str]:
+    def saw(self, cast: Cast) -> list[str]:
         """Return those of its lines that show a message, and those that show a stranger's text."""
-        heads = tuple(_head(name) for name in NAMES)
-        strange = [text for *people, text in TALK if self.name not in people]
+        heads = tuple(_head(name) for name in cast.names)
+        strange = [text for *people, text in cast.talk() if self.name not in people]
         return [
             line
             for line in self.lines()
@@ -91,14 +113,12 @@ class Actor:
 class Demo:
     """One performance."""
 
-    def __init__(self, programs: Programs, stop: Stop, directory: Path) -> None:
+    def __init__(self, programs: Programs, cast: Cast, stop: Stop, directory: Path) -> None:
         """Use `directory` for all data and output; `programs` are the real ones or a test's."""
+        self._cast = cast
         self._stop = stop
         self._directory = directory
-        self._deadline = time.monotonic() + LIMIT_S
-        self._plan: Plan = make_plan(
-            programs, NAMES, address=HOST, port=free_port(HOST), data_dir=directory
-        )
+        self._plan = _plan(programs, cast, directory)
         self._actors: dict[str, Actor] = {}
 
     def perform(self) -> list[str]:
@@ -118,8 +138,8 @@ class Demo:
 
     def report(self) -> Iterator[str]:
         """Yield the lines that show what each client saw."""
-        for name in NAMES:
-            lines = self._actors[name].saw() if name in self._actors else []
+        for name in self._cast.names:
+            lines = self._actors[name].saw(self._cast) if name in self._actors else []
             if lines:
                 yield _("{name} saw:").format(name=name)
                 yield from ("    " + safe_line(line) for line in lines)
@@ -128,18 +148,17 @@ class Demo:
 
     def _raise_curtain(self) -> None:
         assert self._plan.server is not None  # noqa: S101  (planned without join)
+        host, port = self._plan.host, self._plan.port
         server = self._enter("server", self._plan.server)
-        up = wait_for_port(
-            HOST, self._plan.port, self._stop, lambda: server.child.poll() is None, self._left()
-        )
+        up = wait_for_port(host, port, self._stop, lambda: server.child.poll() is None, START_S)
         if not up:
             raise LaunchError(
                 _("the server ended at once:\n{text}").format(text=server.complaints())
             )
-        say(_("The server listens on {host}:{port}.").format(host=HOST, port=self._plan.port))
+        say(_("The server listens on {host}:{port}.").format(host=host, port=port))
         for name, command in self._plan.clients.items():
             self._enter(name, command)
-        for name in NAMES:
+        for name in self._cast.names:
             if not self._connects(self._actors[name]):
                 raise LaunchError(
                     _("{name} could not connect:\n{text}").format(
@@ -148,52 +167,54 @@ class Demo:
                 )
 
     def _connects(self, actor: Actor) -> bool:
-        self._wait(lambda: is_connected(actor) or actor.child.poll() is not None)
+        self._wait(lambda: is_connected(actor) or actor.child.poll() is not None, START_S)
         return is_connected(actor)
 
     def _talk(self) -> None:
-        for writer, reader, text in TALK:
+        for writer, reader, text in self._cast.talk():
             say(f"{writer} → {reader}: {text}")
             self._actors[writer].type("1", reader, text)
-        self._wait(self._complete)
+        self._wait(self._complete, TALK_S)
 
     def _leave(self) -> Iterator[str]:
         """Let the clients leave; all that was on its way to one has arrived when it is gone."""
-        clients = [self._actors[name] for name in NAMES]
+        clients = [self._actors[name] for name in self._cast.names]
         for actor in clients:
             actor.type("3")
-        self._wait(lambda: all(actor.child.poll() is not None for actor in clients))
+        self._wait(lambda: all(actor.child.poll() is not None for actor in clients), END_S)
         for actor in clients:
             yield from _bad_end(actor)
 
     def _stop_server(self) -> Iterator[str]:
         server = self._actors["server"]
         server.child.send_signal(signal.SIGTERM)
-        self._wait(lambda: server.child.poll() is not None, server_may_end=True)
+        self._wait(lambda: server.child.poll() is not None, END_S, server_may_end=True)
         if os.name == "posix":  # elsewhere a program is stopped without being asked
             yield from _bad_end(server)
 
     def _differences(self) -> Iterator[str]:
         """Say what each saw too little, too much, twice or out of order."""
-        for name in NAMES:
-            lines = self._actors[name].saw()
-            for writer, text in _meant_for(name):
+        for name in self._cast.names:
+            lines = self._actors[name].saw(self._cast)
+            meant = [(writer, text) for writer, to, text in self._cast.talk() if to == name]
+            for writer, text in meant:
                 if not _shown(lines, writer, text):
                     yield _("{reader} did not get this from {writer}: {text}").format(
                         reader=name, writer=writer, text=text
                     )
             for line in lines:
-                if not any(_shown([line], *message) for message in _meant_for(name)):
+                if not any(_shown([line], *message) for message in meant):
                     yield _("{name} saw what was not meant for them: {line}").format(
                         name=name, line=safe_line(line)
                     )
-            seen = [text for line in lines for _writer, text in _meant_for(name) if text in line]
-            if len(seen) > 1 and seen != [text for _writer, text in _meant_for(name)]:
+            seen = [text for line in lines for _writer, text in meant if text in line]
+            if len(seen) > 1 and seen != [text for _writer, text in meant]:
                 yield _("{name} saw messages twice or out of order").format(name=name)
 
     def _complete(self) -> bool:
         return all(
-            _shown(self._actors[reader].saw(), writer, text) for writer, reader, text in TALK
+            _shown(self._actors[reader].saw(self._cast), writer, text)
+            for writer, reader, text in self._cast.talk()
         )
 
     def _enter(self, name: str, command: Command) -> Actor:
@@ -216,17 +237,17 @@ class Demo:
         places = {name: str(self._directory / "other") for name in names}
         return {**kept, **places, "PYTHONIOENCODING": "utf-8"}
 
-    def _wait(self, done: Callable[[], bool], *, server_may_end: bool = False) -> bool:
-        """Wait until it is done, the server has ended or the demo's time is over."""
-        server = self._actors["server"].child
+    def _wait(
+        self, done: Callable[[], bool], limit_s: float, *, server_may_end: bool = False
+    ) -> bool:
+        """Wait until it is done, the server has ended or the time is over."""
+        server, deadline = self._actors["server"].child, time.monotonic() + limit_s
         while not done():
-            if self._left() <= 0 or (server.poll() is not None and not server_may_end):
+            late = time.monotonic() >= deadline
+            if late or (server.poll() is not None and not server_may_end):
                 return done()
             self._stop.pause(POLL_S)
         return True
-
-    def _left(self) -> float:
-        return self._deadline - time.monotonic()
 
     def _end(self) -> None:
         end(actor.child for name, actor in self._actors.items() if name != "server")
@@ -246,20 +267,25 @@ def _head(name: str) -> str:
     return _("Message from {name}: ").format(name=name)
 
 
-def _meant_for(name: str) -> list[tuple[str, str]]:
-    return [(writer, text) for writer, reader, text in TALK if reader == name]
-
-
 def _shown(lines: list[str], writer: str, text: str) -> bool:
     return any(line.startswith(_head(writer)) and text in line for line in lines)
 
 
-def run(programs: Programs) -> int:
-    """Perform the demo, print what happened and return the exit status."""
+def run(programs: Programs, cast: Cast) -> int:
+    """Perform the demo, print what happened and return the exit status.
+
+    Raises:
+        LaunchError: the port is in use, or a program could not be started or ended at once.
+    """
     started = time.monotonic()
     with Stop() as stop, tempfile.TemporaryDirectory(prefix="jim-demo-") as directory:
-        say(_("Demo: a server and three clients as real processes, with data of their own."))
-        demo = Demo(programs, stop, Path(directory))
+        demo = Demo(programs, cast, stop, Path(directory))
+        text = ngettext_(
+            "Demo: a server and {count} client as real processes, with data of their own.",
+            "Demo: a server and {count} clients as real processes, with data of their own.",
+            len(cast.names),
+        )
+        say(text.format(count=len(cast.names)))
         problems = demo.perform()
         for line in demo.report():
             say(line)
@@ -274,13 +300,32 @@ def run(programs: Programs) -> int:
     return 1 if problems else 0
 
 
-def dry_run(programs: Programs) -> Iterator[str]:
-    """Yield the commands that `run` starts, with names in place of the port and the directory."""
-    plan = make_plan(programs, NAMES, address=HOST, port=0, data_dir=Path("DIRECTORY"))
+def dry_run(programs: Programs, cast: Cast) -> Iterator[str]:
+    """Yield the commands that `run` starts; port 0 and DIRECTORY are not chosen before it does."""
+    plan = make_plan(
+        programs,
+        cast.names,
+        address=cast.address,
+        port=cast.port or 0,
+        data_dir=Path("DIRECTORY"),
+    )
     if plan.server is not None:
         yield plan.server.shell()
     for command in plan.clients.values():
         yield command.shell()
+
+
+def _plan(programs: Programs, cast: Cast, directory: Path) -> Plan:
+    plan = make_plan(
+        programs, cast.names, address=cast.address, port=cast.port or 0, data_dir=directory
+    )
+    if cast.port is None:
+        return _plan(programs, cast._replace(port=free_port(plan.host)), directory)
+    if port_answers(plan.host, plan.port):
+        raise LaunchError(
+            _("another program uses port {port}: choose another one with -p").format(port=plan.port)
+        )
+    return plan
 
 
 def _bad_end(actor: Actor) -> Iterator[str]:

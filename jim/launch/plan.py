@@ -13,7 +13,8 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from jim.errors import LocalError
+from jim.core.names import normalise
+from jim.errors import LocalError, NameInvalid
 from jim.i18n import _
 
 if TYPE_CHECKING:
@@ -31,6 +32,12 @@ class LaunchError(LocalError):
     """Nothing could be started, or not everything; the text is for the user, translated."""
 
     text = "the launcher could not start everything"
+
+
+class UsageError(LaunchError):
+    """The command line asks for what cannot be, whatever the machine; the exit status is 2."""
+
+    text = "the launcher was called wrongly"
 
 
 class Mode(StrEnum):
@@ -160,29 +167,38 @@ def terminal_program(around: Surroundings) -> tuple[str, ...] | None:
     return None
 
 
-def client_names(number: int | None, given: str | None) -> list[str]:
+def client_names(number: int | None, given: str | None, *, usual: int, least: int = 1) -> list[str]:
     """Return the names of the clients: those given, then alice, bob, carol, dave, user5, ...
 
     Args:
-        number: how many clients; None means as many as names are given, or two.
+        number: how many clients; None means as many as names are given, or `usual`.
         given: names separated by commas, or None.
+        usual: how many clients where nobody says anything.
+        least: how many there have to be.
 
     Raises:
-        LaunchError: too many clients, a name twice, or something that can be no name.
+        UsageError: too few or too many clients, a name twice, or something that can be no name.
     """
-    names = [name.strip() for name in given.split(",")] if given is not None else []
-    for name in names:
-        if not name.isprintable() or not name or name[0] == "-" or set(" ;") & set(name):
-            raise LaunchError(_("{name!r} cannot be a user's name").format(name=name))
+    names = [_checked(name.strip()) for name in given.split(",")] if given is not None else []
     if len(set(names)) != len(names):
-        raise LaunchError(_("--names has a name twice"))
-    wanted = number if number is not None else len(names) or 2
-    if not 1 <= wanted <= MAX_CLIENTS:
-        raise LaunchError(
-            _("the number of clients must be between 1 and {most}").format(most=MAX_CLIENTS)
+        raise UsageError(_("--names has a name twice"))
+    wanted = number if number is not None else len(names) or usual
+    if not least <= wanted <= MAX_CLIENTS:
+        raise UsageError(
+            _("the number of clients must be between {least} and {most}").format(
+                least=least, most=MAX_CLIENTS
+            )
         )
     spare = (name for name in _default_names() if name not in names)
     return [*names, *(next(spare) for _index in range(wanted - len(names)))][:wanted]
+
+
+def _checked(name: str) -> str:
+    """Return the name as the server will have it."""
+    try:
+        return normalise(name)
+    except NameInvalid:
+        raise UsageError(_("{name!r} cannot be a user's name").format(name=name)) from None
 
 
 def _default_names() -> Iterator[str]:

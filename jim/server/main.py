@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from jim.bus.local import LocalBus
 from jim.crypto.keys import fingerprint
 from jim.decorators import log_calls
-from jim.errors import JimError, SettingsError
+from jim.errors import JimError, SettingsError, StoreError
 from jim.i18n import _
 from jim.log_config import configure
 from jim.server import admin, arguments, signals, verify
@@ -134,14 +134,19 @@ async def _run(
 
 
 async def close_store(store: Store, by_s: float) -> None:
-    """Close the store, or leave it when its disk hangs: what was acknowledged is on it."""
+    """Close the store, or leave it when its disk hangs: what was acknowledged is on it.
+
+    So a store that does not close well is reported, to whoever reads the log or the terminal, but
+    is no failure: the status stays that of an end that was asked for.
+    """
     try:
         async with asyncio.timeout_at(by_s):
             await store.aclose()
     except TimeoutError:
         log.error("the store did not close in time")  # noqa: TRY400 - no traceback says more
-    except JimError as error:
-        log.info("the store was closed: %s", error)
+    except StoreError as error:
+        log.warning("the store did not close well: %s", error)
+        sys.stderr.write(_("jim-server: warning: {error}").format(error=error) + "\n")
 
 
 def _complain(error: JimError, status: int) -> int:

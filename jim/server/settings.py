@@ -23,6 +23,7 @@ from jim.common.constants import DEFAULT_LISTEN_ADDRESS, DEFAULT_PORT
 from jim.core.limits import Limits
 from jim.errors import SettingsError
 from jim.i18n import _
+from jim.server import sanity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -257,6 +258,7 @@ def _check(key: str, value: object, *, is_limit: bool) -> None:
             raise ValueError(_("has to be a positive number"))
         if value == 0 and key not in MAY_BE_ZERO:
             raise ValueError(_("has to be greater than 0"))
+        sanity.check_one(key, value)
 
 
 def _build(values: Mapping[str, object]) -> Settings:
@@ -265,26 +267,13 @@ def _build(values: Mapping[str, object]) -> Settings:
         name.rpartition(".")[2]: value for name, value in values.items() if "." in name
     }
     settings = Settings(**plain, limits=Limits(**limits))
-    _check_together(settings)
-    return settings
-
-
-def _check_together(settings: Settings) -> None:
-    limits = settings.limits
-    pairs = (
-        ("ping_s", "idle_s"),
-        ("unauthenticated_start", "unauthenticated_full"),
-        ("penalty_start_s", "penalty_max_s"),
-        ("text_bytes", "frame_bytes"),
-    )
-    for small, large in pairs:
-        if getattr(limits, small) > getattr(limits, large):
-            text = _("limits.{small} is greater than limits.{large}")
-            raise SettingsError(text.format(small=small, large=large))
-    if limits.unauthenticated_rate_percent > 100:  # noqa: PLR2004 - percent
-        raise SettingsError(_("limits.unauthenticated_rate_percent is more than 100"))
+    try:
+        sanity.check_together(settings.limits)
+    except ValueError as error:
+        raise SettingsError(str(error)) from None
     if settings.key and not settings.certificate:
         raise SettingsError(_("a key needs a certificate too: set both"))
+    return settings
 
 
 def _toml(value: object) -> str:

@@ -241,7 +241,7 @@ async def test_silence_is_probed_and_then_the_other_side_is_dead(
 
 async def test_whoever_answers_probes_lives(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(policy, "SILENCE_S", 0.001)
-    monkeypatch.setattr(policy, "DEAD_S", 0.5)
+    monkeypatch.setattr(policy, "DEAD_S", 1.0)
 
     async def script(stream: Stream) -> None:
         for _ in range(3):

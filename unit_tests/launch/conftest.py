@@ -36,7 +36,7 @@ def eventually() -> Callable[..., None]:
     return wait_until
 
 
-def wait_until(condition: Callable[[], object], what: str = "", limit_s: float = 15.0) -> None:
+def wait_until(condition: Callable[[], object], what: str = "", limit_s: float = 30.0) -> None:
     """Wait for an effect in another process, looking often; fail when it does not come."""
     deadline = time.monotonic() + limit_s
     while not condition():

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from jim.launch import tmux, windows
+from jim.launch.cli import main
 from jim.launch.mux import Lines, parse_target
 from jim.launch.plan import (
     Command,
@@ -14,6 +15,7 @@ from jim.launch.plan import (
     Mode,
     Programs,
     Surroundings,
+    UsageError,
     choose_mode,
     client_names,
     make_plan,
@@ -63,20 +65,61 @@ def test_a_wanted_mode_is_taken_or_refused_with_a_way_out() -> None:
 
 
 def test_names_are_given_or_the_usual_ones() -> None:
-    assert client_names(None, None) == ["alice", "bob"]
-    assert client_names(6, None) == ["alice", "bob", "carol", "dave", "user5", "user6"]
-    assert client_names(None, "пётр, bob,eve") == ["пётр", "bob", "eve"]
-    assert client_names(4, "bob") == ["bob", "alice", "carol", "dave"]
-    assert client_names(1, "bob,eve") == ["bob"]
+    assert client_names(None, None, usual=2) == ["alice", "bob"]
+    assert client_names(None, None, usual=3) == ["alice", "bob", "carol"]
+    assert client_names(6, None, usual=2) == ["alice", "bob", "carol", "dave", "user5", "user6"]
+    assert client_names(None, "Пётр, bob,eve", usual=2) == ["пётр", "bob", "eve"]
+    assert client_names(4, "bob", usual=2) == ["bob", "alice", "carol", "dave"]
+    assert client_names(1, "bob,eve", usual=2) == ["bob"]
 
 
 @pytest.mark.parametrize(
     ("number", "names"),
-    [(0, None), (17, None), (None, "bob,bob"), (None, ""), (2, "-n"), (1, "a b"), (1, "a\x1b")],
+    [
+        (0, None),
+        (17, None),
+        (None, "bob,bob"),
+        (None, "bob,BOB"),
+        (None, ""),
+        (2, "-n"),
+        (1, "a b"),
+        (1, "a\x1b"),
+        (1, "admin"),
+    ],
 )
-def test_impossible_clients_are_refused(number: int | None, names: str | None) -> None:
-    with pytest.raises(LaunchError):
-        client_names(number, names)
+def test_impossible_clients_are_wrong_usage(number: int | None, names: str | None) -> None:
+    with pytest.raises(UsageError):
+        client_names(number, names, usual=2)
+
+
+def test_fewer_clients_than_needed_are_wrong_usage() -> None:
+    with pytest.raises(UsageError, match="between 2 and 16"):
+        client_names(1, None, usual=3, least=2)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--names", "bob,bob"),
+        ("--names", "a b"),
+        ("-k", "17"),
+        ("-k", "many"),
+        ("-p", "0"),
+        ("-p", "65536"),
+        ("--data-dir", ""),
+    ],
+)
+def test_wrong_usage_is_2_and_starts_nothing(
+    words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    try:
+        status: object = main([*words, "--mode", "mux", "--dry-run"], PROGRAMS)
+    except SystemExit as left:
+        status = left.code
+    assert status == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "jim-launch: " in shown.err
 
 
 def test_the_plan_has_the_exact_commands() -> None:

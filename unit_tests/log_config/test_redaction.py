@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from jim.log_config.redaction import MASK, is_secret, redact
@@ -72,8 +70,11 @@ def test_fields_are_known_by_name() -> None:
     assert not is_secret("size_bytes")
 
 
+LONG_CHARS = 1 << 20
+"""128 times what a log line may have. Masking it takes a third of a second; a search that goes over
+the text again from each of its places takes hours, and the test's time-out ends it."""
+
+
 @pytest.mark.parametrize("piece", ['"message":', "'", '"\\', "seed=(", "abcd ", "jim:/", "token "])
 def test_hostile_lines_take_no_longer_than_their_length(piece: str) -> None:
-    begin = time.perf_counter()
-    redact(piece * (8192 // len(piece)))
-    assert time.perf_counter() - begin < 0.5
+    assert redact(piece * (LONG_CHARS // len(piece)))

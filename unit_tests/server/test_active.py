@@ -190,9 +190,20 @@ async def test_whom_we_do_not_read_from_is_not_called_silent(tmp_path: Path) -> 
 
 
 async def test_the_sweep_runs_by_itself(tmp_path: Path) -> None:
-    async with serving(tmp_path, limits(ping_s=0.05, idle_s=0.4)) as server:
+    async with serving(tmp_path) as server:
         wire, _ = await server.join("alice")
+        service, liveness = server.service, server.service._liveness
+        assert liveness is not None
+
+        def tighten(**changes: float) -> None:
+            settings = msgspec.structs.replace(service.settings, limits=limits(**changes))
+            service.apply(settings, service.door.tls)
+
+        tighten(ping_s=0.05)
+        liveness.stop()
+        liveness._wait()  # from here on at the new pace, nobody else calls it
         await wire.expect(m.Probe)
+        tighten(ping_s=0.05, idle_s=0.1)
         assert (await goodbye(wire)).code == "idle"
 
 

@@ -179,8 +179,7 @@ def test_limit_tls_s_is_a_total_not_per_byte(loop: str, tmp_path: Path) -> None:
                 await asyncio.wait([ended], timeout=0.01)
                 if ended.done():
                     break
-            await asyncio.wait([ended], timeout=10)
-            assert ended.done()
+            assert ended.done(), "each byte has bought more time"
             ended.exception()
             writer.close()
             await until(lambda: server.service.admission.unauthenticated == 0)

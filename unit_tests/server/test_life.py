@@ -6,11 +6,11 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import resource
 import signal
 import socket
 import sqlite3
 import sys
-import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -164,6 +164,33 @@ async def test_what_was_acknowledged_before_the_drain_is_there_after_it(machine:
     wire.close()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="limits another process: Linux")
+async def test_a_log_that_cannot_be_moved_at_the_end_is_told_and_nothing_is_lost(
+    machine: Machine,
+) -> None:
+    server, port = machine.serve()
+    alice = Person("alice")
+    wire = await Wire.connect(port)
+    await wire.register(alice)
+    await wire.say(1, "alice", "kept")
+    wire.close()
+    # The database would have to grow beyond this, the log of the server does not.
+    resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (20_000, 20_000))
+    assert await asyncio.to_thread(server.stop) == 0
+    (warning,) = server.errors
+    assert warning.startswith(f"jim-server: warning: {machine.data / 'server.db'}: cannot write")
+    assert "server.db-wal" in warning
+    log = machine.log.read_text()
+    assert f"the store did not close well: {machine.data / 'server.db'}" in log
+    assert (machine.data / "server.db-wal").stat().st_size > 0
+    again, port = machine.serve()
+    wire = await Wire.connect(port)
+    assert (await wire.login(alice)).last_n == 1
+    wire.close()
+    assert await asyncio.to_thread(again.stop) == 0
+    assert again.errors == []
+
+
 async def test_a_client_that_does_not_close_is_cut_off_within_drain_s(machine: Machine) -> None:
     server, port = machine.serve("--limit", "drain_s=0.2")
     sock = socket.create_connection(("127.0.0.1", port))
@@ -176,9 +203,9 @@ async def test_a_client_that_does_not_close_is_cut_off_within_drain_s(machine: M
 
 
 @pytest.mark.parametrize("loop", LOOPS)
-async def test_with_a_stuck_reader_it_ends_within_drain_s_too(machine: Machine, loop: str) -> None:
-    drain_s = 2.0
-    lifted = ("message_burst=10000", "bytes_per_s=0", "outgoing_bytes=131072", f"drain_s={drain_s}")
+async def test_with_a_stuck_reader_it_ends_all_the_same(machine: Machine, loop: str) -> None:
+    """By when it cuts the reader off and closes the store: test_service."""
+    lifted = ("message_burst=10000", "bytes_per_s=0", "outgoing_bytes=131072", "drain_s=2")
     flags = [word for limit in lifted for word in ("--limit", limit)]
     server, port = machine.serve("--loop", loop, *flags)
     bob = await Wire.connect(port)
@@ -192,10 +219,11 @@ async def test_with_a_stuck_reader_it_ends_within_drain_s_too(machine: Machine, 
         if n % 64 == 0:
             for _ in range(64):
                 await alice.expect(m.Stored)
-    began_s = time.monotonic()
     assert await asyncio.to_thread(server.stop) == 0
-    assert time.monotonic() - began_s <= drain_s
     assert server.errors == []
+    logged = machine.log.read_text()
+    assert "1 clients did not close in time" in logged
+    assert "the server has stopped" in logged.splitlines()[-1]
     for wire in (alice, bob):
         wire.writer.transport.abort()
 

@@ -160,19 +160,24 @@ async def test_quit_before_the_login(tmp_path: Path) -> None:
 async def test_limit_login_s(tmp_path: Path) -> None:
     async with serving(tmp_path, limits(login_s=0.1)) as server:
         wire = await server.wire()
-        await wire.greet()
+        wire.send(m.Hello(id=1, v=1, cnonce=handshake.new_nonce()))
         ending = (await wire.ended())[-1]
         assert isinstance(ending, m.Goodbye)
         assert ending.code == "login_timeout"
 
 
-async def test_login_s_ends_with_the_login(tmp_path: Path) -> None:
-    async with serving(tmp_path, limits(login_s=0.3)) as server:
-        wire, _ = await server.join("alice")
-        connection = next(iter(server.service.node.connections))
+async def test_login_s_is_a_total_and_ends_with_the_login(tmp_path: Path) -> None:
+    async with serving(tmp_path, limits(login_s=600.0)) as server:
+        wire = await server.wire()
+        exchange = await wire.greet()
+        (connection,) = server.service.node.connections
+        deadline = connection._deadline
+        assert deadline is not None
+        assert deadline.when() == pytest.approx(connection.began_s + 600.0)
+        wire.send(wire.registration(exchange, Person("alice")))
+        await wire.welcome()
+        assert deadline.cancelled()
         assert connection._deadline is None
-        wire.send(m.Probe(id=1))
-        await wire.expect(m.Pong)
 
 
 async def test_limit_login_frame_bytes(tmp_path: Path) -> None:

@@ -96,8 +96,10 @@ class Terminal:
             return str(self._screen.display[self._screen.cursor.y]).rstrip()
 
     def wait(self) -> int:
-        """Wait for the exit of the process; give its status."""
+        """Wait for the exit of the process and for all that it has written; give its status."""
         self.until(lambda: not self._process.isalive(), "exit")
+        self._reader.join(DEADLINE_S)  # the last bytes outlive the process
+        assert not self._reader.is_alive(), "something else still has the terminal"
         status = self._process.exitstatus
         return -int(self._process.signalstatus) if status is None else int(status)
 
@@ -133,8 +135,10 @@ class FakeTerminal(Terminal):
         columns: int = 80,
         rows: int = 24,
         env: Mapping[str, str] | None = None,
+        shell: bool = False,
         **settings: Any,
     ) -> None:
+        """Start it; under a `shell` it can be stopped (`unit_tests.support.shell`)."""
         control = directory / "control"
         os.mkfifo(control)
         settings.pop("prompt", None)
@@ -148,6 +152,8 @@ class FakeTerminal(Terminal):
             **(env or {}),
         }
         program = [sys.executable, "-m", "unit_tests.support.fake_client", mode, "alice"]
+        if shell:
+            program = [sys.executable, "-m", "unit_tests.support.shell", *program]
         super().__init__(program, merged, columns, rows)
         self._control = control.open("w", encoding="utf-8", buffering=1)
 

@@ -214,7 +214,7 @@ def _add_account(parser: argparse.ArgumentParser, *, server: bool = True, pin: b
     group.add_argument(
         "--data-dir",
         metavar=_("DIRECTORY"),
-        type=Path,
+        type=_directory,
         help=_("where keys and messages are kept (environment: JIM_DATA_DIR)"),
     )
 
@@ -242,6 +242,12 @@ def _add_timeout(parser: argparse._ActionsContainer, default: float | None, text
     parser.add_argument(
         "--timeout", metavar=_("SECONDS"), type=_seconds, default=default, help=text + shown
     )
+
+
+def _directory(text: str) -> Path:
+    if not text:  # Path("") is the current directory, which nobody means by it
+        raise argparse.ArgumentTypeError(_("an empty name is no directory"))
+    return Path(text)
 
 
 def _count(text: str) -> int:

@@ -153,6 +153,8 @@ class LineInput:
             lambda event: event.current_buffer.insert_text("\n")
         )
         bindings.add("c-c")(self._interrupt)
+        # Where nothing can be suspended (Windows) it does nothing: never a character in the text.
+        bindings.add("c-z")(lambda event: event.app.suspend_to_background())
         bindings.add(Keys.BracketedPaste)(self._paste)
         bindings.add("tab", filter=Condition(self._in_text))(lambda _event: None)
         return bindings

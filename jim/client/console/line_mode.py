@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from prompt_toolkit.application.current import set_app
 from prompt_toolkit.formatted_text import FormattedText
 from prompt_toolkit.patch_stdout import patch_stdout
-from prompt_toolkit.shortcuts import print_formatted_text
+from prompt_toolkit.renderer import print_formatted_text
 
 from jim.client.console import status
 from jim.client.console.commands import Action
@@ -98,8 +98,9 @@ class LineScreen:
     def _print(self) -> None:
         """Print what is waiting in one go.
 
-        `run_in_terminal` would do it too, but it leaves raw mode meanwhile: what is typed in that
-        moment would be echoed between the lines.
+        `run_in_terminal` would do it too, and so would the `print_formatted_text` of the shortcuts
+        behind our back, but it leaves raw mode meanwhile: what is typed in that moment would be
+        echoed between the lines.
         """
         app = self._source.app
         if not app.is_running or app.is_done:
@@ -118,11 +119,10 @@ class LineScreen:
             (f"class:{span.style.value}", span.text) for line in lines for span in (*line, _NEWLINE)
         ]
         print_formatted_text(
+            self._source.app.output,
             FormattedText(fragments),
-            end="",
-            style=STYLE,
+            STYLE,
             color_depth=self._source.depth,
-            output=self._source.app.output,
         )
         then, self._then = self._then, None  # the last one: it stands for those before it
         if then is not None:

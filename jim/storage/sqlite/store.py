@@ -7,11 +7,13 @@ but the caller's request, nothing is known about the disk: every later call is r
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from typing import TYPE_CHECKING, TypeVar
 
 from jim.core.model import Standing
 from jim.errors import StoreError, WireError
+from jim.i18n import _
 from jim.storage.lock_file import LockFile
 from jim.storage.sqlite import accounts, files, reading, schema
 from jim.storage.sqlite.counters import SqliteCounters
@@ -83,7 +85,8 @@ class SqliteStore:
             await self._writing.call(self._open_writer)
             await self._reading.call(self._open_reader)
         except BaseException:
-            await self.aclose()
+            with contextlib.suppress(StoreError):  # the first failure is the one to report
+                await self.aclose()
             raise
 
     async def commit(self, batch: Batch, now_ms: int) -> Committed:
@@ -131,10 +134,19 @@ class SqliteStore:
         await self._write(lambda: accounts.add_invite(self._connection, invite, now_ms))
 
     async def aclose(self) -> None:
-        """Finish what was submitted, then close; a second time does nothing."""
+        """Finish what was submitted, then close; a second time does nothing.
+
+        Raises:
+            StoreError: all is closed, but the log could not be moved into the database. Nothing is
+                lost: the log keeps it, and the next opening tries again.
+        """
         self._closing = True
-        # Closing the last writing connection moves the log into the database. That is right when
-        # all is well, and wrong after a failure: then the reader, which cannot do it, goes last.
+        unmoved: StoreError | None = None
+        if self._failure is None and not self._writing.closed:
+            unmoved = await self._writing.call(self._move_log)
+        # Closing the last writing connection would move the log too, and tell nobody if it fails.
+        # After a failure it must not be tried again, for the system reports a failed write only
+        # once (fsync): then the reader, which cannot do it, goes last and leaves the log.
         if self._failure is None:
             await self._reading.aclose(self._close_reader)
             await self._writing.aclose(self._close_writer)
@@ -142,6 +154,8 @@ class SqliteStore:
             await self._writing.aclose(self._close_writer)
             await self._reading.aclose(self._close_reader)
         self._lock.release()
+        if unmoved is not None:
+            raise unmoved
 
     # --- how calls get into the threads -----------------------------------------------------------
 
@@ -200,6 +214,19 @@ class SqliteStore:
 
     def _open_reader(self) -> None:
         self._reader = files.open_reader(self.path)
+
+    def _move_log(self) -> StoreError | None:
+        """Move the log into the database as far as no other process reads it; gives the failure."""
+        if self._failure is not None or not hasattr(self, "_connection"):
+            return None
+        try:
+            self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        except sqlite3.Error as error:
+            cause = translate(self.path, error)
+            hint = _("nothing is lost: leave {name} there, the next start moves it")
+            detail = f"{cause.detail}; {hint.format(name=f'{self.path.name}-wal')}"
+            self._failure = type(cause)(detail, **cause.fields)
+        return self._failure
 
     def _close_writer(self) -> None:
         if hasattr(self, "_connection"):

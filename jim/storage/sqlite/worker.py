@@ -34,6 +34,11 @@ class Worker:
         self._closed = False
         self._start_thread(name)
 
+    @property
+    def closed(self) -> bool:
+        """Whether `aclose` has been called."""
+        return self._closed
+
     async def call(self, function: Callable[[], T]) -> T:
         """Run a function in the thread, after every earlier call, and give or raise what it does.
 

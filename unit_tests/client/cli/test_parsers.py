@@ -119,6 +119,15 @@ def test_a_timeout_is_a_number_of_seconds(value: str) -> None:
         subcommand_parser("send").parse_args(["bob", "x", f"--timeout={value}"])
 
 
+@pytest.mark.parametrize("arguments", [[], *([name] for name in SUBCOMMANDS)])
+def test_an_empty_data_directory_is_a_mistake_not_the_current_one(
+    capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    code, out, err = seen(capsys, *arguments, "--data-dir", "")
+    assert (code, out) == (2, "")
+    assert "--data-dir: an empty name is no directory" in err
+
+
 def test_colours(monkeypatch: pytest.MonkeyPatch) -> None:
     assert wants_colours("auto")
     monkeypatch.setenv("NO_COLOR", "1")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -131,7 +132,13 @@ def test_200_kilobytes_are_pasted_without_a_hang_and_sent_in_parts(start: Start)
     terminal.until(lambda: "tail" in "".join(terminal.rows))
     terminal.send("\r")
     terminal.expect("The text is long: it goes as 13 messages.")
-    terminal.expect("bob: 13 messages delivered")
+    terminal.until(lambda: told_as_delivered(terminal.everything) == 13, "13 delivered")
+
+
+def told_as_delivered(shown: str) -> int:
+    """Count what is told of messages to bob, together or singly: as their answers came."""
+    counted = re.findall(r"^✓✓ bob: (\d+) messages delivered$", shown, re.MULTILINE)
+    return sum(map(int, counted)) + len(re.findall(r"^✓✓ bob: строка", shown, re.MULTILINE))
 
 
 def test_a_paste_of_several_lines_is_one_message(start: Start) -> None:
@@ -186,6 +193,22 @@ def test_ctrl_d_does_nothing_while_there_is_text(start: Start) -> None:
     terminal.send("help\x04")
     terminal.line("")
     terminal.expect("/history NAME")
+
+
+def test_ctrl_z_suspends_and_nothing_is_lost_meanwhile(start: Start) -> None:
+    terminal = start(shell=True)
+    terminal.expect("3. exit")
+    terminal.send("half")
+    terminal.until(lambda: terminal.current == f"{PROMPT} half")
+    terminal.send("\x1a")
+    terminal.until(lambda: terminal.current == "stopped")
+    terminal.do("receive", text="meanwhile")
+    terminal.send("\r")
+    terminal.expect("Message from bob: meanwhile")
+    terminal.until(lambda: terminal.current == f"{PROMPT} half")
+    terminal.send("\x15")
+    terminal.line("3")
+    assert terminal.wait() == 0
 
 
 def test_a_failed_message_says_why(start: Start) -> None:
