@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from reliability.history import (
     Acked,
+    Again,
     Cursor,
     Displayed,
     Failed,
     Fault,
     Healed,
-    Held,
     Lineage,
     Lives,
     Settled,
@@ -24,6 +26,7 @@ from reliability.history import (
     Written,
 )
 from reliability.promise import CANCELLED, UNEXPECTED, UNKNOWN, Counts, Demands, Verdict, Violation
+from reliability.standing import Standing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -39,23 +42,6 @@ def check(history: Iterable[Event], demands: Demands) -> Verdict:
     return reader.finish()
 
 
-class _Device:
-    """What one device has shown so far."""
-
-    __slots__ = ("cursor", "earlier", "last", "positions", "seqs", "shown", "told")
-
-    def __init__(self, earlier: set[str]) -> None:
-        self.shown: set[str] = set()
-        self.earlier = earlier
-        """What it had shown before its disk was replaced by an older one."""
-        self.told = False
-        self.seqs: dict[tuple[str, str], list[int]] = {}
-        self.last: dict[str, int] = {}
-        """Sender to the index of the last message of theirs that was shown."""
-        self.positions = 0
-        self.cursor = 0
-
-
 class _Reader:
     """The state of one `check`."""
 
@@ -68,14 +54,14 @@ class _Reader:
         self._index: dict[str, int] = {}
         self._acked: dict[str, Acked] = {}
         self._failed: dict[str, Failed] = {}
-        self._devices = {device: _Device(set()) for device in self._owners}
-        self._held: set[tuple[str, str]] = set()
+        self._devices = {device: Standing() for device in self._owners}
         self._places: dict[tuple[str, str], dict[int, str]] = {}
         self._forgotten: set[str] = set()
         """Written by a disk that was replaced by an older one before anything was known of them."""
-        self._restored = False
+        self._two_lives: set[str] = set()
+        """Waiting on an older disk: sent before it was put in place, or only now."""
         self._healed_s: float | None = None
-        self._settled_s: float | None = None
+        self._healings = 0
         self._violations: list[Violation] = []
         self._counts = Counts()
         self._takers: dict[type, Callable[..., None]] = {
@@ -84,7 +70,7 @@ class _Reader:
             Failed: self._take_failed,
             Displayed: self._take_displayed,
             Cursor: self._take_cursor,
-            Held: self._take_held,
+            Again: self._take_again,
             Fault: self._take_fault,
             Vanished: self._take_vanished,
             Told: self._take_told,
@@ -105,7 +91,7 @@ class _Reader:
         self._counts.failed = len(self._failed)
         for uid, written in self._written.items():
             self._check_fate(uid, written)
-        if self._demands.complete and not self._restored:
+        if self._demands.complete:
             self._check_gaps()
         self._check_time()
         self._check_substance()
@@ -123,7 +109,7 @@ class _Reader:
     def _take_acked(self, event: Acked) -> None:
         before = self._acked.get(event.uid)
         seqs = {before.seq if before else 0, event.seq} - {0}
-        if len(seqs) > 1 and not self._restored:
+        if len(seqs) > 1:
             self._break("disagreement", f"{event.uid}: ✓ at {min(seqs)} and at {max(seqs)}")
         self._acked[event.uid] = event
         written = self._written.get(event.uid)
@@ -134,6 +120,7 @@ class _Reader:
 
     def _take_failed(self, event: Failed) -> None:
         self._failed[event.uid] = event
+        self._counts.told[event.code] += 1
 
     def _take_displayed(self, event: Displayed) -> None:
         self._counts.displayed += 1
@@ -158,31 +145,43 @@ class _Reader:
         if event.uid in device.shown:
             self._break("doubled", f"{event.uid} on {event.device}")
             return
-        device.shown.add(event.uid)
-        self._follow(event, device)
-        index = self._index[event.uid]
-        key = f"{written.device} {written.to}"
-        if index < device.last.get(key, -1) and not self._restored:
+        self._follow(event.device, event.uid, event.position)
+        pair, key, index = _pair(written), _way(written), self._index[event.uid]
+        if index < device.last.get(key, -1) and event.uid not in self._two_lives:
             self._break("sender_order", f"{event.uid} on {event.device} after a later one")
-        device.last[key] = max(index, device.last.get(key, -1))
+        last = device.seqs.get(pair, 0)
+        if event.seq and event.seq <= last:
+            self._break("order", f"{event.uid} on {event.device}: {event.seq} after {last}")
+        self._note(device, event.uid, event.seq)
         if event.seq:
-            seqs = device.seqs.setdefault(_pair(written), [])
-            if seqs and event.seq <= seqs[-1] and not self._restored:
-                self._break("order", f"{event.uid} on {event.device}: {event.seq} after {seqs[-1]}")
-            seqs.append(event.seq)
             self._place(written, event.seq, event.device)
 
-    def _follow(self, event: Displayed, device: _Device) -> None:
-        """Look at the mailbox position of what is shown."""
-        if event.position and self._demands.positions:
-            if event.position <= device.positions and not self._restored:
-                self._break("order", f"{event.uid} on {event.device} at position {event.position}")
-            device.positions = event.position
+    def _note(self, device: Standing, uid: str, seq: int) -> None:
+        """Keep what a device has shown; one with two lives says nothing of those before it."""
+        written = self._written[uid]
+        number = -1 if uid in self._two_lives else self._index[uid]
+        device.note(uid, seq, _pair(written), _way(written), number)
+
+    def _follow(self, name: str, uid: str, position: int) -> None:
+        """Look at the mailbox position of what comes."""
+        device = self._devices[name]
+        if position and self._demands.positions:
+            if position <= device.position:
+                self._break("order", f"{uid} on {name} at position {position}")
+            device.position = position
+
+    def _take_again(self, event: Again) -> None:
+        """Only a server that was replaced by an older copy may hand out again, and once."""
+        device = self._devices[event.device]
+        if event.uid not in device.shown:
+            self._break("lost", f"{event.device} took {event.uid} for one that it has")
+        elif event.uid not in device.may_come:
+            self._break("doubled", f"the server gave {event.uid} to {event.device} again")
+        device.may_come.discard(event.uid)
+        self._follow(event.device, event.uid, event.position)
 
     def _place(self, written: Written, seq: int, where: str) -> None:
         """Hold the place of a message against what others say of it."""
-        if self._restored:
-            return
         uid = written.uid
         known = self._places.setdefault(_pair(written), {}).setdefault(seq, uid)
         if known != uid:
@@ -190,23 +189,14 @@ class _Reader:
 
     def _take_cursor(self, event: Cursor) -> None:
         device = self._devices.get(event.device)
-        if device is None or self._restored:
+        if device is None:
             return
         if event.position < device.cursor:
             self._break("cursor_back", f"{event.device}: {device.cursor} to {event.position}")
-        if self._demands.positions and event.position > device.positions:
-            detail = f"{event.device}: {event.position}, shown up to {device.positions}"
+        if self._demands.positions and event.position > device.position:
+            detail = f"{event.device}: {event.position}, shown up to {device.position}"
             self._break("cursor_ahead", detail)
         device.cursor = event.position
-
-    def _take_held(self, event: Held) -> None:
-        self._held.add((event.device, event.uid))
-        written = self._written.get(event.uid)
-        owner = self._owners.get(event.device)
-        if written is None:
-            self._break("forged", f"the server holds {event.uid}, which nobody wrote")
-        elif owner not in (written.to, written.sender):
-            self._break("misdelivered", f"{event.uid} for {written.to} waits for {owner}")
 
     def _take_fault(self, event: Fault) -> None:
         self._counts.faults[event.kind] += event.fired
@@ -215,11 +205,12 @@ class _Reader:
         self._break("vanished", f"{event.uid} was acknowledged and is not on the server's disk")
 
     def _take_told(self, event: Told) -> None:
+        self._counts.told[event.code] += 1
         device = self._devices[event.device]
-        if event.code in UNEXPECTED and not self._restored:
+        if event.code in UNEXPECTED and not device.may_miss:
             self._break("lost", f"{event.device} was told {event.code!r} without a reason")
         device.told = True
-        device.positions = max(device.positions, event.position)
+        device.position = max(device.position, event.position)
 
     def _take_lives(self, event: Lives) -> None:
         """Begin the device anew: its older disk does not know what was shown or written since."""
@@ -228,24 +219,48 @@ class _Reader:
             for uid, written in self._written.items()
             if written.device == event.device and uid not in self._acked and uid not in self._failed
         )
+        self._two_lives.update(event.waiting)
         for uid in event.waiting:
             failed = self._failed.get(uid)
             if failed is not None and failed.code == CANCELLED:
                 # Taken back since; its older self knows nothing of it and sends the message.
                 del self._failed[uid]
         before = self._devices[event.device]
-        self._devices[event.device] = _Device(before.earlier | before.shown)
-        self._restored = True
+        anew = self._devices[event.device] = before.older(event.position)
+        kept = frozenset(event.shown)
+        for uid, seq in before.shown.items():
+            if uid in kept:
+                self._note(anew, uid, seq)
 
-    def _take_lineage(self, _: Lineage) -> None:
-        self._restored = True
-        self._places.clear()
+    def _take_lineage(self, event: Lineage) -> None:
+        """Forget every place that the older copy of the server's store does not know."""
+        kept = frozenset(event.kept)
+        for pair, places in self._places.items():
+            self._places[pair] = {seq: uid for seq, uid in places.items() if uid in kept}
+        for uid, acked in self._acked.items():
+            if uid not in kept:
+                self._acked[uid] = msgspec.structs.replace(acked, seq=0)
+        for device in self._devices.values():
+            device.may_miss, device.may_come = True, set(device.shown)
+            device.position = device.cursor = 0
+            device.seqs.clear()
+            for uid, seq in device.shown.items():
+                self._note(device, uid, seq if uid in kept else 0)
 
     def _take_healed(self, event: Healed) -> None:
-        self._healed_s = event.at_s
+        """Begin to measure; what was whole before goes on being late."""
+        if self._healed_s is None:
+            self._healed_s = event.at_s
+            self._healings += 1
 
     def _take_settled(self, event: Settled) -> None:
-        self._settled_s = event.at_s
+        if self._healed_s is None:
+            return
+        took_s, self._healed_s = event.at_s - self._healed_s, None
+        limit_s = self._demands.healed_within_s
+        if limit_s and took_s > limit_s:
+            detail = f"{took_s:.1f} s after healing {self._healings}, {limit_s:g} s allowed"
+            self._break("late", detail)
 
     # --- the end ----------------------------------------------------------------------------------
 
@@ -268,7 +283,9 @@ class _Reader:
         if uid in self._acked or uid in self._forgotten or not self._demands.every_message:
             return True
         failed = self._failed.get(uid)
-        return failed is not None and (failed.code != UNKNOWN or self._restored)
+        if failed is None or failed.code != UNKNOWN:
+            return failed is not None
+        return self._devices[self._written[uid].device].is_older
 
     def _misses(self, name: str, uid: str) -> bool:
         """Tell whether a device should have a message and has not.
@@ -276,7 +293,7 @@ class _Reader:
         A mailbox that was full took nothing: both sides were told then, the device by a tombstone.
         """
         device = self._devices[name]
-        if uid in device.shown or uid in device.earlier or (name, uid) in self._held:
+        if uid in device.shown or uid in device.earlier:
             return False
         acked = self._acked.get(uid)
         return not (device.told and acked is not None and acked.skipped)
@@ -289,26 +306,61 @@ class _Reader:
                 self._break("denied", f"{uid} was refused ({failed.code}), {name} shows it")
 
     def _check_gaps(self) -> None:
-        """Every place of a conversation up to the last is known, and every device has it."""
+        """Every device has every place of its conversations up to the last that it knows."""
+        placed = {uid for places in self._places.values() for uid in places.values()}
+        unplaced = [self._written[uid] for uid in self._written if self._may_be_at(uid, placed)]
         for pair, places in self._places.items():
-            holes = [seq for seq in range(1, max(places) + 1) if seq not in places]
-            silent = sum(
-                1
-                for uid, acked in self._acked.items()
-                if not acked.seq and _pair(self._written[uid]) == pair
-            )
-            if len(holes) > silent:
-                self._break("gap", f"{'/'.join(pair)}: no message at {_shortened(holes)}")
+            for name in dict.fromkeys(pair):
+                for device in self._demands.devices.get(name, []):
+                    self._check_holes(device, pair, places, unplaced)
+
+    def _may_be_at(self, uid: str, placed: set[str]) -> bool:
+        """Tell whether a message may have a place that nobody was told."""
+        failed = self._failed.get(uid)
+        return uid not in placed and (failed is None or failed.code == UNKNOWN)
+
+    def _check_holes(
+        self,
+        name: str,
+        pair: tuple[str, str],
+        places: dict[int, str],
+        unplaced: Sequence[Written],
+    ) -> None:
+        """Look for places that a device does not know, and whose message it did not write."""
+        device = self._devices[name]
+        last = max(
+            (seq for seq, uid in places.items() if self._written[uid].device == name), default=0
+        )
+        holes, silent = [], []
+        for seq in range(1, max(last, device.seqs.get(pair, 0)) + 1):
+            uid = places.get(seq)
+            if uid is None:
+                silent.append(seq)
+            elif self._written[uid].device != name and self._lacks(name, uid):
+                holes.append(seq)
+        # A place that nobody knows is that of a message of its own, or of one that it was told of.
+        own = sum(_pair(w) == pair and (w.device == name or device.told) for w in unplaced)
+        if len(silent) > own:
+            holes = sorted(holes + silent)
+        if holes:
+            self._break("gap", f"{'/'.join(pair)} on {name}: no message at {_shortened(holes)}")
+
+    def _lacks(self, name: str, uid: str) -> bool:
+        """Tell whether a device has a hole where a message is.
+
+        How many devices took nothing is told of the addressee's only: those of the sender's own
+        account that were told of a hole are believed.
+        """
+        is_own = self._owners[name] == self._written[uid].sender
+        return self._misses(name, uid) and not (is_own and self._devices[name].told)
 
     def _check_time(self) -> None:
-        limit_s = self._demands.healed_within_s
-        if not limit_s:
+        if not (self._demands.healed_within_s and self._demands.complete):
             return
-        if self._healed_s is None or self._settled_s is None:
+        if self._healed_s is not None:
             self._break("late", "it never settled")
-        elif self._settled_s - self._healed_s > limit_s:
-            took_s = self._settled_s - self._healed_s
-            self._break("late", f"{took_s:.1f} s after healing, {limit_s:g} s allowed")
+        elif not self._healings:
+            self._break("late", "nothing was healed")
 
     def _check_substance(self) -> None:
         if self._counts.acked < self._demands.acks:
@@ -324,6 +376,11 @@ def _pair(written: Written) -> tuple[str, str]:
     """Give the conversation that a message belongs to."""
     one, other = written.sender, written.to
     return (one, other) if one <= other else (other, one)
+
+
+def _way(written: Written) -> str:
+    """Name a sending device and its addressee: what one writes to the other has an order."""
+    return f"{written.device} {written.to}"
 
 
 def _shortened(numbers: Sequence[int]) -> str:

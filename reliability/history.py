@@ -95,8 +95,8 @@ class Cursor(Struct, tag="cursor", frozen=True, gc=False):
     position: int
 
 
-class Held(Struct, tag="held", frozen=True, gc=False):
-    """At the end the server still keeps the message for the device."""
+class Again(Struct, tag="again", frozen=True, gc=False):
+    """A device was given a message that it has already, and showed nothing."""
 
     at_s: float
     device: str
@@ -135,22 +135,32 @@ class Told(Struct, tag="told", frozen=True, gc=False):
 class Lives(Struct, tag="lives", frozen=True, gc=False):
     """A device began anew with an older state of its disk: it may show again what that lacks.
 
-    `waiting` are the messages that this state holds as not yet decided about.
+    Attributes:
+        waiting: messages of its own that this state holds as not yet decided about.
+        shown: what this state holds of others.
+        position: its cursor.
     """
 
     at_s: float
     device: str
     waiting: tuple[str, ...] = ()
+    shown: tuple[str, ...] = ()
+    position: int = 0
 
 
 class Lineage(Struct, tag="lineage", frozen=True, gc=False):
-    """The server's store was replaced by an older copy: places are given out anew."""
+    """The server's store was replaced by an older copy: other places are given out anew.
+
+    Nothing that an earlier copy has said is under way any more. `kept` are the messages that this
+    one has stored.
+    """
 
     at_s: float
+    kept: tuple[str, ...] = ()
 
 
 class Healed(Struct, tag="healed", frozen=True, gc=False):
-    """Nothing is broken any more."""
+    """Nothing is broken any more; of several before one `Settled` the first counts."""
 
     at_s: float
 
@@ -164,10 +174,10 @@ class Settled(Struct, tag="settled", frozen=True, gc=False):
 Event = (
     Written
     | Acked
+    | Again
     | Failed
     | Displayed
     | Cursor
-    | Held
     | Vanished
     | Fault
     | Told

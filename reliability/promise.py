@@ -24,7 +24,7 @@ RULES: Final = {
     "cursor_back": "a device's cursor went back",
     "late": "not everything was delivered in time after healing",
     "vacuous": "the run proves nothing: a fault did not fire, or too little was acknowledged",
-    "unhandled": "server or client raised what nobody handles, or stopped for good",
+    "unhandled": "server or client raised what nobody handles, stopped for good, or never rested",
     "strange": "stores, logs or processes were not as they must be at the end",
 }
 """Every rule, in words. The last two are not read out of a history: the layers report them."""
@@ -59,7 +59,8 @@ class Demands(Struct, frozen=True, kw_only=True):
         complete: everything had time to arrive: what is missing is lost, not on its way.
         every_message: also each message without a ✓ must be decided about at the end.
         positions: the devices report mailbox positions, so that cursors can be checked.
-        healed_within_s: from `Healed` to `Settled` at most; 0 does not ask.
+        healed_within_s: from each `Healed` to its `Settled` at most; 0 does not ask. If everything
+            is `complete` too, there must have been one, and the last must have settled.
     """
 
     devices: dict[str, list[str]]
@@ -72,13 +73,18 @@ class Demands(Struct, frozen=True, kw_only=True):
 
 
 class Counts(Struct):
-    """What a history consists of."""
+    """What a history consists of.
+
+    Attributes:
+        told: what users were told of messages that failed or are missing, by its code.
+    """
 
     written: int = 0
     acked: int = 0
     failed: int = 0
     displayed: int = 0
     faults: Counter[str] = field(default_factory=Counter)
+    told: Counter[str] = field(default_factory=Counter)
 
 
 class Verdict(Struct):

@@ -90,6 +90,7 @@ def _jump(scene: Scene, clocks: Sequence[Clock], jumps_s: Sequence[int]) -> str:
         scene.ledger.odd(f"{more} connected anew because of a clock")
     for refused in scene.ledger.events(Failed):
         scene.ledger.odd(f"{refused.uid} was refused because of a clock: {refused.code}")
+    scene.heal()
     absent.start()
     scene.wait_online()
     shown = " and ".join(f"{jump_s:+d}" for jump_s in jumps_s)

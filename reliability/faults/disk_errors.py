@@ -154,9 +154,9 @@ def _fail_once(scene: Scene, error: Error, place: _Place, disk: Disk | None) -> 
         disk.power_up()
     _check_shelf(scene)
     server.launch_with()
+    scene.heal()
     server.start()
     scene.wait_online()
-    scene.heal()
 
 
 def _await_end(scene: Scene, trace: Trace) -> int:
@@ -244,9 +244,9 @@ def _be_slow(scene: Scene, asked_s: list[float]) -> None:
     server.kill()
     scene.ledger.fault("slow_disk", fired=trace.fired() > 0)
     server.launch_with()
+    scene.heal()
     server.start()
     scene.wait_online()
-    scene.heal()
 
 
 def _asked(scene: Scene) -> float:

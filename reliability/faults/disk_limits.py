@@ -55,6 +55,7 @@ def _fill(scene: Scene, disk: TinyDisk) -> str:
     seen = _ended(scene, FULL)
     _check_refusal(scene, FULL, may_live=True)
     disk.resize(ROOMY_BYTES)
+    scene.heal()
     _restart(scene)
     return seen
 
@@ -76,6 +77,7 @@ def _break(scene: Scene, disk: FailingDisk) -> str:
     seen = _ended(scene, UNWRITABLE)
     _check_refusal(scene, UNWRITABLE)
     disk.mend()
+    scene.heal()
     _restart(scene)
     return seen
 
@@ -135,6 +137,7 @@ def _fill_client(scene: Scene, disk: TinyDisk) -> str:
     complaint = person.fatal
     person.quit()
     disk.resize(ROOMY_BYTES)
+    scene.heal()
     person.start()
     scene.wait_online()
     if complaint and FULL not in complaint:

@@ -44,12 +44,12 @@ def kill_some(scene: Scene) -> None:
     for victim in order:
         _kill(scene, victim)
     scene.stop_traffic()
+    scene.heal()
     for victim in victims:
         victim.start()
     if with_server:
         scene.server.start()
     scene.wait_online()
-    scene.heal()
 
 
 def _choose(scene: Scene) -> tuple[bool, list[Person]]:

@@ -6,6 +6,7 @@ import random
 import time
 from typing import TYPE_CHECKING, Final
 
+from reliability.faults.cycles import HEALED_S
 from reliability.faults.model import Fault
 from reliability.faults.spells import impatience, pause, run_spells
 from reliability.injectors.proxy_thread import ProxyThread
@@ -49,7 +50,7 @@ def through_proxy(
     *,
     cast: Sequence[str] = CAST,
     are_impatient: bool = False,
-    healed_s: float = 10.0,
+    healed_s: float = HEALED_S,
 ) -> Run:
     """Make the run of a fault: everybody connects through a proxy, and `trouble` strikes there."""
 

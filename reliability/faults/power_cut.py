@@ -69,9 +69,9 @@ def _cut_server(scene: Scene, disk: Disk) -> None:
         for text in broken:
             scene.ledger.odd(text)
         return
+    scene.heal()
     scene.server.start()
     scene.wait_online()
-    scene.heal()
 
 
 def _drain(scene: Scene) -> None:
@@ -125,13 +125,13 @@ def _cut_clients(scene: Scene, disk: Disk) -> None:
     scene.stop_traffic()
     disk.power_up()
     known = [person.known_ids(after) for person, after in zip(scene.people, since, strict=True)]
+    scene.heal()
     for person in scene.people:
         person.start()
     scene.wait_online()
     for person, ids, after in zip(scene.people, known, since, strict=True):
         if gone := person.missing_from_store(ids, after):
             scene.ledger.odd(f"{person.device} has lost {', '.join(gone[:5])}")
-    scene.heal()
 
 
 FAULTS: Final = (

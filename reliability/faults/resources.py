@@ -63,6 +63,7 @@ def _crowd(scene: Scene, _: int) -> str:
         latecomer.start()
         pause(scene, *CROWDED_S)
         more = scene.ledger.acks - acks
+    scene.heal()
     refused = _refusals(scene) - before
     scene.wait_online()
     if not more:
@@ -141,6 +142,7 @@ def _starve(scene: Scene, server: StarvingServer) -> str:
             if writer.name != reader.name:
                 scene.say(writer, reader.name, PRESSED_BYTES)
         pause(scene, *STARVED_S)
+    scene.heal()
     starved = server.starved() - before
     died = not server.is_up
     if died:

@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from jim.client.accounts import STORE_FILE, account_directory
 from jim.crypto.key_files import read_key
+from reliability.faults.cycles import HEALED_S
 from reliability.rig import shelf
 from reliability.rig.programs import DEADLINE_S, Ended, Launch
 from reliability.rig.scene import Scene
@@ -147,13 +148,18 @@ class Session:
         if killed:
             self.scene.ledger.fault(KIND, str(point))
             self._victim.launch = Launch()
+            self.scene.heal()
             self._start_victim()
             self._open_all()
+            self.scene.settle()
             self._write_rest(lambda: False)
-            self.scene.heal()
         self.scene.settle()
         self._check_shelf()
-        outcome = self.scene.verdict(acks=self._messages, faults={KIND: 1} if killed else {})
+        outcome = self.scene.verdict(
+            acks=self._messages,
+            faults={KIND: 1} if killed else {},
+            healed_within_s=HEALED_S if killed else 0,
+        )
         found = [str(violation) for violation in outcome.violations]
         return Done(point, killed, outcome.acks, found)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from reliability.faults.model import Fault
 from reliability.faults.spells import impatience, pause, run_spells
 from reliability.injectors.signals import frozen
+from reliability.kernel import held_for
 from reliability.rig.programs import Launch
 from reliability.rig.scene import Scene
 from reliability.rig.server import LIFTED, Server
@@ -28,6 +29,10 @@ LONG_S: Final = (4.0, 5.0)
 
 DEAD_S: Final = (3.0, 4.0)
 """Longer than impatient clients wait for a sign of life (2 s)."""
+
+GRACE_S: Final = 5.0
+"""For clients to read what the server sent before it stood still: milliseconds on an idle
+machine."""
 
 
 def run_frozen_reader(cycles: int, seed: int, directory: Path, report: Report) -> Result:
@@ -78,13 +83,27 @@ def run_frozen_server(cycles: int, seed: int, directory: Path, report: Report) -
 
 def _freeze_server(scene: Scene, _: int) -> str:
     with frozen(scene.server.pid):
+        _collect(scene)
         before = scene.ledger.acks
-        time.sleep(0.2)  # what was on its way may still arrive
         scene.ledger.wait(lambda: False, scene.chance.uniform(*DEAD_S))
         without = [person.name for person in scene.people if not person.is_online]
-        if scene.ledger.acks - before > len(scene.ledger.undecided):
-            scene.ledger.odd("a frozen server has acknowledged messages")
+        if (more := scene.ledger.acks - before) != 0:
+            scene.ledger.odd(f"a frozen server has acknowledged messages: {more}")
     return f"{len(without)} of {len(scene.people)} devices gave it up" if without else ""
+
+
+def _collect(scene: Scene) -> None:
+    """Let everything arrive that the server had sent, and be told of; from then on it is silent."""
+    give_up_s = time.monotonic() + GRACE_S
+    while _has_unread(scene.server.port) and time.monotonic() < give_up_s:
+        time.sleep(0.01)
+    for person in scene.people:
+        person.sync()
+
+
+def _has_unread(port: int) -> bool:
+    """Tell whether a client has something waiting for it; they are all at 127.0.0.1."""
+    return any(held.unread_bytes for held in held_for(0, port).values())
 
 
 FAULTS: Final = (

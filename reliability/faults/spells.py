@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
+from reliability.faults.cycles import HEALED_S, Plan
 from reliability.faults.model import Result, Stopwatch
 
 if TYPE_CHECKING:
@@ -18,18 +19,8 @@ if TYPE_CHECKING:
     """Breaks something under traffic and mends it again, in the cycle of that number. Says what it
     saw break; nothing if the fault was not seen to take effect."""
 
-HEALED_S: Final = 10.0
-"""From healing to the last message on the last screen, at most: the bar of this project."""
-
-PATIENCE_S: Final = 40.0
-"""How long a run waits for that before it gives up: later than `HEALED_S` is a violation as well,
-but a late message says more than none."""
-
 PER_S: Final = 200.0
 """Messages a second that people try to write: more than the troubled server takes."""
-
-TOLD_EVERY: Final = 20
-"""Cycles between two lines about how far it has come."""
 
 IMPATIENT: Final = """
 from jim.client import policy
@@ -51,22 +42,21 @@ def run_spells(
     healed_s: float = HEALED_S,
     per_s: float = PER_S,
 ) -> Result:
-    """Open a scene and strike so many times; the rest of `Result` is what became of the scene."""
+    """Open a scene and strike so many times, under traffic; what is late is wrong (`Plan`).
+
+    A strike that starts somebody again calls `Scene.heal` before it does so.
+    """
     watch, result = Stopwatch(), Result()
-    scene.open()
-    for cycle in range(1, cycles + 1):
+
+    def one_cycle() -> None:
         scene.start_traffic(per_s)
-        seen = strike(scene, cycle)
+        seen = strike(scene, result.cycles + 1)
+        scene.heal()
         scene.stop_traffic()
         scene.ledger.fault(kind, seen, fired=bool(seen))
-        result.cycles, result.details = cycle, seen
-        result.fired += bool(seen)
-        scene.heal()
-        if not scene.settle(PATIENCE_S) or scene.ledger.strange:
-            break
-        if cycle % TOLD_EVERY == 0:
-            report(f"cycle {cycle}, {scene.ledger.acks} acknowledged")
-    result.take(scene.verdict(acks=cycles, faults={kind: cycles}, healed_within_s=healed_s))
+        result.details = seen
+
+    Plan(scene, kind, cycles, report, healed_s=healed_s).run(result, one_cycle)
     result.seconds_s = watch.seconds_s
     return result
 

@@ -218,20 +218,29 @@ class Scene:
     # --- the end ----------------------------------------------------------------------------------
 
     def heal(self) -> None:
-        """Note that nothing is broken any more; everybody who waits tries again."""
+        """Note that nothing is broken any more; everybody who waits tries again.
+
+        Called when the fault is gone: what starts again and connects takes its time from then on.
+        """
         self.ledger.healed()
         self.poke()
 
     def settle(self, timeout_s: float = DEADLINE_S) -> bool:
-        """Wait until every message is decided about and shown everywhere; tell whether it is."""
+        """Wait until everything is in place; tell whether it is.
+
+        Then every message is decided about and shown everywhere, and everybody is connected.
+        """
         give_up_s = self.ledger.now_s() + timeout_s
-        while not self.ledger.wait(lambda: self.ledger.owing == 0, POKE_S):
+        while not self.ledger.wait(self._is_settled, POKE_S):
             self.poke()
             if self.ledger.now_s() > give_up_s:
                 self.ledger.odd(f"it did not settle within {timeout_s:g} s: {self._standing()}")
                 return False
         self.ledger.settled()
         return True
+
+    def _is_settled(self) -> bool:
+        return self.ledger.owing == 0 and all(p.is_online for p in self.people if p.starts)
 
     def verdict(
         self,
@@ -247,7 +256,7 @@ class Scene:
             acks: how many messages at least must have been acknowledged.
             faults: how often at least each kind must have fired.
             complete: everything had time to arrive.
-            healed_within_s: from `heal` to the end of `settle` at most; 0 does not ask.
+            healed_within_s: from each `heal` to the end of `settle` at most; 0 does not ask.
         """
         self.stop_traffic()
         if complete:

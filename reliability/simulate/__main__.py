@@ -6,11 +6,11 @@ import argparse
 import json
 import sys
 import time
-from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from reliability.arguments import positive, result_file
 from reliability.confidence import worded
 from reliability.progress import Progress
 from reliability.simulate.plants import PLANTS
@@ -18,6 +18,9 @@ from reliability.simulate.running import Tally, catch, run_many, shrunk
 from reliability.simulate.schedule import Schedule, make, read
 from reliability.simulate.schedule import worded as in_words
 from reliability.simulate.world import World
+
+if TYPE_CHECKING:
+    from collections import Counter
 
 CATCH_WITHIN_S: Final = 60.0
 """The bar of docs/reliability.md for every planted bug."""
@@ -33,8 +36,8 @@ def main(argv: list[str] | None = None) -> int:
         return _plants()
     if options.seed is not None:
         return _again(make(options.seed))
-    if options.schedule:
-        return _again(read(options.schedule))
+    if options.schedule is not None:
+        return _again(options.schedule)
     return _many(options)
 
 
@@ -43,14 +46,32 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m reliability.simulate",
         description="Runs the pure core of server and client under random schedules with faults.",
     )
-    parser.add_argument("--seeds", type=int, default=20_000, metavar="N", help="how many schedules")
+    parser.add_argument(
+        "--seeds", type=positive, default=20_000, metavar="N", help="how many schedules"
+    )
     parser.add_argument("--start", type=int, default=0, metavar="S", help="the first seed")
-    parser.add_argument("--jobs", type=int, default=1, metavar="J", help="processes")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the result here too")
+    parser.add_argument("--jobs", type=positive, default=1, metavar="J", help="processes")
+    parser.add_argument(
+        "--json", type=result_file, metavar="FILE", help="write the result here too"
+    )
     parser.add_argument("--seed", type=int, metavar="S", help="run one seed and show its history")
-    parser.add_argument("--schedule", metavar="TEXT", help="run a schedule that was printed")
+    parser.add_argument(
+        "--schedule", type=_schedule, metavar="TEXT", help="run a schedule that was printed"
+    )
     parser.add_argument("--plants", action="store_true", help="see every planted bug caught")
     return parser
+
+
+def _schedule(text: str) -> Schedule:
+    """Take a schedule as a failure prints it.
+
+    Raises:
+        argparse.ArgumentTypeError: it is none.
+    """
+    try:
+        return read(text)
+    except (ValueError, IndexError) as error:
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is no schedule: {error}") from None
 
 
 def _many(options: argparse.Namespace) -> int:
@@ -67,16 +88,24 @@ def _many(options: argparse.Namespace) -> int:
         f" {options.jobs} processes): {tally.steps:,} steps, {tally.written:,} messages written,"
         f" {tally.acked:,} acknowledged, {tally.refused:,} refused, {tally.shown:,} shown"
     )
-    print("faults: " + ", ".join(f"{name} {count:,}" for name, count in tally.faults.items()))
+    print("faults: " + _listed(tally.faults))
+    print("told: " + _listed(tally.told))
     print("failures: " + worded(tally.runs, len(tally.failures)))
     for failure in tally.failures[:MOST_SHOWN]:
         print(f"\nseed {failure.seed}: {failure.rule}: {failure.detail}")
         print(f"shrunk: {shrunk(failure.seed, failure.rule)}")
         print(f"again: python -m reliability.simulate --seed {failure.seed}")
+    if unmet := tally.unmet():
+        print(f"vacuous: never met in {tally.runs:,} runs: {', '.join(unmet)}")
     if options.json:
-        result = {"seconds": round(took_s, 1), "jobs": options.jobs, **msgspec.to_builtins(tally)}
+        told = {"seconds": round(took_s, 1), "jobs": options.jobs, "unmet": unmet}
+        result = told | msgspec.to_builtins(tally)
         options.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    return 1 if tally.failures or not tally.acked else 0
+    return 1 if tally.failures or unmet or not tally.acked else 0
+
+
+def _listed(counts: Counter[str]) -> str:
+    return ", ".join(f"{name} {count:,}" for name, count in sorted(counts.items()))
 
 
 def _again(schedule: Schedule) -> int:

@@ -16,7 +16,8 @@ from jim.client.events import BEHIND, CANCELLED
 from jim.protocol import messages as m
 from jim.protocol.codec import encode
 from jim.protocol.replies import raised
-from reliability.history import Acked, Cursor, Displayed, Failed, Told, Written
+from reliability.history import Acked, Again, Cursor, Displayed, Failed, Told, Written
+from reliability.simulate.wire import MOST_WORK, Overrun
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -99,9 +100,13 @@ class Client:
         return True
 
     def rest(self, number: int) -> bool:
-        """Go on until nothing is left to do; tell whether there was something."""
+        """Go on until nothing is left to do; tell whether there was something.
+
+        Raises:
+            Overrun: something is left for ever.
+        """
         moved = False
-        while True:
+        for _ in range(MOST_WORK):
             if self._heard:
                 self._heard.popleft()()
             elif self._jobs:
@@ -109,6 +114,18 @@ class Client:
             elif not self.send(number) and not self.read(number):
                 return moved
             moved = True
+        raise Overrun(f"{self.identity.device} never rests")
+
+    def finish_jobs(self) -> None:
+        """Let the disk do what it was told, and the loop hear of it; nothing arrives meanwhile.
+
+        Raises:
+            Overrun: there is always more.
+        """
+        for _ in range(MOST_WORK):
+            if not (self.work(0) or self.hear(0)):
+                return
+        raise Overrun(f"the jobs of {self.identity.device} never end")
 
     # --- the front end ----------------------------------------------------------------------------
 
@@ -221,6 +238,8 @@ class Client:
                     self._record(Told(0, self.identity.device, each.code, each.position))
                 elif each in fresh:
                     self._display(each)
+                else:
+                    self._record(Again(0, self.identity.device, each.message, each.position))
             self._record(Cursor(0, self.identity.device, position))
             return durable
 

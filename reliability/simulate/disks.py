@@ -120,6 +120,10 @@ class ServerDisk:
         self.lineage += 1
         self.reopen(min(length, len(self.journal)))
 
+    def stored(self) -> set[str]:
+        """Give every text that was to be stored; a refused one may be among them."""
+        return {each.text for batch, _ in self.journal for each in batch.appends}
+
 
 class Kept(Struct):
     """A message of ours as the client's disk has it; the rules of jim/client/store.py."""
@@ -156,6 +160,14 @@ class ClientDisk:
 
     def crash(self) -> None:
         """Lose what was not durable: nothing, since every commit ends with fsync."""
+
+    def is_like(self, other: ClientDisk) -> bool:
+        """Tell whether both hold the same."""
+        return vars(self) == vars(other)
+
+    def received(self) -> tuple[str, ...]:
+        """Give the texts of others that it holds."""
+        return tuple(sorted(identity[-1] for identity in self.known))
 
     def enqueue(self, to: str, text: str, *, released: bool) -> None:
         """Queue a message."""

@@ -53,8 +53,10 @@ _EVERYDAY: Final = (400, 200, 20, 15, 70, 40, 30, 20, 30, 25, 15, 0, 0, 0)
 about every 20 steps."""
 
 _STORMY: Final = (400, 170, 15, 10, 130, 80, 60, 40, 25, 20, 20, 0, 0, 0)
-_CLIENT_RESTORED: Final = (400, 180, 15, 12, 80, 35, 25, 15, 15, 14, 8, 30, 25, 0)
-_SERVER_RESTORED: Final = (400, 180, 15, 12, 80, 35, 25, 15, 15, 14, 8, 30, 0, 25)
+_CLIENT_RESTORED: Final = (400, 180, 15, 12, 80, 35, 25, 15, 15, 14, 8, 60, 60, 0)
+_SERVER_RESTORED: Final = (400, 180, 15, 12, 80, 35, 25, 15, 15, 14, 8, 60, 0, 60)
+"""So that a backup is put in place that lacks something in every fourth and every seventh run (half
+as much of both: in every eleventh and every twentieth)."""
 
 
 class Climate(Struct, frozen=True):

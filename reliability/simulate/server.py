@@ -15,6 +15,7 @@ from jim.protocol import messages as m
 from jim.protocol.codec import encode
 from jim.protocol.replies import error_reply
 from reliability.simulate.disks import START_MS, finish
+from reliability.simulate.wire import MOST_WORK, Overrun
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,9 +34,10 @@ HEAD = bytes(32)
 class LossyBus(LocalBus):
     """Drops the next event when it is told to, and says so later, as the port allows."""
 
-    def __init__(self) -> None:
-        """Lose nothing yet."""
+    def __init__(self, on_loss: Callable[[], None]) -> None:
+        """Lose nothing yet; `on_loss` is called with each event that is lost."""
         super().__init__()
+        self._on_loss = on_loss
         self.losing = 0
         self.lost: list[int] = []
         self._alarms: dict[int, Callable[[], None]] = {}
@@ -52,6 +54,7 @@ class LossyBus(LocalBus):
         if self.losing:
             self.losing -= 1
             self.lost.append(account_id)
+            self._on_loss()
         else:
             super().publish(account_id, event)
 
@@ -68,10 +71,12 @@ class LossyBus(LocalBus):
 class Node:
     """A server process. Its disk is not a part of it and outlives it."""
 
-    def __init__(self, disk: ServerDisk, identities: dict[int, Identity]) -> None:
-        """Start on what is durable."""
+    def __init__(
+        self, disk: ServerDisk, identities: dict[int, Identity], on_loss: Callable[[], None]
+    ) -> None:
+        """Start on what is durable; `on_loss` is told of each event that the bus loses."""
         self.disk = disk
-        self.bus = LossyBus()
+        self.bus = LossyBus(on_loss)
         self.hub = Hub(self.bus, disk.limits, self.now_ms)
         self.written: set[Wire] = set()
         self._identities = identities
@@ -133,9 +138,13 @@ class Node:
         return True
 
     def rest(self, number: int) -> bool:
-        """Go on until nothing is left to do; tell whether there was something."""
+        """Go on until nothing is left to do; tell whether there was something.
+
+        Raises:
+            Overrun: something is left for ever.
+        """
         moved = False
-        while True:
+        for _ in range(MOST_WORK):
             if self._answers:
                 self._answers.popleft()()
             elif self._writer:
@@ -146,6 +155,7 @@ class Node:
                 self.flush()
                 return moved
             moved = True
+        raise Overrun("the server never rests")
 
     def report(self, _: int) -> bool:
         """Let the bus tell of a loss."""
@@ -235,18 +245,19 @@ class Node:
                 encode(m.Ok(id=message.id, response=200, time=self.now_ms(), position=position))
             )
 
-    def press(self, wire: Wire, *, paused: bool) -> None:
-        """Let a client read slowly, or again as it should."""
+    def press(self, wire: Wire, *, paused: bool) -> bool:
+        """Let a client read slowly, or again as it should; tells whether that is news."""
         if wire.link is None or wire.closing or wire.paused == paused:
-            return
+            return False
         wire.paused = paused
         if paused:
             self.hub.pause(wire.link)
-            return
+            return True
         if wire.parked is not None:
             self._soon.append(wire.parked)
             wire.parked = None
         self.hub.resume(wire.link)
+        return True
 
     # --- catching up ------------------------------------------------------------------------------
 

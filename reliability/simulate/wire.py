@@ -20,8 +20,17 @@ FRAME_BYTES = 1 << 20
 """Above every frame of a run: too long frames are another suite's business."""
 
 
+MOST_WORK = 10_000
+"""Things that a server or a client does until it has to wait for the other: a hundred times the
+most that 3,000 schedules needed (103)."""
+
+
 class Unforeseen(BaseException):
     """An error of the core that the server would contain; here nothing may catch it on its way."""
+
+
+class Overrun(BaseException):
+    """Things went on for ever; nothing may catch that on its way either."""
 
 
 class Wire:

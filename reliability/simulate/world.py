@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Final
 from jim.core.limits import Limits
 from reliability.checker import check
 from reliability.history import Acked, Fault, Lineage, Lives, Vanished
-from reliability.promise import Demands
+from reliability.promise import Demands, Violation
 from reliability.simulate.client import WINDOW, Client
 from reliability.simulate.disks import ClientDisk, ServerDisk
 from reliability.simulate.server import Node
-from reliability.simulate.wire import Wire
+from reliability.simulate.wire import Overrun, Wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,9 +40,21 @@ something breaks."""
 MOST_ROUNDS: Final = 2_000
 """To come to rest after healing: fifty times what the longest schedule takes."""
 
+CUT: Final = "cut"
+HALF_DEAD: Final = "half-dead connection"
+LATE_WORD: Final = "word from a lost connection"
+CLIENT_CRASH: Final = "crash of a client"
+SERVER_CRASH: Final = "crash of the server"
+SLOW_READER: Final = "slow reader"
+LOST_EVENT: Final = "event lost by the bus"
+CLIENT_RESTORED: Final = "client restored"
+SERVER_RESTORED: Final = "server restored"
 
-class Overrun(Exception):
-    """Things went on for ever after healing."""
+FAULTS: Final = (
+    *(CUT, HALF_DEAD, LATE_WORD, CLIENT_CRASH, SERVER_CRASH, SLOW_READER, LOST_EVENT),
+    *(CLIENT_RESTORED, SERVER_RESTORED),
+)
+"""Every kind; in the history they stand where they took effect, not where they were tried."""
 
 
 class Device:
@@ -51,7 +63,6 @@ class Device:
     def __init__(self, client: Client) -> None:
         self.client = client
         self.backup: ClientDisk | None = None
-        self.restored = False
 
 
 class World:
@@ -65,7 +76,7 @@ class World:
         self.people = {name: 1 + (climate.second_device and name == "bob") for name in NAMES}
         self.disk = self.make_server_disk(self._limits(climate))
         self._identities = {each.device_id: each for each in self.disk.identities()}
-        self.node = Node(self.disk, self._identities)
+        self.node = self._new_node()
         self.devices = [
             Device(Client(identity, self.make_client_disk(), self.history.append))
             for identity in self._identities.values()
@@ -74,6 +85,9 @@ class World:
         self._written = 0
         self._backup: int | None = None
         self._restored = False
+        self._kept_acks: set[str] = set()
+        self._audited_from = 0
+        """What was acknowledged before counts as far as the server's older copy had it."""
         self._order = list(range(4 * len(self.devices) + 6))
         random.Random(schedule.shuffle).shuffle(self._order)
         self._movers = self._arranged()
@@ -93,6 +107,12 @@ class World:
             self._restore_client,
             self._restore_server,
         )
+
+    def _new_node(self) -> Node:
+        return Node(self.disk, self._identities, lambda: self._broken(LOST_EVENT))
+
+    def _broken(self, kind: str, *, fired: bool = True) -> None:
+        self.history.append(Fault(0, kind, fired))
 
     def make_server_disk(self, limits: Limits) -> ServerDisk:
         """Make the server's disk; planted bugs bring their own."""
@@ -119,14 +139,17 @@ class World:
             self._actions[kind](number)
             if self.node.written:
                 self.node.flush()
+        found = []
         try:
             self.heal()
-        except Overrun:
-            self.history.append(Fault(0, "overrun"))
+        except Overrun as error:
+            found.append(Violation("unhandled", f"it never came to rest: {error}"))
         devices: dict[str, list[str]] = {name: [] for name in NAMES}
         for device in self.devices:
             devices[device.client.identity.name].append(device.client.identity.device)
-        return check(self.history, Demands(devices=devices, acks=0))
+        verdict = check(self.history, Demands(devices=devices, acks=0))
+        verdict.violations[:0] = found  # the reason for what is missing then
+        return verdict
 
     # --- work -------------------------------------------------------------------------------------
 
@@ -203,7 +226,7 @@ class World:
         client = self._device(number).client
         wire = client.wire
         if wire is not None:
-            self.history.append(Fault(0, "cut"))
+            self._broken(CUT)
             client.lose()
             self._abandon(wire, notices=bool(number & 1024))
 
@@ -212,6 +235,7 @@ class World:
         if notices:
             self.node.gone(wire)
         elif not wire.closing:
+            self._broken(HALF_DEAD)
             self._ghosts.append(wire)
 
     def _haunt(self, number: int) -> bool:
@@ -226,40 +250,45 @@ class World:
             return False
         if wire.link is None or not wire.up:
             return False
-        wire.node.receive(wire, wire.arrived_at_server(number))
+        messages = wire.arrived_at_server(number)
+        if messages:
+            self._broken(LATE_WORD)
+        wire.node.receive(wire, messages)
         return True
 
     def _crash_client(self, number: int) -> None:
         device = self._device(number)
         if device.client.wire is not None:
             self._abandon(device.client.wire, notices=bool(number & 1024))
-        self.history.append(Fault(0, "crash of a client"))
+        self._broken(CLIENT_CRASH)
         device.client.disk.crash()
         self._replace(device, device.client.disk)
 
     def _crash_server(self, _: int) -> None:
         """Lose the process and every connection with what was under way."""
-        self.history.append(Fault(0, "crash of the server"))
+        self._broken(SERVER_CRASH)
         for device in self.devices:
             if device.client.wire is not None:
                 device.client.wire.closing = True
                 device.client.lose()
         self.disk.crash()
         self._audit()
-        self.node = Node(self.disk, self._identities)
+        self.node = self._new_node()
         self._movers = self._arranged()
 
     def _audit(self) -> None:
         """Hold what was acknowledged against what the server's disk has after a crash."""
-        acked = {event.uid for event in self.history if isinstance(event, Acked)}
-        if acked and not self._restored:
-            stored = {each.text for batch, _ in self.disk.journal for each in batch.appends}
-            self.history += [Vanished(0, uid) for uid in sorted(acked - stored)]
+        if acked := self._acked():
+            self.history += [Vanished(0, uid) for uid in sorted(acked - self.disk.stored())]
+
+    def _acked(self) -> set[str]:
+        news = self.history[self._audited_from :]
+        return self._kept_acks | {event.uid for event in news if isinstance(event, Acked)}
 
     def _pause(self, number: int) -> None:
         wire = self._device(number).client.wire
-        if wire is not None:
-            self.node.press(wire, paused=True)
+        if wire is not None and self.node.press(wire, paused=True):
+            self._broken(SLOW_READER)
 
     def _resume(self, number: int) -> None:
         wire = self._device(number).client.wire
@@ -279,23 +308,35 @@ class World:
             device.backup = device.client.disk.copy()
 
     def _restore_client(self, number: int) -> None:
+        """Put the backup of a client in place, if it is another one than what is there."""
         device = self._device(number)
-        if device.backup is None or self._restored:
+        newer, backup = device.client.disk, device.backup
+        if backup is None or self._restored or backup.is_like(newer):
             return
         self._restored = True
         if device.client.wire is not None:
             self.node.gone(device.client.wire)
-        waiting = tuple(kept.text for kept in device.backup.queue)
-        self.history.append(Lives(0, device.client.identity.device, waiting))
-        self._replace(device, device.backup)
+        waiting = tuple(kept.text for kept in backup.queue)
+        name, received = device.client.identity.device, backup.received()
+        self.history.append(Lives(0, name, waiting, received, backup.cursor))
+        self._replace(device, backup)
+        self._broken(CLIENT_RESTORED, fired=not device.client.disk.is_like(newer))
 
     def _restore_server(self, _: int) -> None:
-        if self._backup is None or self._restored:
+        """Put the backup in place, which takes so long that no client has anything left to do."""
+        if self._backup is None or self._restored or self._backup == len(self.disk.journal):
             return
         self._restored = True
         self._crash_server(0)
-        self.history.append(Lineage(0))
+        for device in self.devices:
+            device.client.finish_jobs()
+        newer = self.disk.stored()
         self.disk.restore(self._backup)
+        kept = self.disk.stored()
+        self._kept_acks = self._acked() & kept
+        self._audited_from = len(self.history)
+        self.history.append(Lineage(0, tuple(sorted(kept))))
+        self._broken(SERVER_RESTORED, fired=kept < newer)
 
     # --- the end ----------------------------------------------------------------------------------
 
@@ -312,7 +353,7 @@ class World:
             number = (number * 6364136223846793005 + 1442695040888963407) & ((1 << 64) - 1)
             if not self._rest(number >> 34) and not self._reconnect():
                 return
-        raise Overrun
+        raise Overrun(f"after {MOST_ROUNDS} rounds things still go on")
 
     def _mend(self) -> None:
         self.node.bus.losing = 0

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 import pytest
 
 from reliability.faults import disk_errors, kills, plants, power_cut
+from reliability.faults.catching import NOT_KEPT, catch, caught
 from reliability.faults.disk_errors import FSYNC_EIO, _places
 from reliability.injectors.system import missing
 from reliability.rig.programs import Launch
@@ -13,7 +14,7 @@ from reliability.rig.programs import Launch
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from reliability.faults.model import Fault, Result
+    from reliability.faults.model import Fault
 
 CUT: Fault = power_cut.FAULTS[0]
 
@@ -45,23 +46,15 @@ def test_power_cuts_lose_nothing(tmp_path: Path) -> None:
     assert (result.cycles, result.fired, result.acks > 0) == (2, 2, True)
 
 
-def is_caught(result: Result) -> bool:
-    """Whether something is lost: a message, or even the account or the server's identity."""
-    return any(not violation.startswith("vacuous") for violation in result.violations)
-
-
-def cut_with(env: dict[str, str], directory: Path) -> Result:
-    return power_cut.run_server_cuts(5, 1, directory, silent, Launch(env=env))
-
-
 @pytest.mark.e2e
 @needs_disk
 @pytest.mark.parametrize("mode", ["OFF", "NORMAL"])
 def test_a_database_that_does_not_flush_is_caught(
     tmp_path: Path, mode: Literal["OFF", "NORMAL"]
 ) -> None:
-    result = cut_with(plants.careless_sqlite(tmp_path / "plant", mode), tmp_path)
-    assert is_caught(result)
+    launch = Launch(env=plants.careless_sqlite(tmp_path / "plant", mode))
+    result = power_cut.run_server_cuts(5, 1, tmp_path, silent, launch)
+    assert caught(result, NOT_KEPT)
     assert result.kept == str(tmp_path)
     assert (tmp_path / "history.jsonl").exists()
 
@@ -70,7 +63,7 @@ def test_a_database_that_does_not_flush_is_caught(
 @needs_disk
 @pytest.mark.skipif(bool(missing("libeatmydata")), reason="needs libeatmydata")
 def test_a_disk_that_lies_about_flushing_is_caught(tmp_path: Path) -> None:
-    assert is_caught(cut_with(plants.lying_fsync(), tmp_path))
+    assert catch("eatmydata", tmp_path).rule
 
 
 @pytest.mark.e2e

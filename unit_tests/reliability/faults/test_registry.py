@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from reliability.faults import __main__ as command
+from reliability.faults import registry
 from reliability.faults.model import Fault, Result
 from reliability.faults.registry import MODULES, load
 
@@ -40,6 +41,12 @@ def test_every_module_has_its_row_and_every_fault_its_name() -> None:
     assert len(set(MODULES)) == len(MODULES)
     assert all(found.description and found.short >= 0 for found in faults.values())
     assert [name for name, found in faults.items() if not found.short] == ["proxy_silence"]
+
+
+def test_a_module_that_is_missing_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "MODULES", (*MODULES, "no_such_module"))
+    with pytest.raises(ModuleNotFoundError, match="no_such_module"):
+        load()
 
 
 def test_a_good_run_leaves_nothing_behind(
@@ -85,6 +92,44 @@ def test_what_is_missing_is_named_and_counts_if_all_is_required(
     status, _ = invoke(monkeypatch, tmp_path, absent, *flags)
     assert status == expected
     assert "skipped: needs no-such-program" in capsys.readouterr().out
+
+
+def test_a_fault_that_was_named_and_cannot_be_run_is_a_failure(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    status, _ = invoke(monkeypatch, tmp_path, fault(Result(fired=1), "no-such-program"), "invented")
+    assert status == 1
+
+
+@pytest.mark.parametrize("flags", [(), ("--resume",)])
+def test_what_somebody_else_keeps_is_not_removed(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    flags: tuple[str, ...],
+) -> None:
+    foreign = tmp_path / "runs" / "invented" / "photographs"
+    foreign.mkdir(parents=True)
+    status, _ = invoke(monkeypatch, tmp_path, fault(Result(cycles=1, fired=1)), *flags)
+    assert status == 2
+    assert foreign.is_dir()
+    assert "not empty" in capsys.readouterr().err
+
+
+def test_what_an_earlier_run_has_left_is_removed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    bad = fault(Result(cycles=1, fired=1, violations=["lost: one"]))
+    status, base = invoke(monkeypatch, tmp_path, bad)
+    assert (status, (base / "invented" / "made").exists()) == (1, True)
+    status, _ = invoke(monkeypatch, tmp_path, fault(Result(cycles=1, fired=1)))
+    assert (status, base.exists()) == (0, False)
+
+
+def test_a_file_is_no_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "runs").touch()
+    status, _ = invoke(monkeypatch, tmp_path, fault(Result(cycles=1, fired=1)))
+    assert status == 2
 
 
 def test_an_unknown_fault_is_wrong_usage(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

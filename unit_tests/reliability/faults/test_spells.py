@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import inspect
 import os
 import random
 import subprocess
@@ -8,13 +9,25 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from reliability.faults import spells
+from reliability.faults import (
+    clock,
+    disk_errors,
+    disk_limits,
+    kills,
+    power_cut,
+    resources,
+    session,
+    spells,
+)
+from reliability.faults.cycles import HEALED_S, Plan
+from reliability.faults.model import Result
+from reliability.rig.programs import Ended
 from reliability.rig.scene import Outcome
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
-    from reliability.faults.model import Result
     from reliability.faults.spells import Strike
 
 
@@ -26,6 +39,9 @@ class FakeLedger:
 
     def fault(self, kind: str, detail: str, *, fired: bool) -> None:
         self.faults.append((kind, detail, fired))
+
+    def odd(self, text: str) -> None:
+        self.strange.append(text)
 
 
 class FakeServer:
@@ -65,7 +81,8 @@ class FakeScene:
 
     def verdict(self, **asked: Any) -> Outcome:
         self.asked = asked
-        return Outcome(violations=[], acks=7, written=9, faults={})
+        fired = sum(fired for _, _, fired in self.ledger.faults)
+        return Outcome(violations=[], acks=7, written=9, faults={"kind": fired})
 
 
 def run(scene: FakeScene, strike: Strike, cycles: int) -> Result:
@@ -80,11 +97,12 @@ def test_each_cycle_breaks_under_traffic_heals_and_waits_for_everything() -> Non
         return f"seen {cycle}"
 
     result = run(scene, strike, 2)
-    course = ["traffic 200", "strike {}", "quiet", "heal", "settle"]
+    course = ["traffic 200", "strike {}", "heal", "quiet", "settle"]
     assert scene.done == ["open", *(step.format(n) for n in (1, 2) for step in course)]
     assert (result.cycles, result.fired, result.acks, result.details) == (2, 2, 7, "seen 2")
     assert scene.ledger.faults == [("kind", "seen 1", True), ("kind", "seen 2", True)]
-    assert scene.asked == {"acks": 2, "faults": {"kind": 2}, "healed_within_s": spells.HEALED_S}
+    asked = {"acks": 2, "faults": {"kind": 2}, "complete": True, "healed_within_s": HEALED_S}
+    assert scene.asked == asked
 
 
 def test_a_strike_that_saw_nothing_has_not_fired() -> None:
@@ -106,6 +124,48 @@ def test_it_ends_at_the_first_cycle_that_went_wrong(settles: bool) -> None:
         return "seen"
 
     assert run(scene, strike, 5).cycles == 1
+
+
+def test_somebody_who_has_ended_is_a_finding_of_the_run() -> None:
+    scene = FakeScene()
+
+    def strike(_: object, __: int) -> str:
+        raise Ended("anna ended")
+
+    assert run(scene, strike, 5).cycles == 0
+    assert scene.ledger.strange == ["cycle 1: anna ended"]
+    assert not scene.asked["complete"]
+
+
+def test_a_plan_asks_that_everything_arrives_in_time() -> None:
+    scene = FakeScene()
+    plan = Plan(cast("Any", scene), "kind", 1, lambda _: None, healed_s=7)
+    plan.run(Result(), lambda: scene.ledger.fault("kind", "", fired=True))
+    assert scene.asked["healed_within_s"] == 7
+
+
+MODULES = (clock, disk_errors, disk_limits, kills, power_cut, resources, session)
+HEALING = [
+    function
+    for module in MODULES
+    for _, function in inspect.getmembers(module, inspect.isfunction)
+    if function.__module__ == module.__name__ and ".heal()" in inspect.getsource(function)
+]
+
+
+@pytest.mark.parametrize("function", HEALING, ids=lambda function: function.__qualname__)
+def test_healing_is_noted_before_anybody_is_waited_for(function: Callable[..., object]) -> None:
+    """Else the time that people need to connect again would not count."""
+    _, _, after = inspect.getsource(function).rpartition("scene.heal()")
+    assert "wait_online()" in after or "_restart(scene)" in after
+
+
+def test_every_program_that_is_started_again_is_measured() -> None:
+    names = {function.__name__ for function in HEALING}
+    assert names == {
+        *("kill_some", "_cut_server", "_cut_clients", "_fail_once", "_be_slow", "_fill", "_break"),
+        *("_fill_client", "_crowd", "_starve", "_jump"),
+    }
 
 
 def test_a_pause_lasts_as_long_as_it_should_and_has_people_try_again() -> None:

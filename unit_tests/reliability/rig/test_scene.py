@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reliability.history import Displayed, load
+from reliability.history import Displayed, Healed, Settled, load
 from reliability.rig.people import Person
 from reliability.rig.scene import Scene
 
@@ -43,6 +43,22 @@ def test_it_settles_when_everything_has_arrived(scene: Scene) -> None:
     assert "did not settle" in scene.ledger.strange[0]
     arrive(scene, uid, 1)
     assert scene.settle(0.01)
+
+
+def test_it_does_not_settle_while_somebody_is_not_connected(scene: Scene) -> None:
+    arrive(scene, scene.say(scene.people[0], "boris"), 1)
+    scene.people[1].starts = 1
+    assert not scene.settle(0.01)
+
+
+def test_every_healing_of_a_scene_is_measured(scene: Scene) -> None:
+    clock_s = iter((0.0, 10.0, 11.0, 20.0))  # healed, settled, healed, settled
+    for number in (1, 2):
+        arrive(scene, scene.say(scene.people[0], "boris"), number)
+        scene.ledger.note(Healed(next(clock_s)))
+        scene.ledger.note(Settled(next(clock_s)))
+    found = scene.verdict(healed_within_s=9.5).violations
+    assert [violation.rule for violation in found] == ["late"]
 
 
 def test_a_good_scene_keeps_nothing(scene: Scene) -> None:

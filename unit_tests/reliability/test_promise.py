@@ -1,0 +1,17 @@
+"""The rules, and what the documentation says of them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from reliability.promise import RULES
+
+PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
+ROW = re.compile(r"^\| \*\*(\w+)\*\* \|(.+)\|$", re.MULTILINE)
+
+
+def test_the_page_says_of_every_rule_which_layer_judges_it() -> None:
+    rows = {name: cells.split(" | ") for name, cells in ROW.findall(PAGE.read_text("utf-8"))}
+    assert list(rows) == list(RULES)
+    assert all(len(cells) == 4 for cells in rows.values())
