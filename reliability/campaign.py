@@ -2,7 +2,8 @@
 
 The work is cut into slices of a minute or two, each a process of its own with seeds that no slice
 before had. After every slice the state is on disk: stopped at any moment, the same command goes on
-where it was. The report says what was run, what failed, and what that proves (95 %).
+where it was. Only what a slice itself reports as done counts as done. The report says what was run,
+what failed, and what that proves (95 %).
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,58 +22,46 @@ import msgspec
 from msgspec import Struct, field
 
 from reliability import faults
+from reliability.arguments import duration
 from reliability.confidence import upper_bound
-from reliability.faults.registry import load as load_faults
+from reliability.tasks import Done, Task, tasks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-    from reliability.faults.model import Fault
 
 ROOT: Final = Path(faults.__file__).resolve().parents[2]
 
 STATE: Final = "state.json"
 
 SLICE_S: Final = 600.0
-"""A slice that takes longer than this hangs: the slowest takes two minutes on a loaded machine."""
+"""A slice that takes longer than this hangs: the amounts below take one to four minutes on two
+cores that do six times as much work as they can."""
+
+REST_S: Final = 10.0
+"""To read what a killed slice has printed: it is in the pipe already."""
 
 MOST_FAILURES: Final = 20
 """Kept per task, each with its output; a task that fails more often fails always."""
 
-FAULT_SEED: Final = 1_000
-"""Seeds of the faults begin here, above those that people try by hand."""
-
-
-class Task(Struct, frozen=True):
-    """Something that can be done any number of times.
-
-    Attributes:
-        name: in the report.
-        unit: what is counted.
-        amount: of units in one slice.
-        share: of the time, beside the other tasks.
-        command: gives the arguments after `python -m` for a first seed, an amount and a file.
-        acks: reads the acknowledged messages out of that file.
-        missing: what this machine lacks for it.
-    """
-
-    name: str
-    unit: str
-    amount: int
-    share: float
-    command: Callable[[int, int, str], list[str]]
-    acks: Callable[[Any], int] = lambda _: 0
-    missing: str = ""
-
 
 class Record(Struct):
-    """How far a task has come."""
+    """How far a task has come.
+
+    Attributes:
+        done: as the slices report it.
+        acks: likewise.
+        seconds_s: of work, also of that which came to nothing.
+        next_seed: no slice has had it yet.
+        failed: runs that broke something, and slices that reported nothing.
+        timed_out: slices that were ended after `SLICE_S`.
+    """
 
     done: int = 0
     acks: int = 0
     seconds_s: float = 0.0
     next_seed: int = 0
     failed: int = 0
+    timed_out: int = 0
     failures: list[str] = field(default_factory=list)
     """Command lines that fail, with the files that hold their output."""
 
@@ -85,67 +73,35 @@ class State(Struct):
     records: dict[str, Record] = field(default_factory=dict)
 
 
-def tasks() -> list[Task]:
-    """Give everything that a campaign consists of."""
+def chosen(names: Iterable[str]) -> list[Task]:
+    """Give the tasks of these names, all without any.
 
-    def module(name: str, count: str, first: str) -> Callable[[int, int, str], list[str]]:
-        return lambda seed, amount, file: [
-            *name.split(),
-            *(count, str(amount), first, str(seed)),
-            *(("--json", file) if "fuzz" not in name else ()),
-        ]
-
-    found = [
-        Task(
-            *("simulated core", "schedules", 100_000, 3.0),
-            module("reliability.simulate", "--seeds", "--start"),
-            lambda result: int(result["acked"]),
-        ),
-        Task(
-            *("virtual loop", "runs", 3_000, 3.0),
-            module("reliability.virtual", "--runs", "--seed"),
-            lambda result: int(result["acked"]),
-        ),
-    ]
-    found += [
-        Task(
-            f"fuzz {target}",
-            "inputs",
-            100_000,
-            0.5,
-            module(f"reliability.hostile.fuzz {target}", "--runs", "--seed"),
-        )
-        for target in ("codec", "session", "sync")
-    ]
-    found += [_fault(each) for each in load_faults().values()]
-    return found
-
-
-def _fault(each: Fault) -> Task:
-    def command(seed: int, amount: int, file: str) -> list[str]:
-        first = FAULT_SEED + seed
-        arguments = ["reliability.faults", each.name, "--cycles", str(amount)]
-        return [*arguments, "--seed", str(first), "--json", file]
-
-    def acks(result: Any) -> int:
-        return int(result[each.name]["acks"])
-
-    return Task(each.name, "cycles", max(1, each.short * 3), 1.0, command, acks, each.missing())
+    Raises:
+        KeyError: there is no task of such a name.
+    """
+    known = {task.name: task for task in tasks()}
+    return [known[name] for name in names] or list(known.values())
 
 
 class Campaign:
     """The tasks, their records, and the directory where both live."""
 
     def __init__(self, directory: Path, names: Iterable[str] = ()) -> None:
-        """Go on with what is in the directory; `names` restricts the tasks.
+        """Go on with what is in the directory, made if it is not there.
+
+        Args:
+            directory: for state, failures and report.
+            names: of the tasks; all without any.
 
         Raises:
             KeyError: there is no task of such a name.
+            OSError: the directory cannot be used.
+            msgspec.DecodeError: the state in it cannot be read.
         """
-        self.directory = directory
+        self.tasks = chosen(names)
+        # Slices run in the checkout, wherever this program was started.
+        self.directory = directory.absolute()
         directory.mkdir(parents=True, exist_ok=True)
-        known = {task.name: task for task in tasks()}
-        self.tasks = [known[name] for name in names] or list(known.values())
         path = directory / STATE
         self.state = (
             msgspec.json.decode(path.read_bytes(), type=State) if path.exists() else State()
@@ -175,18 +131,17 @@ class Campaign:
         took_s = time.monotonic() - began_s
         record.seconds_s += took_s
         self.state.seconds_s += took_s
-        record.done += task.amount
-        if status:
+        good = _count(record, status, _reported(task, file))
+        if not good:
             self._note_failure(task, record, command, output)
-        elif file.exists():
-            record.acks += task.acks(json.loads(file.read_bytes()))
         self._save()
-        return not status
+        return good
 
     def report(self) -> str:
         """Word everything that was run so far."""
         head = (
-            f"{'what':<24} {'done':>12} {'acks':>12} {'failed':>6} {'below, 95 %':>12} {'hours':>6}"
+            f"{'what':<24} {'done':>12} {'acks':>12} {'failed':>6} {'timed out':>9}"
+            f" {'below, 95 %':>12} {'hours':>6}"
         )
         lines = [f"{self.state.seconds_s / 3600:.2f} hours of work", head]
         for task in self.tasks:
@@ -197,7 +152,7 @@ class Campaign:
             bound = f"{upper_bound(record.done, record.failed):.2g}" if record.done else "-"
             lines.append(
                 f"{task.name:<24} {record.done:>12,} {record.acks:>12,} {record.failed:>6}"
-                f" {bound:>12} {record.seconds_s / 3600:>6.2f}"
+                f" {record.timed_out:>9} {bound:>12} {record.seconds_s / 3600:>6.2f}"
             )
             lines += [f"    {failure}" for failure in record.failures]
         return "\n".join(lines)
@@ -216,16 +171,17 @@ class Campaign:
 
     @property
     def failed(self) -> int:
-        """Slices that failed, of all tasks."""
-        return sum(self._record(task).failed for task in self.tasks)
+        """What failed or was not ended in time, of all tasks."""
+        records = [self._record(task) for task in self.tasks]
+        return sum(record.failed + record.timed_out for record in records)
 
     def _record(self, task: Task) -> Record:
         return self.state.records[task.name]
 
     def _note_failure(self, task: Task, record: Record, command: list[str], output: str) -> None:
-        record.failed += 1
-        if len(record.failures) < MOST_FAILURES:
-            file = self.directory / f"failure-{task.name.replace(' ', '-')}-{record.failed}.txt"
+        number = len(record.failures) + 1
+        if number <= MOST_FAILURES:
+            file = self.directory / f"failure-{task.name.replace(' ', '-')}-{number}.txt"
             file.write_text(output, encoding="utf-8")
             record.failures.append(f"python {' '.join(command[1:])} > {file.name}")
 
@@ -240,8 +196,37 @@ class Campaign:
         fresh.replace(path)
 
 
-def _run(command: list[str]) -> tuple[int, str]:
-    """Run a slice in a group of its own, so that nothing of it outlives its time."""
+def _reported(task: Task, file: Path) -> Done | None:
+    """Read what a slice reports; None if it does not."""
+    try:
+        return task.read(json.loads(file.read_bytes()))
+    except Exception:  # noqa: BLE001 - whatever is wrong with it, it is no report
+        return None
+
+
+def _count(record: Record, status: int | None, done: Done | None) -> bool:
+    """Count what a slice has done; tells whether all was well.
+
+    One that reports nothing has done nothing; so has one that ends with an error and names no run
+    that failed: it says that it proves nothing.
+    """
+    if status is None:
+        record.timed_out += 1
+        return False
+    if done is None or (status and not done.failures):
+        record.failed += 1
+        return False
+    record.done += done.runs
+    record.acks += done.acks
+    record.failed += done.failures
+    return not status and not done.failures
+
+
+def _run(command: list[str]) -> tuple[int | None, str]:
+    """Run a slice in a group of its own, so that nothing of it outlives its time.
+
+    Gives its status, None if it had to be ended, and what it printed.
+    """
     with subprocess.Popen(
         command,
         cwd=ROOT,
@@ -256,24 +241,34 @@ def _run(command: list[str]) -> tuple[int, str]:
             output, _ = program.communicate(timeout=SLICE_S)
         except BaseException as error:
             os.killpg(program.pid, signal.SIGKILL)
-            program.wait()
             if not isinstance(error, subprocess.TimeoutExpired):
                 raise
-            return 1, f"it took longer than {SLICE_S:.0f} s"
+            return None, f"{_rest(program)}\nit took longer than {SLICE_S:.0f} s"
     return program.returncode, output
+
+
+def _rest(program: subprocess.Popen[str]) -> str:
+    """Give everything that a slice printed until it was killed."""
+    try:
+        return program.communicate(timeout=REST_S)[0]
+    except subprocess.TimeoutExpired:
+        return "what it printed is held by a process that it left behind"
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run a campaign; gives 1 if anything failed in it, 2 for wrong usage."""
     options = _parser().parse_args(argv)
     try:
+        if options.list:
+            print("\n".join(f"{task.name} ({task.unit})" for task in chosen(options.names)))
+            return 0
         campaign = Campaign(options.state, options.names)
     except KeyError as error:
         print(f"no such task: {error.args[0]}; --list names them", file=sys.stderr)
         return 2
-    if options.list:
-        print("\n".join(f"{task.name} ({task.unit})" for task in campaign.tasks))
-        return 0
+    except (OSError, msgspec.DecodeError) as error:
+        print(f"cannot go on with what is in {options.state}: {error}", file=sys.stderr)
+        return 2
     ends_s = time.monotonic() + options.hours * 3600
     try:
         _go_on(campaign, ends_s)
@@ -306,7 +301,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("names", nargs="*", metavar="TASK", help="only these (see --list)")
     parser.add_argument(
-        "--hours", type=float, default=1.0, metavar="H", help="how long (default 1)"
+        "--hours", type=duration, default=1.0, metavar="H", help="how long (default 1)"
     )
     parser.add_argument(
         "--state",

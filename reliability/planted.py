@@ -2,7 +2,8 @@
 
 The checker is worth what it can see. Every bug of the catalogues (`plants.py` of `simulate` and of
 `virtual`, `faults/catching.py`) is switched on in a process of its own, the layer looks for it from
-its first seed on, and the table says what rule caught it and when.
+its first seed on, and the table says what rule caught it and when. One that is caught too late is
+not caught.
 """
 
 from __future__ import annotations
@@ -21,16 +22,15 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from msgspec import Struct
 
+from reliability.arguments import positive, result_file
 from reliability.faults import catching
+from reliability.plants import CAUGHT_WITHIN_S
 from reliability.simulate import plants as core_plants
 from reliability.simulate import running as core
 from reliability.virtual import plants as virtual_plants
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-WITHIN_S: Final = 60.0
-"""The bar of docs/reliability.md for each of them."""
 
 
 class Row(Struct, frozen=True):
@@ -44,6 +44,7 @@ class Row(Struct, frozen=True):
         where: the seed or cycle at which it was caught.
         seconds: until then.
         skipped: what this machine lacks for it.
+        instead: what was seen, if it was not what the bug does.
     """
 
     layer: str
@@ -53,17 +54,23 @@ class Row(Struct, frozen=True):
     where: str = ""
     seconds: float = 0.0
     skipped: str = ""
+    instead: str = ""
+
+    @property
+    def is_caught(self) -> bool:
+        """Whether a rule caught it, and in time."""
+        return bool(self.rule) and self.seconds <= CAUGHT_WITHIN_S
 
 
 def _core(name: str) -> Row:
     plant = next(each for each in core_plants.PLANTS if each.name == name)
-    found = core.catch(plant, WITHIN_S)
+    found = core.catch(plant, CAUGHT_WITHIN_S)
     return Row("core", name, plant.story, found.rule, f"seed {found.seed}", found.seconds)
 
 
 def _virtual(name: str) -> Row:
     story = (virtual_plants.PLANTS[name].__doc__ or "").splitlines()[0]
-    found = virtual_plants.catch(name, limit_s=WITHIN_S)
+    found = virtual_plants.catch(name, limit_s=CAUGHT_WITHIN_S)
     return Row("virtual", name, story, found.rule or "", f"seed {found.seed}", found.took_s)
 
 
@@ -73,8 +80,9 @@ def _processes(name: str) -> Row:
         return Row("processes", name, plant.story, skipped=missing)
     with tempfile.TemporaryDirectory(prefix="jim-planted-") as directory:
         found = catching.catch(name, Path(directory))
-    cycle = f"cycle {found.cycle}"
-    return Row("processes", name, plant.story, found.rule, cycle, found.seconds_s)
+    where = f"cycle {found.cycle}"
+    took = found.seconds_s
+    return Row("processes", name, plant.story, found.rule, where, took, instead=found.instead)
 
 
 _LAYERS: Final[dict[str, tuple[Callable[[], list[str]], Callable[[str], Row]]]] = {
@@ -101,27 +109,32 @@ def look_for_all(layers: list[str], jobs: int) -> Iterator[Row]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Print the table; gives 1 if a bug was not caught in time."""
-    parser = argparse.ArgumentParser(
-        prog="python -m reliability.planted", description="Sees every planted bug caught."
-    )
-    parser.add_argument("layers", nargs="*", metavar="LAYER", help=f"of {', '.join(_LAYERS)}")
-    parser.add_argument("--jobs", type=int, default=1, metavar="J", help="processes")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the table here too")
-    options = parser.parse_args(argv)
-    if unknown := set(options.layers) - set(_LAYERS):
-        parser.error(f"no such layer: {', '.join(sorted(unknown))}")
+    """Print the table; gives 1 if a bug was not caught in time, or none was at all."""
+    options = _parsed(argv)
     rows = []
     for row in look_for_all(options.layers or list(_LAYERS), options.jobs):
         rows.append(row)
         print(worded(row), flush=True)
-    caught = sum(bool(row.rule) for row in rows)
+    caught = sum(row.is_caught for row in rows)
     skipped = sum(bool(row.skipped) for row in rows)
     print(f"{caught} of {len(rows)} caught" + (f", {skipped} skipped" if skipped else ""))
     if options.json:
         text = json.dumps(msgspec.to_builtins(rows), indent=1)
         options.json.write_text(text + "\n", encoding="utf-8")
-    return 0 if caught + skipped == len(rows) else 1
+    return 0 if caught and caught + skipped == len(rows) else 1
+
+
+def _parsed(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m reliability.planted", description="Sees every planted bug caught."
+    )
+    parser.add_argument("layers", nargs="*", metavar="LAYER", help=f"of {', '.join(_LAYERS)}")
+    parser.add_argument("--jobs", type=positive, default=1, metavar="J", help="processes")
+    parser.add_argument("--json", type=result_file, metavar="FILE", help="write the table here too")
+    options = parser.parse_args(argv)
+    if unknown := set(options.layers) - set(_LAYERS):
+        parser.error(f"no such layer: {', '.join(sorted(unknown))}")
+    return options
 
 
 def worded(row: Row) -> str:
@@ -130,6 +143,10 @@ def worded(row: Row) -> str:
     if row.skipped:
         return f"{head} skipped: needs {row.skipped}"
     found = f"{row.rule} at {row.where}" if row.rule else "NOT CAUGHT"
+    if row.rule and not row.is_caught:
+        found = f"TOO LATE: {found}"
+    if row.instead:
+        found = f"{found}, but {row.instead}"
     return f"{head} {row.seconds:6.1f} s  {found:<28} {row.story}"
 
 

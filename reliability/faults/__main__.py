@@ -1,4 +1,4 @@
-"""Run faults: `python -m reliability.faults [NAME…]`; all of them without a name."""
+"""`python -m reliability.faults [NAME…]`: run faults; all of them without a name."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from reliability.arguments import positive, result_file
 from reliability.faults.model import Result
 from reliability.faults.registry import load
 from reliability.progress import Progress
@@ -26,12 +27,18 @@ if TYPE_CHECKING:
 COLUMNS: Final = "{:<22} {:>7} {:>8} {:>6} {:>10} {:>9}  {}"
 """Of the table: the longest name, and numbers of a campaign."""
 
+MARK: Final = ".jim-fault"
+"""A file in every directory that a run made: what has it may be removed."""
+
 TERMINATED: Final = 143
 """What a shell reports for SIGTERM: 128 and the signal's number."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run what was asked for; 0 if nothing was broken, 1 if something was, 2 for wrong usage."""
+    """Run what was asked for; 0 if nothing was broken, 1 if something was, 2 for wrong usage.
+
+    A fault that was asked for by name and cannot be run here is a failure.
+    """
     chosen = _parser().parse_args(argv)
     faults = load()
     if unknown := [name for name in chosen.names if name not in faults]:
@@ -41,23 +48,37 @@ def main(argv: Sequence[str] | None = None) -> int:
     if chosen.list:
         _list(wanted)
         return 0
-    return _run_all(wanted, chosen)
+    try:
+        base = _prepared(chosen.directory, wanted)
+    except OSError as error:
+        print(f"--directory: {error}", file=sys.stderr)
+        return 2
+    return _run_all(wanted, base, chosen)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="reliability.faults", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m reliability.faults",
+        description="Runs real programs under real faults and holds them against the promise.",
+    )
     parser.add_argument("names", nargs="*", metavar="NAME", help="faults; all if none is named")
     parser.add_argument("--list", action="store_true", help="name the faults and what they need")
-    parser.add_argument("--cycles", type=int, help="of each fault; a short run if not given")
-    parser.add_argument("--seed", type=int, help="of everything left to chance")
+    parser.add_argument(
+        "--cycles", type=positive, metavar="N", help="of each fault; a short run if not given"
+    )
+    parser.add_argument("--seed", type=int, metavar="S", help="of everything left to chance")
     parser.add_argument("--keep", action="store_true", help="keep what good runs wrote, too")
-    parser.add_argument("--directory", type=Path, help="for what the runs write")
+    parser.add_argument("--directory", type=Path, metavar="DIR", help="for what the runs write")
     parser.add_argument(
         "--resume", action="store_true", help="go on with what is in the directory (write points)"
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there, too")
     parser.add_argument(
-        "--require-all", action="store_true", help="a fault that cannot be run here is a failure"
+        "--json", type=result_file, metavar="FILE", help="write the results there, too"
+    )
+    parser.add_argument(
+        "--require-all",
+        action="store_true",
+        help="a fault that cannot be run here is a failure, also if it was not named",
     )
     return parser
 
@@ -73,9 +94,22 @@ def _list(faults: Sequence[Fault]) -> None:
         print(f"{fault.name:<22} {fault.description}{needs}")
 
 
-def _run_all(faults: Sequence[Fault], chosen: argparse.Namespace) -> int:
-    base = chosen.directory or Path(tempfile.mkdtemp(prefix="jim-faults-"))
+def _prepared(directory: Path | None, faults: Sequence[Fault]) -> Path:
+    """Give the directory for what the runs write, made if it is not there.
+
+    Raises:
+        OSError: it cannot be used, or a run would remove in it what no run has made.
+    """
+    base = directory or Path(tempfile.mkdtemp(prefix="jim-faults-"))
     base.mkdir(parents=True, exist_ok=True)
+    for fault in faults:
+        path = base / fault.name
+        if path.exists() and any(path.iterdir()) and not (path / MARK).exists():
+            raise FileExistsError(f"{path} is not empty and not from here; choose another place")
+    return base
+
+
+def _run_all(faults: Sequence[Fault], base: Path, chosen: argparse.Namespace) -> int:
     seed = time.time_ns() % 1_000_000 if chosen.seed is None else chosen.seed
     print(f"seed {seed}, directory {base}")
     print(COLUMNS.format("fault", "cycles", "acks", "fired", "violations", "seconds", ""))
@@ -99,6 +133,7 @@ def _run_all(faults: Sequence[Fault], chosen: argparse.Namespace) -> int:
 def run_one(fault: Fault, cycles: int, seed: int, directory: Path) -> Result:
     """Run a fault; whatever goes wrong on the way is a violation as well."""
     directory.mkdir(parents=True, exist_ok=True)
+    (directory / MARK).touch()
     began_s = time.monotonic()
     try:
         with Progress() as progress:
@@ -127,7 +162,7 @@ def _show(fault: Fault, result: Result, cycles: int, seed: int) -> None:
 
 def _is_bad(result: Result | str, chosen: argparse.Namespace) -> bool:
     if isinstance(result, str):
-        return bool(chosen.require_all)
+        return bool(chosen.require_all or chosen.names)
     return bool(result.violations)
 
 

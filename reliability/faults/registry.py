@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -25,12 +24,13 @@ MODULES: Final = (
 
 
 def load() -> dict[str, Fault]:
-    """Import every module and give its faults by name."""
+    """Import every module and give its faults by name.
+
+    Raises:
+        ImportError: a module is missing; its faults would be missing in every run.
+    """
     found: dict[str, Fault] = {}
     for module in MODULES:
-        path = f"{__package__}.{module}"
-        if importlib.util.find_spec(path) is None:
-            continue
-        for fault in importlib.import_module(path).FAULTS:
+        for fault in importlib.import_module(f"{__package__}.{module}").FAULTS:
             found[fault.name] = fault
     return found

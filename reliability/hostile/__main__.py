@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from reliability.arguments import duration_or_none, positive, result_file
 from reliability.hostile import client_check, codec_check, program_check
 from reliability.hostile.fuzz import driver
 from reliability.hostile.honest import Pair
@@ -136,10 +137,17 @@ def _parser() -> argparse.ArgumentParser:
         " sets and fuzzing. Longer fuzzing: python -m reliability.hostile.fuzz.",
     )
     parser.add_argument("--short", action="store_true", help="a share of everything, 90 s at most")
-    parser.add_argument("--every", type=int, metavar="N", help="send only every N-th case")
-    parser.add_argument("--fuzz-s", type=float, help="seconds for each fuzz target (0: none)")
+    parser.add_argument("--every", type=positive, metavar="N", help="send only every N-th case")
+    parser.add_argument(
+        "--fuzz-s",
+        type=duration_or_none,
+        metavar="S",
+        help="seconds for each fuzz target (0: none)",
+    )
     parser.add_argument("--seed", type=int, default=1, help="of the fuzzing (default: 1)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the report as JSON")
+    parser.add_argument(
+        "--json", type=result_file, metavar="FILE", help="also write the report as JSON"
+    )
     parser.add_argument("--quiet", action="store_true", help="show no progress")
     return parser
 

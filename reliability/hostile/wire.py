@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from jim.common.stream import MessageStream
@@ -83,6 +84,11 @@ class Wire:
         for place in range(len(data)):
             self._writer.write(data[place : place + 1])
             await asyncio.sleep(0)
+
+    def limit_unsent(self, size_bytes: int) -> None:
+        """Let the kernel keep no more at our end of what the server has not taken."""
+        sock = self._writer.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, size_bytes)
 
     @property
     def is_closing(self) -> bool:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from benchmarks.targets import raise_descriptor_limit
+from reliability.arguments import duration, result_file
 from reliability.load import frozen, leak, restart, slowloris, storm
 
 if TYPE_CHECKING:
@@ -29,7 +29,10 @@ TOPICS = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run what was asked for; gives 1 if any check failed."""
-    options = _parser().parse_args(argv)
+    parser = _parser()
+    options = parser.parse_args(argv)
+    if options.minutes and options.scenario not in ("leak", "all"):
+        parser.error("--minutes is the length of the leak run")
     raise_descriptor_limit()
     names = list(TOPICS) if options.scenario == "all" else [options.scenario]
     reports: list[Report] = []
@@ -62,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     topics = "\n".join(f"  {name:<11}{text}" for name, text in TOPICS.items())
     parser = argparse.ArgumentParser(
         prog="python -m reliability.load",
-        description=__doc__,
+        description="Runs one load fault, or all of them, and holds it against its bar.",
         epilog=f"scenarios:\n{topics}\n  {'all':<11}one after the other",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -70,9 +73,9 @@ def _parser() -> argparse.ArgumentParser:
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--short", action="store_true", help="seconds, for CI (the default)")
     form.add_argument("--full", action="store_true", help="the sizes that the bar names")
-    parser.add_argument("--minutes", type=float, metavar="M", help="length of the leak run")
+    parser.add_argument("--minutes", type=duration, metavar="M", help="length of the leak run")
     help_text = "write the reports to this file; samples of the leak run go beside it as they come"
-    parser.add_argument("--json", type=Path, metavar="FILE", help=help_text)
+    parser.add_argument("--json", type=result_file, metavar="FILE", help=help_text)
     return parser
 
 

@@ -8,6 +8,7 @@ receive what was stored for it.
 from __future__ import annotations
 
 import os
+import signal
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -30,8 +31,6 @@ RETRY_S = 0.005
 """Between two attempts of the waiting clients: what it adds to the time is below one per cent."""
 KILL_AFTER = 200
 """New messages before kill -9, so that it leaves a log to recover from."""
-
-
 PER_S = 1_000
 """Of these, so that several are in the same commit."""
 KINDS = {"clean": "clean end", "killed": "after kill -9", "cold": "cold file"}
@@ -68,7 +67,13 @@ def judge(figures: dict[str, Any], sizes: Sizes) -> list[Check]:
         checks.append(at_most(f"first ack, {name}", took_s, sizes.first_ack_s, "s"))
         took_s = figures.get(f"{kind}_first_shown_s", float("inf"))
         checks.append(at_most(f"first delivery, {name}", took_s, sizes.first_ack_s, "s"))
-    return checks
+    status = figures.get("clean_stop_status")
+    return [*checks, Check("clean end", status == 0, f"status {status}")]
+
+
+def killed(status: int) -> h.Fault:
+    """Note that the server was killed, if that is how it ended."""
+    return h.Fault(time.monotonic(), "kill", fired=status == -signal.SIGKILL)
 
 
 def _run(here: Desk, server: LoadServer, sizes: Sizes) -> None:
@@ -85,13 +90,13 @@ def _run(here: Desk, server: LoadServer, sizes: Sizes) -> None:
             _forget_file(server)
         _start(here, server, kind, people[turn * 2 : turn * 2 + 2], sizes)
         if kind == "clean":
-            server.kill()
+            figures["kill_status"] = server.kill()
         elif kind == "killed":
             figures["clean_stop_status"] = server.stop()
     figures["rss_mib"] = server.gauge().rss_mib
     devices = {person.name: [person.identity.device] for person in people}
     demands = Demands(devices=devices, acks=3 * KILL_AFTER, faults={"kill": 1})
-    more = [*_stored_before(people, sizes), h.Fault(time.monotonic(), "kill")]
+    more = [*_stored_before(people, sizes), killed(figures["kill_status"])]
     here.judge(demands, list(KINDS), more)
     report.checks += judge(figures, sizes)
 

@@ -16,7 +16,6 @@ import ctypes
 import fcntl
 import os
 import struct
-import subprocess
 from typing import TYPE_CHECKING, Final, Self
 
 from reliability.injectors.system import command
@@ -144,5 +143,5 @@ def _be_private() -> None:
 
 
 def _attempt(*words: str) -> None:
-    with contextlib.suppress(OSError, subprocess.SubprocessError):
-        subprocess.run(words, capture_output=True, timeout=30, check=False)
+    with contextlib.suppress(NotTaken):
+        command(*words)

@@ -6,9 +6,9 @@ import argparse
 import json
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from reliability.arguments import positive, result_file
 from reliability.progress import Progress
 from reliability.virtual.campaign import RULE_OF_THREE, Totals, explain, run_seeds
 from reliability.virtual.edges import replaced
@@ -18,6 +18,7 @@ from reliability.virtual.scenario import FAULTS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
 MAX_EXPLAINED: Final = 3
 """Failures that are shrunk and shown; of the others only seed and rules."""
@@ -41,13 +42,23 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m reliability.virtual", description=__doc__)
-    parser.add_argument("--runs", type=int, default=2000, help="how many seeds (2000)")
-    parser.add_argument("--seed", type=int, default=1, help="the first seed (1)")
-    parser.add_argument("--jobs", type=int, default=1, help="processes (1)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the result here too")
+    parser = argparse.ArgumentParser(
+        prog="python -m reliability.virtual",
+        description="Runs server and client library whole on a virtual event loop and network.",
+        epilog=f"planted bugs: {', '.join(PLANTS)}",
+    )
+    parser.add_argument(
+        "--runs", type=positive, default=2000, metavar="N", help="how many seeds (2000)"
+    )
+    parser.add_argument("--seed", type=int, default=1, metavar="S", help="the first seed (1)")
+    parser.add_argument("--jobs", type=positive, default=1, metavar="J", help="processes (1)")
+    parser.add_argument(
+        "--json", type=result_file, metavar="FILE", help="write the result here too"
+    )
     parser.add_argument("--trace", action="store_true", help="run one seed and show its history")
-    parser.add_argument("--plant", choices=list(PLANTS), help="put this bug in and find it")
+    parser.add_argument(
+        "--plant", choices=list(PLANTS), metavar="NAME", help="put this bug in and find it"
+    )
     parser.add_argument("--plants", action="store_true", help="do so with every one")
     return parser
 

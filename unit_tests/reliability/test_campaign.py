@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from reliability import campaign
-from reliability.campaign import Campaign, Task
+from reliability.campaign import ROOT, STATE, Campaign
+from reliability.faults import __main__ as faults
+from reliability.faults.model import Fault, Result
+from reliability.hostile.fuzz import driver
+from reliability.tasks import Done, Task, tasks
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,9 +22,10 @@ if TYPE_CHECKING:
 WORK = """
 import json, sys
 seed, amount, file = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
-open(file, "w").write(json.dumps({"acks": amount * 2}))
+bad = int(seed in BAD)
+open(file, "w").write(json.dumps({"runs": amount, "acks": amount * 2, "failures": bad}))
 print("seed", seed)
-sys.exit(seed in BAD)
+sys.exit(bad)
 """
 
 
@@ -28,7 +35,16 @@ def task(name: str, share: float = 1.0, bad: tuple[int, ...] = (), missing: str 
     def command(seed: int, amount: int, file: str) -> list[str]:
         return ["reliability_slice", code, str(seed), str(amount), file]
 
-    return Task(name, "runs", 10, share, command, lambda result: int(result["acks"]), missing)
+    return Task(name, "runs", 10, share, command, lambda result: Done(**result), missing)
+
+
+def odd(name: str, code: str) -> Task:
+    """A task whose slices run something else; `FILE` in it is where they should report."""
+
+    def command(_seed: int, _amount: int, file: str) -> list[str]:
+        return ["reliability_slice", code.replace("FILE", repr(file))]
+
+    return Task(name, "runs", 10, 1.0, command, lambda result: Done(**result))
 
 
 @pytest.fixture
@@ -37,7 +53,7 @@ def planned(monkeypatch: pytest.MonkeyPatch) -> list[Task]:
     monkeypatch.setattr(campaign, "tasks", lambda: found)
     real = campaign._run
 
-    def run(command: list[str]) -> tuple[int, str]:
+    def run(command: list[str]) -> tuple[int | None, str]:
         return real([command[0], "-c", *command[3:]])
 
     monkeypatch.setattr(campaign, "_run", run)
@@ -85,7 +101,7 @@ def test_a_failure_is_kept_with_its_output_and_command(planned: list[Task], tmp_
     assert (tmp_path / "failure-odd-one-1.txt").read_text() == "seed 10\n"
     assert "failure-odd-one-1.txt" in here.report()
     figures = here.figures()["tasks"]["odd one"]
-    assert (figures["done"], figures["failed"], figures["acks"]) == (30, 1, 40)
+    assert (figures["done"], figures["failed"], figures["acks"]) == (30, 1, 60)
     assert 1 / 30 < figures["upper_bound_95"] < 0.2
 
 
@@ -93,11 +109,49 @@ def test_a_slice_that_hangs_is_ended_with_everything_it_started(
     planned: list[Task], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(campaign, "SLICE_S", 0.5)
-    code = "import subprocess, sys, time; subprocess.Popen(['sleep', '50']); time.sleep(50)"
-    planned.append(Task("stuck", "runs", 1, 1.0, lambda *_: ["x", code]))
+    code = (
+        "import subprocess, time; print('begun', flush=True);"
+        "subprocess.Popen(['sleep', '50']); time.sleep(50)"
+    )
+    planned.append(odd("stuck", code))
     here = Campaign(tmp_path)
     assert not here.run_slice(planned[0])
-    assert "longer than" in (tmp_path / "failure-stuck-1.txt").read_text()
+    kept = (tmp_path / "failure-stuck-1.txt").read_text()
+    assert "begun" in kept
+    assert "longer than" in kept
+    record = here.state.records["stuck"]
+    assert (record.done, record.failed, record.timed_out, here.failed) == (0, 0, 1, 1)
+    assert "timed out" in here.report()
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import no_such_module",
+        "pass",
+        "open(FILE, 'w').write('{\"runs\": 1')",
+        "open(FILE, 'w').write('{\"runs\": 10, \"acks\": 9}'); raise SystemExit(1)",
+    ],
+    ids=["crashed", "silent", "torn", "said that it proves nothing"],
+)
+def test_what_was_not_done_does_not_count(planned: list[Task], tmp_path: Path, code: str) -> None:
+    planned.append(odd("idle", code))
+    here = Campaign(tmp_path)
+    assert not here.run_slice(planned[0])
+    record = here.state.records["idle"]
+    assert (record.done, record.acks, record.failed) == (0, 0, 1)
+    assert here.figures()["tasks"]["idle"]["upper_bound_95"] is None
+
+
+def test_runs_and_failures_are_counted_as_they_are_reported(
+    planned: list[Task], tmp_path: Path
+) -> None:
+    code = "open(FILE, 'w').write('{\"runs\": 7, \"failures\": 2}'); raise SystemExit(1)"
+    planned.append(odd("short", code))
+    here = Campaign(tmp_path)
+    assert not here.run_slice(planned[0])
+    record = here.state.records["short"]
+    assert (record.done, record.failed, record.next_seed) == (7, 2, 10)
 
 
 def test_the_program_works_until_its_time_is_over_and_reports(
@@ -111,15 +165,79 @@ def test_the_program_works_until_its_time_is_over_and_reports(
     assert report["tasks"]["one"]["done"] >= 10
 
 
-def test_an_unknown_task_is_wrong_usage(planned: list[Task], tmp_path: Path) -> None:
+def test_it_can_be_started_from_anywhere(
+    planned: list[Task], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     planned.append(task("one"))
-    assert campaign.main(["nonsense", "--state", str(tmp_path)]) == 2
+    campaign.main(["--hours", "0.0001", "--state", "here"])
+    report = json.loads((tmp_path / "here" / "report.json").read_text())
+    assert report["tasks"]["one"]["acks"] >= 20
+
+
+@pytest.mark.parametrize("words", [["--list"], ["nonsense"], ["nonsense", "--list"]])
+def test_asking_leaves_nothing_behind(
+    planned: list[Task], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    planned.append(task("one"))
+    assert campaign.main(words) == (2 if "nonsense" in words else 0)
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("content", ["", '{"seconds_s": 1.0, "reco', '{"records": 5}'])
+def test_a_state_that_cannot_be_read_is_wrong_usage_and_kept(
+    planned: list[Task], tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str
+) -> None:
+    planned.append(task("one"))
+    (tmp_path / STATE).write_text(content)
+    assert campaign.main(["--state", str(tmp_path)]) == 2
+    assert "cannot go on" in capsys.readouterr().err
+    assert (tmp_path / STATE).read_text() == content
+    assert campaign.main(["--state", str(tmp_path / STATE)]) == 2
 
 
 def test_the_real_tasks_name_programs_that_are_there() -> None:
-    tasks = campaign.tasks()
-    assert len({each.name for each in tasks}) == len(tasks) > 20
-    for each in tasks:
+    real = tasks()
+    assert len({each.name for each in real}) == len(real) > 20
+    for each in real:
         module = each.command(0, each.amount, "x")[0].replace(".", "/")
-        root = campaign.ROOT
-        assert (root / f"{module}.py").exists() or (root / module / "__main__.py").exists()
+        assert (ROOT / f"{module}.py").exists() or (ROOT / module / "__main__.py").exists()
+
+
+ENGINES = [["--engine", "mutation"], *([["--engine", "atheris"]] if driver.has_atheris() else [])]
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize(
+    ("name", "amount", "flags"),
+    [
+        ("simulated core", 30, []),
+        ("virtual loop", 2, []),
+        *(("fuzz codec", 300, engine) for engine in ENGINES),
+    ],
+)
+def test_what_the_real_programs_report_is_understood(
+    tmp_path: Path, name: str, amount: int, flags: list[str]
+) -> None:
+    one = next(each for each in tasks() if each.name == name)
+    command = one.command(1, amount, str(tmp_path / "report.json"))
+    subprocess.run(
+        [sys.executable, "-m", *command, *flags], cwd=ROOT, check=True, capture_output=True
+    )
+    done = one.read(json.loads((tmp_path / "report.json").read_bytes()))
+    assert (done.runs, done.failures) == (amount, 0)
+    assert done.acks > 0 or "fuzz" in name
+
+
+@pytest.mark.parametrize(("violations", "failures"), [([], 0), (["lost: one", "lost: two"], 1)])
+def test_what_a_fault_reports_is_understood(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, violations: list[str], failures: int
+) -> None:
+    result = Result(cycles=4, acks=9, fired=4, violations=violations)
+    kill = Fault(name="kill", description="for a test", run=lambda *_: result)
+    monkeypatch.setattr(faults, "load", lambda: {"kill": kill})
+    file = tmp_path / "report.json"
+    faults.main(["kill", "--directory", str(tmp_path / "runs"), "--json", str(file)])
+    one = next(each for each in tasks() if each.name == "kill")
+    assert one.read(json.loads(file.read_bytes())) == Done(4, 9, failures)

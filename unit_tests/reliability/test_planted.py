@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from reliability import planted
-from reliability.faults import catching
-from reliability.faults.model import Result
 from reliability.planted import Row, worded
+from reliability.plants import CAUGHT_WITHIN_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,6 +58,28 @@ def test_an_unknown_layer_is_wrong_usage() -> None:
     assert ended.value.code == 2
 
 
-def test_a_run_that_only_proved_nothing_has_caught_nothing() -> None:
-    assert catching._rule(Result(violations=["vacuous: no cut fired"])) == ""
-    assert catching._rule(Result(violations=["vacuous: x", "strange: m1 is gone"])) == "m1 is gone"
+@pytest.mark.parametrize("layer", ["core", "processes"])
+def test_a_bug_that_is_caught_too_late_is_not_caught(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], layer: str
+) -> None:
+    good = Row("core", "one", "it leaks", "misdelivered", "seed 0", CAUGHT_WITHIN_S)
+    late = Row(layer, "two", "it loses", "lost", "cycle 9", 4_000.0)
+    monkeypatch.setattr(planted, "look_for_all", lambda *_: iter([good, late]))
+    assert planted.main([]) == 1
+    printed = capsys.readouterr().out
+    assert "TOO LATE: lost at cycle 9" in printed
+    assert "1 of 2 caught" in printed
+
+
+def test_a_table_in_which_everything_was_skipped_proves_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rows = [Row("processes", name, "it forgets", skipped="root") for name in ("one", "two")]
+    monkeypatch.setattr(planted, "look_for_all", lambda *_: iter(rows))
+    assert planted.main(["processes"]) == 1
+
+
+def test_what_was_seen_instead_of_the_bug_is_told() -> None:
+    row = Row("processes", "one", "it forgets", seconds=2.0, instead="the server has ended")
+    assert not row.is_caught
+    assert "NOT CAUGHT, but the server has ended" in worded(row)

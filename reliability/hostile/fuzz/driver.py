@@ -181,10 +181,23 @@ def _shrunk(run: Callable[[bytes], None], content: bytes, trace: str) -> Failure
 # --- atheris ------------------------------------------------------------------------------------
 
 
-def fuzz_with_atheris(target: str, runs: int, *, seed: int, corpus: Path | None) -> None:
+def fuzz_with_atheris(
+    target: str,
+    runs: int,
+    *,
+    seed: int,
+    corpus: Path | None,
+    tell: Callable[[Outcome], None],
+) -> None:
     """Run libFuzzer in this process, which ends with it: 0, or not 0 after a failure.
 
-    `corpus` is a directory where inputs that reach new code are kept; it is filled with the seeds.
+    Args:
+        target: what to fuzz.
+        runs: inputs to try.
+        seed: number of the campaign.
+        corpus: directory where inputs that reach new code are kept; it is filled with the seeds.
+        tell: called once, after the last input or the first failure. Nothing of this program runs
+            after libFuzzer.
     """
     atheris: Any = importlib.import_module("atheris")
     with atheris.instrument_imports(include=["jim"]):
@@ -201,5 +214,29 @@ def fuzz_with_atheris(target: str, runs: int, *, seed: int, corpus: Path | None)
     ]
     sys.stdout.write(f"{target}: atheris, corpus and failures in {keep}, process {os.getpid()}\n")
     sys.stdout.flush()
-    atheris.Setup([sys.argv[0], *options, "-print_final_stats=1", str(keep)], run)
+    counted = counting(target, run, runs, tell)
+    atheris.Setup([sys.argv[0], *options, "-print_final_stats=1", str(keep)], counted)
     atheris.Fuzz()
+
+
+def counting(
+    target: str, run: Callable[[bytes], None], runs: int, tell: Callable[[Outcome], None]
+) -> Callable[[bytes], None]:
+    """Make a target that tells what it came to, after `runs` inputs or the first that breaks it."""
+    began_s = time.monotonic()
+    done = 0
+
+    def counted(content: bytes) -> None:
+        nonlocal done
+        done += 1
+        failure = None
+        try:
+            run(content)
+        except BaseException:
+            failure = Failure(content, traceback.format_exc())
+            raise
+        finally:
+            if failure is not None or done == runs:
+                tell(Outcome(target, done, time.monotonic() - began_s, failure))
+
+    return counted

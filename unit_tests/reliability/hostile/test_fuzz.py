@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import subprocess
 import sys
@@ -233,3 +234,35 @@ def test_the_loop_lets_time_pass_only_when_told_to() -> None:
     loop.turn()
     assert "KeyError" in loop.faults[0]
     loop.close()
+
+
+def test_a_target_tells_once_what_it_came_to() -> None:
+    """libFuzzer ends the process by itself, so nobody could tell afterwards."""
+    told: list[driver.Outcome] = []
+    run = driver.counting("codec", lambda _: None, 2, told.append)
+    run(b"1")
+    assert not told
+    run(b"2")
+    assert [(each.runs, each.failure) for each in told] == [(2, None)]
+
+
+def test_a_target_tells_of_the_input_that_breaks_it() -> None:
+    told: list[driver.Outcome] = []
+    run = driver.counting("codec", trip, 9, told.append)
+    with pytest.raises(KeyError):
+        run(b"bad")
+    (outcome,) = told
+    assert outcome.runs == 1
+    assert outcome.failure is not None
+    assert outcome.failure.content == b"bad"
+    assert "KeyError" in outcome.failure.trace
+
+
+def test_the_program_writes_its_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "result.json"
+    words = ["session", "--runs", "3000", "--engine", "mutation", "--json", str(file)]
+    monkeypatch.setattr(mailbox, "lookup_key", trip)
+    assert program.main(words) == 1
+    result = json.loads(file.read_text())
+    assert 0 < result["runs"] < 3000
+    assert "KeyError" in result["failure"]["trace"]

@@ -16,7 +16,7 @@ from reliability.hostile.report import Report, Section
 from reliability.hostile.server import AttackedServer
 from reliability.hostile.server_check import Attack, check_health, judge
 from reliability.injectors.signals import freeze
-from reliability.rig.programs import Ended, Launch
+from reliability.rig.programs import Ended, Launch, free_port
 from reliability.rig.server import LIFTED
 from unit_tests.support.serving import QUICK, serving
 
@@ -148,6 +148,84 @@ async def test_a_server_that_babbles_is_noticed(
     )
     section = await attacked(tmp_path, Attack.before_login, 1_000)
     assert any("no message" in text for text in section.violations)
+
+
+# --- what the front door and the streams have to show --------------------------------------------
+
+
+async def front_door_of(
+    answer: bytes, *, closes: bool, monkeypatch: pytest.MonkeyPatch
+) -> list[str]:
+    """Knock at a port where somebody says something, and hangs up or does not."""
+
+    writers: list[asyncio.StreamWriter] = []
+
+    async def serve(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+        writer.write(answer)
+        if closes:
+            writer.close()
+
+    monkeypatch.setattr(server_check, "DOOR_S", 0.2)
+    monkeypatch.setattr(wire, "PATIENCE_S", 0.2)
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        section = await Attack(server.sockets[0].getsockname()[1]).front_door()
+        for writer in writers:
+            writer.transport.abort()
+        await asyncio.sleep(0)
+    assert section.cases == 10
+    return section.violations
+
+
+@pytest.mark.parametrize("answer", [b"", b"not here"])
+async def test_a_port_that_does_not_hang_up_is_noticed(
+    answer: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    violations = await front_door_of(answer, closes=False, monkeypatch=monkeypatch)
+    assert sum("TimeoutError" in text for text in violations) >= 10
+
+
+async def test_a_port_that_turns_everybody_away_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    violations = await front_door_of(b"", closes=True, monkeypatch=monkeypatch)
+    assert len(violations) == 1
+    assert violations[0].startswith("afterwards: ")
+
+
+async def test_a_server_that_takes_all_of_an_endless_frame_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says that the frame is too long, and has read all that it was sent."""
+    monkeypatch.setattr(server_check, "ENDLESS_BYTES", QUICK.frame_bytes // 2)
+    monkeypatch.setattr(wire.Wire, "until", told_too_long)
+    async with serving(tmp_path, QUICK) as server:
+        section = Section("test")
+        await Attack(server.port)._endless_inside(section)
+    assert any("has taken" in text for text in section.violations)
+
+
+async def told_too_long(self: wire.Wire, _is_last: object) -> list[m.ServerMessage]:
+    self.is_over = True
+    return [error("frame_too_long", fatal=True)]
+
+
+STREAMS = (
+    *("_bytewise", "_many", "_unfinished", "_endless", "_endless_inside", "_useless", "_hangs_up"),
+)
+
+
+async def test_a_server_that_lets_nobody_in_after_a_stream_is_noticed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whatever the stream itself has seen: here nothing."""
+
+    async def see_nothing(_attack: Attack, _section: Section) -> None:
+        pass
+
+    for name in STREAMS:
+        monkeypatch.setattr(Attack, name, see_nothing)
+    section = await Attack(free_port()).streams()
+    assert section.cases == len(STREAMS) == len(section.violations)
 
 
 # --- the process ----------------------------------------------------------------------------------

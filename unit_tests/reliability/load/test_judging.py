@@ -67,7 +67,7 @@ LEAK: dict[str, Any] = {
     "errors": 0,
     "notices": 0,
 }
-RESTART: dict[str, Any] = {"stored": 1_000_000} | {
+RESTART: dict[str, Any] = {"stored": 1_000_000, "clean_stop_status": 0} | {
     f"{kind}_first_{what}_s": 0.5
     for kind in ("clean", "killed", "cold")
     for what in ("ack", "shown")
@@ -165,6 +165,19 @@ def test_a_start_that_was_slow_or_not_measured_fails() -> None:
     assert failures(restart.judge(slow, restart.FULL)) == ["first ack, cold file"]
     unmeasured = {key: value for key, value in RESTART.items() if key != "killed_first_shown_s"}
     assert failures(restart.judge(unmeasured, restart.FULL)) == ["first delivery, after kill -9"]
+
+
+@pytest.mark.parametrize("status", [1, -11, None])
+def test_a_server_that_does_not_end_well_when_asked_fails(status: int | None) -> None:
+    ended = RESTART | {"clean_stop_status": status}
+    assert failures(restart.judge(ended, restart.FULL)) == ["clean end"]
+    silent = {key: value for key, value in RESTART.items() if key != "clean_stop_status"}
+    assert failures(restart.judge(silent, restart.FULL)) == ["clean end"]
+
+
+def test_only_a_server_that_kill_has_ended_was_killed() -> None:
+    assert restart.killed(-9).fired
+    assert not restart.killed(1).fired
 
 
 def test_a_reader_counts_as_paused_only_if_its_pipe_is_full() -> None:

@@ -48,3 +48,14 @@ def test_nothing_is_left_of_it_even_when_it_is_in_use(tmp_path: Path) -> None:
         assert not os.path.ismount(disk.path)
     attached = subprocess.run(["losetup", "-a"], capture_output=True, text=True, check=True).stdout
     assert str(tmp_path) not in attached
+
+
+def test_it_goes_away_also_where_the_path_of_programs_lacks_those_of_the_system(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "home").mkdir()
+    with Disk(tmp_path / "home") as disk:
+        monkeypatch.setenv("PATH", str(tmp_path))
+        disk.remove()
+        monkeypatch.undo()
+        assert not os.path.ismount(disk.path)
