@@ -60,6 +60,13 @@ def account_directory(data_dir: Path, server_id: bytes, name: str) -> Path:
     return data_dir / ACCOUNTS / short_fingerprint(server_id) / name
 
 
+def account_directories(data_dir: Path) -> list[Path]:
+    """List where accounts are, or were: of each at least the key or the store is still there."""
+    folder = data_dir / ACCOUNTS
+    found = {path.parent for file in (KEY_FILE, STORE_FILE) for path in folder.glob(f"*/*/{file}")}
+    return sorted(found)
+
+
 def known_accounts(data_dir: Path | None = None) -> list[KnownAccount]:
     """List the accounts of this machine, servers in the order in which they were met.
 

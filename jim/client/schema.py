@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from jim.client.translate import store_errors
 from jim.crypto import key_files
 from jim.errors import StoreCorrupt, StoreTooNew
+from jim.i18n import _
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,8 +69,12 @@ MIGRATIONS: Final = (
         code TEXT NOT NULL,
         time_ms INTEGER NOT NULL,
         behind_id INTEGER NOT NULL,
-        shown INTEGER NOT NULL DEFAULT 0
-    ) STRICT
+        shown INTEGER NOT NULL DEFAULT 0,
+        position INTEGER NOT NULL DEFAULT 0
+    ) STRICT;
+    ALTER TABLE messages ADD COLUMN position INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE account ADD COLUMN walked_from INTEGER NOT NULL DEFAULT 0;
+    UPDATE account SET walked_from = position
     """,
 )
 """`place` orders a conversation: the sequence of a message, or for one that never got one the last
@@ -77,7 +82,13 @@ sequence known when it failed, with `pending` set so that it follows; while it i
 `identity` finds what was received before (store.py). `store.id` tells this store from a later one
 in its place, whose message ids begin anew: what is kept beside the store names it.
 `notices` say that messages are missing here: whatever has a `message_id` up to `behind_id` came
-before. They stay, so that a hole can be explained later (verify.py)."""
+before. They stay, so that a hole can be explained later (verify.py).
+`position` is where something stood in this device's mailbox, 0 if that is not known. Everything
+after `walked_from` up to the cursor has been received and is known: the cursor was never moved
+there without receiving, nor has an older version of this program received it."""
+
+WALKED_SINCE: Final = 3
+"""The step that began to keep positions."""
 
 
 def open_database(path: Path, *, create: bool) -> sqlite3.Connection:
@@ -126,11 +137,12 @@ def migrate(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute("CREATE TABLE IF NOT EXISTS migrations (version INTEGER PRIMARY KEY) STRICT")
     version = connection.execute("SELECT coalesce(max(version), 0) FROM migrations").fetchone()[0]
     if version > len(MIGRATIONS):
-        raise StoreTooNew(f"{path}: written by a newer version of jim; update jim", path=str(path))
+        text = _("{path}: written by a newer version of jim; update jim")
+        raise StoreTooNew(text.format(path=path), path=str(path))
     for number, script in enumerate(MIGRATIONS[version:], version + 1):
         for statement in script.split(";\n"):
             connection.execute(statement)
         connection.execute("INSERT INTO migrations VALUES (?)", (number,))
     connection.execute("COMMIT")
     if not connection.execute("PRAGMA schema_version").fetchone()[0]:
-        raise StoreCorrupt(f"{path}: the database is empty", path=str(path))
+        raise StoreCorrupt(_("{path}: the database is empty").format(path=path), path=str(path))

@@ -70,14 +70,19 @@ _REQUEUE: Final = """
 """
 _KEEP: Final = """
     INSERT INTO messages
-        (peer, outgoing, sender, device, n, text, time_ms, seq, place, state, identity)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?8, ?8, ?, ?)
+        (peer, outgoing, sender, device, n, text, time_ms, seq, place, state, identity, position)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?8, ?8, ?, ?, ?)
     ON CONFLICT (identity) DO NOTHING
     RETURNING *
 """
+_PLACE_KNOWN: Final = "UPDATE messages SET position = ? WHERE identity = ?"
+_PLACE_OWN: Final = """
+    UPDATE messages SET position = ?1
+    WHERE outgoing AND device = ?2 AND n = ?3 AND peer = ?4 AND text = ?5
+"""
 _NOTE_MISSING: Final = """
-    INSERT INTO notices (code, time_ms, behind_id)
-    SELECT ?, ?, coalesce(max(message_id), 0) FROM messages
+    INSERT INTO notices (code, time_ms, position, behind_id)
+    SELECT ?, ?, ?, coalesce(max(message_id), 0) FROM messages
     RETURNING notice_id
 """
 _STANDING: Final = """
@@ -92,6 +97,9 @@ _PAGE_BEFORE: Final = """
     SELECT * FROM messages WHERE peer = ?1 AND (place, pending, message_id)
         < (SELECT place, pending, message_id FROM messages WHERE message_id = ?3)
     ORDER BY place DESC, pending DESC, message_id DESC LIMIT ?2
+"""
+_RECEIVED_AFTER: Final = """
+    SELECT * FROM messages WHERE NOT outgoing AND message_id > ? ORDER BY message_id LIMIT ?
 """
 _LAST_OF_EACH: Final = """
     WITH RECURSIVE peers (peer) AS (
@@ -258,15 +266,15 @@ class MessageStore:
         kept: list[Message | MissingNotice] = []
         for frame in frames:
             if isinstance(frame, Notice):
-                kept.append(self.note_missing(frame.code, frame.time))
+                kept.append(self.note_missing(frame.code, frame.time, frame.position))
             else:
                 kept += self._insert(frame)
         self._sql.execute("UPDATE account SET position = ?", (position,))
         return kept
 
-    def note_missing(self, code: str, time_ms: int) -> MissingNotice:
+    def note_missing(self, code: str, time_ms: int, position: int = 0) -> MissingNotice:
         """Keep that messages are missing behind everything that is here."""
-        found = self._sql.execute(_NOTE_MISSING, (code, time_ms)).fetchone()
+        found = self._sql.execute(_NOTE_MISSING, (code, time_ms, position)).fetchone()
         return MissingNotice(code, time_ms, found[0])
 
     def unshown_notices(self) -> list[MissingNotice]:
@@ -281,8 +289,13 @@ class MessageStore:
         self._sql.execute("UPDATE notices SET shown = 1 WHERE notice_id = ?", (notice_id,))
 
     def move_cursor(self, epoch: str, position: int) -> None:
-        """Set where the mailbox is read from."""
-        self._sql.execute("UPDATE account SET epoch = ?, position = ?", (epoch, position))
+        """Set where the mailbox is read from: what was known of it up to here counts no more."""
+        self._sql.execute(
+            "UPDATE account SET epoch = ?1, position = ?2, walked_from = ?2", (epoch, position)
+        )
+        # They belong to another lineage, or to what nobody can say whether it was whole.
+        self._sql.execute("UPDATE messages SET position = 0 WHERE position <> 0")
+        self._sql.execute("UPDATE notices SET position = 0 WHERE position <> 0")
 
     def standing(self) -> Standing:
         """Read where this device stands."""
@@ -291,8 +304,11 @@ class MessageStore:
     def _insert(self, delivery: Delivery) -> list[Message]:
         outgoing = delivery.sender == self._name
         if outgoing and delivery.device == self._device:
+            own = (self._device, delivery.n, delivery.to, delivery.message)
+            self._sql.execute(_PLACE_OWN, (delivery.position, *own))
             return []
-        return self._read(
+        identity = identity_of(delivery)
+        kept = self._read(
             _KEEP,
             (
                 delivery.to if outgoing else delivery.sender,
@@ -304,9 +320,13 @@ class MessageStore:
                 delivery.time,
                 delivery.seq,
                 MessageState.STORED if outgoing else MessageState.RECEIVED,
-                identity_of(delivery),
+                identity,
+                delivery.position,
             ),
         )
+        if not kept:  # it was here: a server that was restored sends again what it still has
+            self._sql.execute(_PLACE_KNOWN, (delivery.position, identity))
+        return kept
 
     # --- reading --------------------------------------------------------------------------------
 
@@ -322,6 +342,10 @@ class MessageStore:
         else:
             found = self._read(_PAGE_BEFORE, (peer, limit, before))
         return found[::-1]
+
+    def received_after(self, message_id: int, limit: int) -> list[Message]:
+        """Read what others wrote behind a message id, in the order in which it was stored."""
+        return self._read(_RECEIVED_AFTER, (message_id, limit))
 
     def conversations(self) -> list[Conversation]:
         """Read everybody we exchanged messages with, the latest conversation first."""

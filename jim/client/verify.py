@@ -7,11 +7,15 @@ missing (its mailbox was full, its store came from a copy), the message before t
 than that and the one behind it later; a device that joined the account later has nothing that was
 collected before. That a device had joined is certain after its own first message
 in the same conversation, and always while the account has had only one device.
+
+What has been received and is gone again is found in any case, also in such a hole and at the end of
+a conversation: by its position in the mailbox, which no other message has.
 """
 
 from __future__ import annotations
 
 import enum
+from bisect import bisect_left
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
@@ -22,7 +26,7 @@ from jim.crypto.chain import FIRST_SEQ
 from jim.protocol.messages import Delivery
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
 HELD: Final = frozenset({MessageState.STORED, MessageState.DELIVERED, MessageState.RECEIVED})
 """States of a message that the server has."""
@@ -47,6 +51,8 @@ class Kind(enum.StrEnum):
     NUMBER_BEYOND = "number_beyond"
     OUTBOX = "outbox"
     CURSOR = "cursor"
+    POSITION_MISSING = "position_missing"
+    POSITION_DOUBLED = "position_doubled"
     NOT_KEPT = "not_kept"
     BEFORE_JOINING = "before_joining"
     PLACE_UNKNOWN = "place_unknown"
@@ -58,6 +64,10 @@ NOTES: Final = frozenset(
 )
 """What explains itself and contradicts nothing; every other kind is a fault."""
 
+LOSSES: Final = frozenset({Kind.MISSING, Kind.NUMBER_MISSING, Kind.POSITION_MISSING})
+"""A message that is gone; each leaves a hole among the numbers of its device or the positions of
+the mailbox, and where another message of its conversation comes after it, one there too."""
+
 
 class Finding(Struct, frozen=True, kw_only=True):
     """One thing that was found.
@@ -65,7 +75,7 @@ class Finding(Struct, frozen=True, kw_only=True):
     Attributes:
         kind: what it is.
         peer: the conversation, empty where it is about none.
-        first: the first sequence or number that it is about, 0 for none.
+        first: the first sequence, number or position that it is about, 0 for none.
         last: the last one.
         message_id: the message in this store, 0 for none.
         detail: what SQLite said, or a value that a person can look up.
@@ -83,6 +93,11 @@ class Finding(Struct, frozen=True, kw_only=True):
         """Whether it contradicts the promise."""
         return self.kind not in NOTES
 
+    @property
+    def size(self) -> int:
+        """How many sequences, numbers or positions it is about."""
+        return self.last - self.first + 1
+
 
 class Walked(Struct, frozen=True, kw_only=True):
     """A conversation that was looked through: the first and last sequence, and how many are here.
@@ -97,12 +112,21 @@ class Walked(Struct, frozen=True, kw_only=True):
 
 
 class Report(Struct, kw_only=True):
-    """Everything about one store."""
+    """Everything about one store.
+
+    Attributes:
+        confirmed_n: the last number of this device that the server has.
+        queued: how many messages wait to be sent.
+        walked_from: the position of the mailbox after which everything is looked for.
+        position: the last one that was received.
+    """
 
     name: str = ""
     device: str = ""
     confirmed_n: int = 0
     queued: int = 0
+    walked_from: int = 0
+    position: int = 0
     conversations: list[Walked] = []
     findings: list[Finding] = []
 
@@ -110,6 +134,23 @@ class Report(Struct, kw_only=True):
     def is_complete(self) -> bool:
         """Whether nothing contradicts the promise."""
         return not any(finding.is_fault for finding in self.findings)
+
+    @property
+    def lost(self) -> int:
+        """How many messages must be gone, each counted once however many holes it leaves."""
+        return max(self._size(Kind.MISSING), self._gone)
+
+    @property
+    def knows_ends(self) -> bool:
+        """Whether nothing is gone of which nobody can say that it was not the end of some talk."""
+        return self._gone <= self._size(Kind.MISSING)
+
+    @property
+    def _gone(self) -> int:
+        return self._size(Kind.POSITION_MISSING) + self._size(Kind.NUMBER_MISSING)
+
+    def _size(self, kind: Kind) -> int:
+        return sum(finding.size for finding in self.findings if finding.kind is kind)
 
 
 class Whose(Struct, frozen=True):
@@ -150,7 +191,7 @@ class _Hole(Struct):
     after_id: int
     """The last message before it that has come with the mailbox, 0 for none."""
     before_id: int = END
-    """The first one behind it."""
+    """The first one that came of those between it and the next hole; in the end, of all behind."""
 
     @property
     def size(self) -> int:
@@ -198,12 +239,12 @@ def _is_placed(row: Row, *, own: bool) -> bool:
 class ConversationAudit:
     """One conversation; takes its rows in the order of their sequences."""
 
-    def __init__(self, peer: str, whose: Whose, notices: Sequence[int] = ()) -> None:
+    def __init__(self, peer: str, whose: Whose, notices: Iterable[int] = ()) -> None:
         """Begin before the first sequence.
 
         `notices` are those of something missing: the last message that was here before each.
         """
-        self.peer, self._whose, self._notices = peer, whose, notices
+        self.peer, self._whose, self._notices = peer, whose, sorted(notices)
         self._came = 0
         self._joined = whose.is_founder
         self._first = self._last = self._messages = 0
@@ -225,27 +266,30 @@ class ConversationAudit:
         self._messages += 1
         if not (row.outgoing and row.device == self._whose.device):
             # Own messages have their number from before they were sent, so it says nothing.
-            for hole in self._holes:
-                hole.before_id = min(hole.before_id, row.message_id)
+            if self._holes:
+                self._holes[-1].before_id = min(self._holes[-1].before_id, row.message_id)
             self._came = row.message_id
         self._joined = self._joined or (row.outgoing and row.device == self._whose.device)
 
     def end(self) -> Iterator[Finding]:
         """Word the holes, once every row was there."""
-        told = [hole for hole in self._holes if self._was_told(hole)]
-        certain = [hole for hole in self._holes if hole.certain and hole not in told]
-        explained = sum(hole.size for hole in certain) <= self._elsewhere
-        for hole in self._holes:
-            kind = Kind.PLACE_UNKNOWN if explained else Kind.MISSING
+        before_id = END
+        for hole in reversed(self._holes):
+            before_id = hole.before_id = min(hole.before_id, before_id)
+        judged = [(hole, self._was_told(hole)) for hole in self._holes]
+        unexplained = sum(hole.size for hole, told in judged if hole.certain and not told)
+        for hole, told in judged:
+            kind = Kind.PLACE_UNKNOWN if unexplained <= self._elsewhere else Kind.MISSING
             if not hole.certain:
                 kind = Kind.BEFORE_JOINING
-            if hole in told:
+            if told:
                 kind = Kind.NOT_KEPT
             yield Finding(kind=kind, peer=self.peer, first=hole.first, last=hole.last)
 
     def _was_told(self, hole: _Hole) -> bool:
         """Tell whether the device learned of something missing while the hole came about."""
-        return any(hole.after_id <= notice < hole.before_id for notice in self._notices)
+        later = bisect_left(self._notices, hole.after_id)
+        return later < len(self._notices) and self._notices[later] < hole.before_id
 
     def walked(self) -> Walked:
         """Sum the conversation up."""
@@ -305,7 +349,44 @@ def check_outbox(expected: int, n: int, message_id: int) -> Iterator[Finding]:
         )
 
 
-def check_cursor(epoch: str, position: int, *, has_received: bool) -> Iterator[Finding]:
+def check_cursor(
+    epoch: str, walked_from: int, position: int, *, has_received: bool
+) -> Iterator[Finding]:
     """Check that the mailbox cursor can be one: without a server nothing can have come."""
-    if position < 0 or (not epoch and (position or has_received)):
-        yield Finding(kind=Kind.CURSOR, first=position, last=position, detail=epoch)
+    no_range = not 0 <= walked_from <= position
+    if no_range or (not epoch and (position or has_received)):
+        yield _cursor(position, detail=epoch)
+
+
+def _cursor(position: int, detail: str) -> Finding:
+    return Finding(kind=Kind.CURSOR, first=position, last=position, detail=detail)
+
+
+class PositionAudit:
+    """The positions of the mailbox; takes those of messages and notices in their order."""
+
+    def __init__(self, walked_from: int, position: int) -> None:
+        """Take after which position, and up to which, everything must be there."""
+        self._walked_from, self._position = walked_from, position
+        self._last = walked_from
+        self._outside = 0
+
+    def add(self, position: int) -> Iterator[Finding]:
+        """Take the next position that is known."""
+        if not self._walked_from < position <= self._position:
+            self._outside = position
+        elif position == self._last:
+            yield Finding(kind=Kind.POSITION_DOUBLED, first=position, last=position)
+        else:
+            yield from self._missing(position - 1)
+            self._last = position
+
+    def end(self) -> Iterator[Finding]:
+        """Check the end, once every position was there."""
+        yield from self._missing(self._position)
+        if self._outside:
+            yield _cursor(self._position, detail=str(self._outside))
+
+    def _missing(self, last: int) -> Iterator[Finding]:
+        if last > self._last:
+            yield Finding(kind=Kind.POSITION_MISSING, first=self._last + 1, last=last)

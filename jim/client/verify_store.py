@@ -12,15 +12,16 @@ import contextlib
 import sqlite3
 from typing import TYPE_CHECKING, Final
 
-from jim.client.accounts import ACCOUNTS, STORE_FILE
+from jim.client.accounts import STORE_FILE, account_directories
 from jim.client.events import UNKNOWN_OUTCOME
-from jim.client.schema import BUSY_S, MIGRATIONS
+from jim.client.schema import BUSY_S, MIGRATIONS, WALKED_SINCE
 from jim.client.translate import store_errors
 from jim.client.verify import (
     ConversationAudit,
     Finding,
     Kind,
     NumberAudit,
+    PositionAudit,
     Report,
     Row,
     Whose,
@@ -28,9 +29,10 @@ from jim.client.verify import (
     check_outbox,
 )
 from jim.errors import StoreCorrupt, StoreError, StoreTooNew
+from jim.i18n import _
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 _ROWS: Final = """
@@ -46,15 +48,18 @@ _UNKNOWN: Final = """
     SELECT count(*) FROM messages WHERE outgoing AND device = ? AND error_code = ?
 """
 _QUEUED: Final = "SELECT n, message_id FROM messages WHERE state = 'queued' ORDER BY message_id"
-_HAS_NOTICES: Final = "SELECT 1 FROM sqlite_schema WHERE name = 'notices'"
+_WALKED_FROM: Final = "SELECT walked_from FROM account"
+_POSITIONS: Final = """
+    SELECT position FROM messages WHERE position <> 0
+    UNION ALL SELECT position FROM notices WHERE position <> 0 ORDER BY position
+"""
 _NOTICES: Final = "SELECT behind_id FROM notices"
 _RECEIVED: Final = "SELECT EXISTS (SELECT 1 FROM messages WHERE state = 'received')"
 
 
 def verify_data_directory(data_dir: Path) -> dict[Path, Report]:
     """Verify every account below a data directory; a store that cannot be read is a finding."""
-    stores = sorted((data_dir / ACCOUNTS).glob(f"*/*/{STORE_FILE}"))
-    return {store.parent: verify_account(store.parent) for store in stores}
+    return {place: verify_account(place) for place in account_directories(data_dir)}
 
 
 def verify_account(directory: Path) -> Report:
@@ -73,27 +78,35 @@ def verify_store(path: Path, report: Report) -> None:
     Raises:
         StoreError: it cannot be opened, read to the end, or understood.
     """
-    if not path.exists():
-        raise StoreError(f"{path}: there is no store", path=str(path))
-    uri = f"{path.absolute().as_uri()}?mode=ro"
     with store_errors(path):
+        if not path.exists():
+            text = _("{path}: there is no store; it was deleted, or the account never finished")
+            raise StoreError(text.format(path=path), path=str(path))
+        uri = f"{path.absolute().as_uri()}?mode=ro"
         connection = sqlite3.connect(uri, uri=True, timeout=BUSY_S, isolation_level=None)
         with contextlib.closing(connection):
             connection.execute("BEGIN")
-            _check_version(connection, path)
+            version = _version(connection, path)
             report.findings.extend(_integrity(connection))
-            _walk(connection, path, report)
+            _walk(connection, path, report, version)
 
 
-def _check_version(connection: sqlite3.Connection, path: Path) -> None:
+def _version(connection: sqlite3.Connection, path: Path) -> int:
+    """Give how many steps the database has taken (jim.client.schema)."""
+    if not connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
+        text = _("{path}: the store is empty; put a copy in its place if you have one")
+        raise StoreCorrupt(text.format(path=path), path=str(path))
     tables = connection.execute(
         "SELECT count(*) FROM sqlite_schema WHERE name IN ('migrations', 'account', 'messages')"
     ).fetchone()[0]
     if tables != 3:  # noqa: PLR2004 - the names in the query
-        raise StoreCorrupt(f"{path}: this is no store of jim", path=str(path))
+        text = _("{path}: this is no store of jim, or parts of it are gone")
+        raise StoreCorrupt(text.format(path=path), path=str(path))
     version = connection.execute("SELECT coalesce(max(version), 0) FROM migrations").fetchone()[0]
     if version > len(MIGRATIONS):
-        raise StoreTooNew(f"{path}: written by a newer version of jim; update jim", path=str(path))
+        text = _("{path}: written by a newer version of jim; update jim")
+        raise StoreTooNew(text.format(path=path), path=str(path))
+    return int(version)
 
 
 def _integrity(connection: sqlite3.Connection) -> Iterator[Finding]:
@@ -103,19 +116,34 @@ def _integrity(connection: sqlite3.Connection) -> Iterator[Finding]:
             yield Finding(kind=Kind.DAMAGED, detail=str(line))
 
 
-def _walk(connection: sqlite3.Connection, path: Path, report: Report) -> None:
+def _walk(connection: sqlite3.Connection, path: Path, report: Report, version: int) -> None:
     row = connection.execute(
         "SELECT name, device, chain_seq, confirmed_n, epoch, position FROM account"
     ).fetchone()
     if row is None:
-        raise StoreCorrupt(f"{path}: the store belongs to no account", path=str(path))
+        text = _("{path}: the store belongs to no account")
+        raise StoreCorrupt(text.format(path=path), path=str(path))
     name, device, chain_seq, confirmed_n, epoch, position = row
     whose = Whose(name, device, chain_seq)
     report.name, report.device, report.confirmed_n = name, device, confirmed_n
+    report.walked_from = report.position = position
+    notices: Iterable[int] = ()
+    if version >= WALKED_SINCE:  # an older version kept neither positions nor notices
+        report.walked_from = connection.execute(_WALKED_FROM).fetchone()[0]
+        notices = [behind_id for (behind_id,) in connection.execute(_NOTICES)]
+        _walk_positions(connection, report)
     received = connection.execute(_RECEIVED).fetchone()[0]
-    report.findings.extend(check_cursor(epoch, position, has_received=bool(received)))
+    cursor = (epoch, report.walked_from, position)
+    report.findings.extend(check_cursor(*cursor, has_received=bool(received)))
     _walk_numbers(connection, whose, report)
-    _walk_conversations(connection, whose, report)
+    _walk_conversations(connection, whose, notices, report)
+
+
+def _walk_positions(connection: sqlite3.Connection, report: Report) -> None:
+    positions = PositionAudit(report.walked_from, report.position)
+    for (position,) in connection.execute(_POSITIONS):
+        report.findings.extend(positions.add(position))
+    report.findings.extend(positions.end())
 
 
 def _walk_numbers(connection: sqlite3.Connection, whose: Whose, report: Report) -> None:
@@ -130,22 +158,16 @@ def _walk_numbers(connection: sqlite3.Connection, whose: Whose, report: Report) 
         report.findings.extend(check_outbox(expected, n, message_id))
 
 
-def _walk_conversations(connection: sqlite3.Connection, whose: Whose, report: Report) -> None:
+def _walk_conversations(
+    connection: sqlite3.Connection, whose: Whose, notices: Iterable[int], report: Report
+) -> None:
     audit: ConversationAudit | None = None
-    notices = _notices(connection)
     for row in _rows(connection):
         if audit is None or audit.peer != row.peer:
             _close(audit, report)
             audit = ConversationAudit(row.peer, whose, notices)
         report.findings.extend(audit.add(row))
     _close(audit, report)
-
-
-def _notices(connection: sqlite3.Connection) -> list[int]:
-    """Read where something missing was noted; a store of an older version has noted nothing."""
-    if connection.execute(_HAS_NOTICES).fetchone() is None:
-        return []
-    return [behind_id for (behind_id,) in connection.execute(_NOTICES)]
 
 
 def _close(audit: ConversationAudit | None, report: Report) -> None:

@@ -13,7 +13,7 @@ from jim.i18n import _, install_argparse
 from jim.server import settings as s
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Container, Sequence
 
 Task = Literal["serve", "check", "print", "invite", "fingerprint", "resync", "verify"]
 
@@ -32,6 +32,9 @@ FLAGS: Final = {
     "log_dir": ("--log-dir",),
 }
 """Setting to its flags; the first two pairs are the seed's."""
+
+LOOKING: Final = frozenset({"data_dir"})
+"""What `verify` takes of them: it listens nowhere, admits nobody and keeps no log."""
 
 MAX_USES: Final = 10_000
 """Of one invite: more than a server is made for, so that a slip of the finger is noticed."""
@@ -81,7 +84,11 @@ def parse(argv: Sequence[str]) -> Request:
 def _parser(task: Task) -> argparse.ArgumentParser:
     program = "jim-server" if task == "serve" else f"jim-server {task}"
     parser = argparse.ArgumentParser(prog=program, description=_describe(task), allow_abbrev=False)
-    _add_settings(parser)
+    if task == "verify":
+        _add_settings(parser, LOOKING)
+    else:
+        _add_settings(parser, FLAGS)
+        _add_limit(parser)
     if task == "serve":
         _add_serving(parser)
     elif task == "invite":
@@ -129,21 +136,40 @@ def _help(name: str) -> str:
     return texts[name]
 
 
-def _add_settings(parser: argparse.ArgumentParser) -> None:
+def _metavar(name: str) -> str:
+    texts = {
+        "address": _("ADDRESS"),
+        "port": _("PORT"),
+        "registration": _("POLICY"),
+        "certificate": _("FILE"),
+        "key": _("FILE"),
+        "loop": _("LOOP"),
+        "log_level": _("LEVEL"),
+    }
+    return texts.get(name) or _("DIRECTORY")
+
+
+def _add_settings(parser: argparse.ArgumentParser, wanted: Container[str]) -> None:
+    """Add flags for those settings, and for the file that holds the others."""
     for name, flags in FLAGS.items():
-        if name == "log_json":
+        if name not in wanted:
+            parser.set_defaults(**{name: None})
+        elif name == "log_json":
             parser.add_argument(
                 *flags, dest=name, action="store_const", const="true", help=_help(name)
             )
         else:
-            metavar = name.rpartition("_")[2].upper()
-            parser.add_argument(*flags, dest=name, metavar=metavar, help=_help(name))
+            parser.add_argument(*flags, dest=name, metavar=_metavar(name), help=_help(name))
+    parser.set_defaults(limit=[])
+    config_help = _("TOML file with settings (default: server.toml in the data directory)")
+    parser.add_argument("--config", metavar=_("FILE"), help=config_help)
+
+
+def _add_limit(parser: argparse.ArgumentParser) -> None:
     limit_help = _("set a limit, for example window=32; may be repeated (see --print-config)")
     parser.add_argument(
-        "--limit", action="append", default=[], metavar="NAME=VALUE", help=limit_help
+        "--limit", action="append", default=[], metavar=_("NAME=VALUE"), help=limit_help
     )
-    config_help = _("TOML file with settings (default: server.toml in the data directory)")
-    parser.add_argument("--config", metavar="FILE", help=config_help)
 
 
 def _add_serving(parser: argparse.ArgumentParser) -> None:
@@ -158,11 +184,11 @@ def _add_serving(parser: argparse.ArgumentParser) -> None:
 
 def _add_invite(parser: argparse.ArgumentParser) -> None:
     uses = _("how many people may use it (default: 1)")
-    parser.add_argument("--uses", type=_between(MAX_USES), default=1, metavar="N", help=uses)
+    parser.add_argument("--uses", type=_between(MAX_USES), default=1, metavar=_("COUNT"), help=uses)
     days = _("days until it expires (default: 7)")
-    parser.add_argument("--days", type=_between(MAX_DAYS), default=7, metavar="D", help=days)
+    parser.add_argument("--days", type=_between(MAX_DAYS), default=7, metavar=_("DAYS"), help=days)
     host = _("host name or address by which the others reach this server")
-    parser.add_argument("--host", default="", help=host)
+    parser.add_argument("--host", default="", metavar=_("HOST"), help=host)
 
 
 class _between:  # noqa: N801 - argparse shows the name of a type in its errors

@@ -11,6 +11,7 @@ import msgspec
 
 from jim.core.findings import ChainEnd, CheckChain, Fault, Finding, Item, Mailbox, MailboxWalked
 from jim.crypto.chain import verify_chain
+from jim.errors import StoreError
 from jim.i18n import N_, _, ngettext_
 from jim.server.admin import DATABASE, say
 
@@ -27,15 +28,15 @@ Walk = Callable[[Path, CheckChain, Callable[[int, int], None]], Iterator[Item]]
 SENTENCES: Final = {
     Fault.DAMAGED: N_("the database is damaged: {detail}"),
     Fault.UNREADABLE: N_("the database cannot be read: {detail}"),
-    Fault.REFERENCE: N_("something that belongs to it is not there ({range}; {detail})"),
+    Fault.REFERENCE: N_("row {range} refers to something that is gone ({detail})"),
     Fault.CHAIN: N_("the device chain is not valid: {detail}"),
-    Fault.ANSWERS: N_("{detail} answers are kept, which does not fit the last number, {last}"),
-    Fault.POSITIONS: N_("MISSING: positions {range}"),
-    Fault.LEFT_OVER: N_("positions {range} are kept and should not be there"),
-    Fault.FRAMES: N_("positions {range} hold no messages that can be read ({detail})"),
+    Fault.ANSWERS: N_("the answers that are kept do not fit its last number, {last} ({detail})"),
+    Fault.POSITIONS: N_("MISSING: position {range}"),
+    Fault.LEFT_OVER: N_("position {range} is kept and should not be there"),
+    Fault.FRAMES: N_("position {range} holds no message that can be read ({detail})"),
     Fault.SHIFTED: N_("position {range} holds a message for position {detail}"),
     Fault.STATE: N_("the counters of the mailbox contradict each other ({range}; {detail})"),
-    Fault.MARKS: N_("the marks of positions {range} do not fit the messages"),
+    Fault.MARKS: N_("the marks of position {range} do not fit the message"),
     Fault.FOREIGN: N_("position {range}: a message from {peer} to {detail} does not belong here"),
     Fault.ORDER: N_("position {range}: messages with {peer} are out of order ({detail})"),
     Fault.CONFLICT: N_(
@@ -47,20 +48,44 @@ SENTENCES: Final = {
     ),
     Fault.NUMBER: N_("position {range}: number {detail} does not fit what {peer} has sent"),
     Fault.MEMBER: N_("the conversation with {peer} contradicts itself ({range})"),
-    Fault.TOTAL: N_("{first} numbers were used, but {last} places given"),
+    Fault.TOTAL: N_(
+        "the devices have sent {first} messages, but the conversations count {last}; each message"
+        " is in one"
+    ),
 }
-"""What is found, in words; `{range}` is a number or first…last."""
+"""What is found, in words; `{range}` is a number, or first…last."""
+
+OF_SEVERAL: Final = {
+    Fault.POSITIONS: N_("MISSING: positions {range}"),
+    Fault.LEFT_OVER: N_("positions {range} are kept and should not be there"),
+    Fault.FRAMES: N_("positions {range} hold no messages that can be read ({detail})"),
+    Fault.MARKS: N_("the marks of positions {range} do not fit the messages"),
+}
+"""What is said in another way of first…last. The number decides, never the form that it takes: 21
+positions are several in every language."""
+
+NO_AUTHOR: Final = N_(
+    "position {range}: a message from {peer} to {detail}, but no such device or conversation is"
+    " known"
+)
+NO_COUNTERS: Final = N_("the counters of the device are gone ({detail})")
+"""A `REFERENCE` in a mailbox, and one of a device; otherwise it is about a row of some table."""
+
+CHAIN_DETAILS: Final = {
+    "head": N_("its end is not the one that was kept"),
+    "devices": N_("its devices are not the ones that were kept"),
+}
+"""Details of `CHAIN` that are words for scripts."""
 
 
 def verify(loaded: Loaded, walk: Walk, *, as_json: bool) -> bool:
     """Look through the database, print what is found as it is found; tell whether all is well.
 
-    Raises:
-        StoreError: the database cannot be opened, read to the end, or understood.
+    That it cannot be read to the end is found like anything else: a sum always follows.
     """
     faults = mailboxes = 0
     shown = _Progress()
-    for item in walk(loaded.settings.directory / DATABASE, chain_end, shown.tell):
+    for item in _to_the_end(walk(loaded.settings.directory / DATABASE, chain_end, shown.tell)):
         shown.clear()
         if isinstance(item, Finding):
             faults += 1
@@ -75,6 +100,13 @@ def verify(loaded: Loaded, walk: Walk, *, as_json: bool) -> bool:
     else:
         say(_summary(mailboxes, faults))
     return not faults
+
+
+def _to_the_end(items: Iterator[Item]) -> Iterator[Item]:
+    try:
+        yield from items
+    except StoreError as error:
+        yield Finding(fault=Fault.UNREADABLE, detail=str(error))
 
 
 def chain_end(links: Sequence[Link], name: str) -> ChainEnd:
@@ -102,16 +134,19 @@ def _owner(account: str, device: str) -> str:
 
 
 def _complete(mailbox: Mailbox) -> str:
-    if not mailbox.last_position:
+    first, last = mailbox.acked + 1, mailbox.last_position
+    if not last:
         return _("nothing has come yet")
     if not mailbox.waiting:
-        return _("complete up to {last}, nothing waits").format(last=mailbox.last_position)
+        return _("complete up to {last}, nothing waits").format(last=last)
+    if first == last:
+        return _("complete {first} (1 waiting)").format(first=first)
     text = ngettext_(
-        "complete {range} ({count} waiting)", "complete {range} ({count} waiting)", mailbox.waiting
+        "complete {first}…{last} ({count} waiting)",
+        "complete {first}…{last} ({count} waiting)",
+        mailbox.waiting,
     )
-    return text.format(
-        range=_range(mailbox.acked + 1, mailbox.last_position), count=mailbox.waiting
-    )
+    return text.format(first=first, last=last, count=mailbox.waiting)
 
 
 def _range(first: int, last: int) -> str:
@@ -120,16 +155,32 @@ def _range(first: int, last: int) -> str:
 
 def word(finding: Finding) -> str:
     """Say in the operator's language what was found."""
-    return _(SENTENCES[finding.fault]).format(
+    detail = finding.detail
+    if finding.fault is Fault.CHAIN and detail in CHAIN_DETAILS:
+        detail = _(CHAIN_DETAILS[detail])
+    return _(_sentence(finding)).format(
         range=_range(finding.first, finding.last),
         first=finding.first,
         last=finding.last,
         peer=finding.peer,
-        detail=finding.detail,
+        detail=detail,
     )
 
 
+def _sentence(finding: Finding) -> str:
+    if finding.fault is Fault.REFERENCE and finding.account:
+        return NO_AUTHOR if finding.peer else NO_COUNTERS
+    if finding.last > finding.first:
+        return OF_SEVERAL.get(finding.fault, SENTENCES[finding.fault])
+    return SENTENCES[finding.fault]
+
+
 def _summary(mailboxes: int, faults: int) -> str:
+    if not faults and not mailboxes:
+        return _(
+            "No accounts here yet. If there were some, this is not their database: put a backup in"
+            " its place."
+        )
     seen = ngettext_("{count} mailbox", "{count} mailboxes", mailboxes).format(count=mailboxes)
     if not faults:
         return _("{mailboxes}: nothing is missing.").format(mailboxes=seen)

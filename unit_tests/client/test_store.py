@@ -10,7 +10,7 @@ import pytest
 
 from jim.client import sync
 from jim.client.account_record import AccountRecord, Stage, read_account, write_account
-from jim.client.events import UNKNOWN_OUTCOME, Message, MessageState, MissingNotice
+from jim.client.events import UNKNOWN_OUTCOME, Message, MessageState
 from jim.client.schema import MIGRATIONS, open_database
 from jim.client.store import Draft, MessageStore
 from jim.errors import StoreCorrupt, StoreTooNew, StoreUnwritable
@@ -56,6 +56,11 @@ def delivery(
         time=1000 + position,
         message=text,
     )
+
+
+def keep(store: MessageStore, frames: Sequence[Delivery | Notice], position: int) -> list[Any]:
+    """Keep frames; where only deliveries come, only messages are given."""
+    return store.keep(frames, position)
 
 
 # --- the same rules as the model ------------------------------------------------------------------
@@ -104,6 +109,11 @@ class Mirrored(Store):
             self.epoch,
             self.cursor,
         )
+        known = self.real._sql.execute(
+            "SELECT position FROM messages WHERE position <> 0 ORDER BY position"
+        )
+        (walked_from,) = self.real._sql.execute("SELECT walked_from FROM account").fetchone()
+        assert [position for (position,) in known] == list(range(walked_from + 1, self.cursor + 1))
         rows = self.real.queued_after(0)
         assert [(row.message_id, m.n, row.released) for row, m in rows] == [
             (kept.message_id, kept.n, kept.released) for kept in self.queue()
@@ -256,60 +266,6 @@ def test_what_another_process_queued_is_found(store: MessageStore) -> None:
     assert [(row.message_id, row.to, row.text, row.released) for row, _ in found] == [
         (second.message_id, "bob", "b", False)
     ]
-
-
-# --- the mailbox ----------------------------------------------------------------------------------
-
-
-def keep(store: MessageStore, frames: Sequence[Delivery | Notice], position: int) -> list[Any]:
-    """Keep frames; where only deliveries come, only messages are given."""
-    return store.keep(frames, position)
-
-
-def test_a_notice_is_kept_in_its_place_until_it_was_shown(store: MessageStore) -> None:
-    notice = Notice(position=2, code="mailbox_full", time=70)
-    first, told, later = keep(store, [delivery(1), notice, delivery(3, "later")], 3)
-    assert (first.text, later.text) == ("hi", "later")
-    assert told == MissingNotice("mailbox_full", 70, told.notice_id)
-    assert store.standing().position == 3
-    again = store.note_missing("restored", 80)
-    assert store.unshown_notices() == [told, again]
-    store.notice_shown(told.notice_id)
-    assert store.unshown_notices() == [again]
-    behind = store._sql.execute("SELECT behind_id FROM notices ORDER BY notice_id").fetchall()
-    assert [behind_id for (behind_id,) in behind] == [first.message_id, later.message_id]
-
-
-def test_a_message_is_kept_once_however_often_it_comes(store: MessageStore) -> None:
-    assert [m.text for m in keep(store, [delivery(1), delivery(2, "two")], 2)] == ["hi", "two"]
-    moved = delivery(7, "two")
-    moved.n = 2
-    assert keep(store, [moved], 7) == []
-    assert store.standing().position == 7
-
-
-def test_the_same_number_with_another_text_is_another_message(store: MessageStore) -> None:
-    keep(store, [delivery(1)], 1)
-    other = delivery(2, "other")
-    other.n = 1
-    assert [m.text for m in keep(store, [other], 2)] == ["other"]
-
-
-def test_fields_that_run_together_are_still_different_messages(store: MessageStore) -> None:
-    one, other = delivery(1, sender="alice", to="2x"), delivery(12, sender="alice", to="x")
-    assert len(keep(store, [one, other], 12)) == 2
-
-
-def test_what_i_wrote_on_another_device_is_mine(store: MessageStore) -> None:
-    (message,) = keep(store, [delivery(1, sender="alice", to="bob")], 1)
-    assert (message.outgoing, message.peer, message.state) == (True, "bob", "stored")
-    assert store.undelivered() == ["bob"]
-
-
-def test_what_this_device_wrote_does_not_come_twice(store: MessageStore) -> None:
-    own = delivery(1, sender="alice", to="bob")
-    own.device = ME
-    assert keep(store, [own], 1) == []
 
 
 # --- reading --------------------------------------------------------------------------------------

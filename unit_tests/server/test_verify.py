@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import sqlite3
@@ -10,8 +11,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jim.core.findings import Fault, Finding
-from jim.server.verify import SENTENCES, chain_end, word
+from jim import i18n
+from jim.core.findings import Fault, Finding, Item, Mailbox
+from jim.core.limits import Limits
+from jim.errors import StoreCorrupt
+from jim.server.arguments import parse
+from jim.server.main import main
+from jim.server.settings import load
+from jim.server.verify import OF_SEVERAL, SENTENCES, _complete, chain_end, word
+from jim.server.verify import verify as look
+from jim.storage.sqlite import open_store
 from jim.storage.sqlite.verify import verify
 from unit_tests.support.processes import World, world
 from unit_tests.support.serving import serving
@@ -65,6 +74,91 @@ def test_a_damaged_chain(path: Path, statement: str, detail: str | None) -> None
     assert detail is None or found.detail == detail
 
 
+@pytest.mark.parametrize("fault", OF_SEVERAL)
+def test_one_and_several(fault: Fault) -> None:
+    one = word(Finding(fault=fault, first=5, last=5))
+    several = word(Finding(fault=fault, first=5, last=25))
+    assert several.replace("5…25", "5") != one
+
+
+def test_what_is_gone_is_named() -> None:
+    row = Finding(fault=Fault.REFERENCE, first=1, last=1, detail="sending -> device")
+    assert word(row) == "row 1 refers to something that is gone (sending -> device)"
+    device = Finding(fault=Fault.REFERENCE, account="bob", device="b", detail="receiving")
+    assert word(device) == "the counters of the device are gone (receiving)"
+    author = Finding(
+        fault=Fault.REFERENCE, account="bob", peer="eve", first=3, last=3, detail="bob"
+    )
+    assert word(author).startswith("position 3: a message from eve to bob, but no such device")
+    chain = Finding(fault=Fault.CHAIN, account="bob", detail="head")
+    assert word(chain).endswith(": its end is not the one that was kept")
+
+
+def looked(
+    items: Iterator[Item], tmp_path: Path, capsys: pytest.CaptureFixture[str], *, as_json: bool
+) -> list[str]:
+    """Give what is printed about what a look through some database gives."""
+    loaded = load(parse(["verify", "--data-dir", str(tmp_path)]).flags, {}, None)
+    assert not look(loaded, lambda *_: items, as_json=as_json)
+    return capsys.readouterr().out.splitlines()
+
+
+def half() -> Iterator[Item]:
+    """Find something, then fail."""
+    yield Finding(fault=Fault.DAMAGED, detail="page 7")
+    raise StoreCorrupt("server.db: page 8")
+
+
+def test_a_sum_follows_whatever_happens(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert looked(half(), tmp_path, capsys, as_json=False) == [
+        "the database is damaged: page 7",
+        "the database cannot be read: server.db: page 8",
+        "0 mailboxes: 2 faults.",
+    ]
+    *found, total = map(json.loads, looked(half(), tmp_path, capsys, as_json=True))
+    assert [each["fault"] for each in found] == ["damaged", "unreadable"]
+    assert (total["type"], total["complete"], total["faults"]) == ("verified", False, 2)
+
+
+@pytest.mark.parametrize(
+    ("acked", "last", "said"),
+    [
+        (0, 0, "ещё ничего не приходило"),
+        (5, 5, "все по 5, ничего не ждёт"),
+        (4, 5, "всё на месте (5), ждёт 1"),
+        (2, 5, "все с 3 по 5 (ждут 3)"),
+        (0, 21, "все с 1 по 21 (ждёт 21)"),
+    ],
+)
+def test_complete_in_russian(acked: int, last: int, said: str) -> None:
+    i18n.set_language("ru")
+    mailbox = Mailbox(
+        account="a", device="d", last_position=last, acked=acked, state=0, waiting_since_ms=0
+    )
+    assert _complete(mailbox) == said
+
+
+def test_an_emptied_database_is_not_called_complete(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Somebody who starts the server on it must not believe that nothing was lost."""
+    database = tmp_path / "server.db"
+    database.touch()
+    looking = ["verify", "--data-dir", str(tmp_path)]
+    assert main(looking) == 1
+    said = capsys.readouterr().out
+    assert "the database is empty; put a backup in its place before a server starts" in said
+    assert database.stat().st_size == 0
+    asyncio.run(begin(database))
+    assert main(looking) == 0
+    assert capsys.readouterr().out.startswith("No accounts here yet. If there were some, this is")
+
+
+async def begin(database: Path) -> None:
+    """Do what a server does that starts."""
+    await (await open_store(database, Limits())).aclose()
+
+
 @pytest.fixture
 def here(tmp_path: Path) -> Iterator[World]:
     with world(tmp_path) as running:
@@ -98,13 +192,17 @@ def test_complete_then_damaged(here: World) -> None:
     database.write_bytes(b"nothing of the kind" * 300)
     torn = here.operate("verify")
     assert torn.wait() == 1
-    assert torn.lines == []
-    assert len(torn.errors) == 1
+    assert torn.lines[0].startswith("the database cannot be read: ")
+    assert torn.lines[1:] == ["0 mailboxes: 1 fault."]
+    assert torn.errors == []
     assert here.operate("verify", "--nonsense").wait() == 2
     database.unlink()
-    gone = here.operate("verify")
+    gone = here.operate("verify", "--json")
     assert gone.wait() == 1
-    assert "there is no database" in gone.errors[0]
+    finding, total = map(json.loads, gone.lines)
+    assert (finding["type"], finding["fault"]) == ("finding", "unreadable")
+    assert "there is no database" in finding["detail"]
+    assert (total["type"], total["complete"], total["faults"]) == ("verified", False, 1)
     assert not database.exists()
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import stat
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -23,7 +24,8 @@ from jim.core.audit import (
     check_totals,
 )
 from jim.core.findings import CheckChain, Fault, Finding, Item, Mailbox, MailboxWalked, Report
-from jim.errors import JimError, StoreCorrupt, StoreError
+from jim.errors import JimError, StoreCorrupt, StoreError, StoreTooNew
+from jim.i18n import _
 from jim.protocol.messages import Link
 from jim.storage.sqlite import files, schema
 from jim.storage.sqlite.failures import translated
@@ -111,18 +113,16 @@ def walk(
             yield from _conversations(connection)
             yield from check_totals(*connection.execute(_TOTALS).fetchone())
         except (ValueError, TypeError, msgspec.MsgspecError) as error:
-            raise StoreCorrupt(
-                f"{path}: a value is unreadable ({error})", path=str(path)
-            ) from error
+            text = _("{path}: a value cannot be read ({reason}); put a backup in its place")
+            raise StoreCorrupt(text.format(path=path, reason=error), path=str(path)) from error
 
 
 @contextlib.contextmanager
 def _reading(path: Path) -> Iterator[sqlite3.Connection]:
     """Open the database as it is, and hold one state of it until the end of the block."""
-    if not path.exists():
-        raise StoreError(f"{path}: there is no database", path=str(path))
+    _check_file(path)
     uri = f"{path.absolute().as_uri()}?mode=ro"
-    with translated(path):
+    with translated(path, reading=True):
         connection = sqlite3.connect(uri, uri=True, timeout=files.BUSY_S, isolation_level=None)
         with contextlib.closing(connection):
             connection.execute("BEGIN")
@@ -130,19 +130,49 @@ def _reading(path: Path) -> Iterator[sqlite3.Connection]:
             yield connection
 
 
+def _check_file(path: Path) -> None:
+    try:
+        is_file = stat.S_ISREG(path.stat().st_mode)
+    except FileNotFoundError:
+        text = _("{path}: there is no database; is the data directory the right one?")
+        raise StoreError(text.format(path=path), path=str(path)) from None
+    except OSError as error:
+        text = _("{path}: cannot be read ({reason}); check the disk, the owner and the rights")
+        worded = text.format(path=path, reason=error.strerror)
+        raise StoreError(worded, path=str(path)) from error
+    if not is_file:
+        text = _("{path}: this is no file")
+        raise StoreError(text.format(path=path), path=str(path))
+
+
 def _check_version(connection: sqlite3.Connection, path: Path) -> None:
+    """Refuse what cannot be looked through, in the words of somebody who only wants to look."""
     steps = schema.migrations()
     try:
         empty = schema.check_owner(connection)
         known = schema.check_known(connection, steps)
-    except StoreError as error:
-        fields = {**error.fields, "path": str(path)}
-        raise type(error)(f"{path}: {error.detail}", **fields) from error
-    if empty or known != len(steps):
-        raise StoreError(
-            f"{path}: the database is of another version; start the server once to update it",
-            path=str(path),
+    except StoreTooNew as error:
+        text = _("{path}: a newer version of JIM wrote the database; use that one")
+        raise _worded(text, path, error) from error
+    except StoreCorrupt as error:
+        text = _("{path}: this is no database of JIM, or another version wrote it")
+        raise _worded(text, path, error) from error
+    if empty:
+        text = _(
+            "{path}: the database is empty; put a backup in its place before a server starts, which"
+            " would begin it anew"
         )
+        raise StoreCorrupt(text.format(path=path), path=str(path))
+    if not known:
+        text = _("{path}: a part of the database is gone; put a backup in its place")
+        raise StoreCorrupt(text.format(path=path), path=str(path))
+    if known != len(steps):
+        text = _("{path}: an older version of JIM wrote it; start the server once to update it")
+        raise StoreError(text.format(path=path), path=str(path))
+
+
+def _worded(text: str, path: Path, error: StoreError) -> StoreError:
+    return type(error)(text.format(path=path), **{**error.fields, "path": str(path)})
 
 
 def _integrity(connection: sqlite3.Connection) -> Iterator[Finding]:
@@ -150,7 +180,7 @@ def _integrity(connection: sqlite3.Connection) -> Iterator[Finding]:
     for (line,) in connection.execute("PRAGMA integrity_check"):
         if line != "ok":
             yield Finding(fault=Fault.DAMAGED, detail=str(line))
-    for table, rowid, parent, _ in connection.execute("PRAGMA foreign_key_check"):
+    for table, rowid, parent, *_rest in connection.execute("PRAGMA foreign_key_check"):
         detail = f"{table} -> {parent}"
         yield Finding(fault=Fault.REFERENCE, first=rowid or 0, last=rowid or 0, detail=detail)
 
