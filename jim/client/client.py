@@ -247,6 +247,19 @@ class Client:
         account = await self._background.account()
         return await account.writer.read(lambda store: store.history(name, before, limit))
 
+    async def received_after(self, message_id: int, limit: int) -> list[Message]:
+        """Read a page of what others wrote, in the order in which it came here.
+
+        Later messages have larger numbers, whatever their place in a conversation is.
+        """
+        account = await self._background.account()
+        return await account.writer.read(lambda store: store.received_after(message_id, limit))
+
+    async def highest_id(self) -> int:
+        """Give the number of the newest message that is here, 0 if there is none."""
+        account = await self._background.account()
+        return (await account.writer.read(lambda store: store.standing())).highest_id
+
     async def conversations(self) -> list[Conversation]:
         """Read everybody there are messages with, the latest first."""
         account = await self._background.account()

@@ -251,6 +251,20 @@ def test_send_works_beside_a_running_client_of_the_same_account(here: World) -> 
     assert texts_from(bob, "alice") == ["from the shell", "from the client"]
 
 
+def test_what_waits_behind_an_own_message_is_listened_to(here: World) -> None:
+    for name in ("alice", "bob"):
+        assert here.client(name).finish("3") == 0
+    for text in ("first", "second"):
+        assert here.jim("bob", "send", "alice", text).wait() == 0
+    # Queued before it has collected those: a lower number here, a later place in the conversation.
+    assert here.jim("alice", "send", "bob", "answer").wait() == 0
+    one = here.jim("alice", "listen", "--count", "1", "--timeout", "60")
+    assert one.wait() == 0
+    rest = here.jim("alice", "listen", "--count", "1", "--timeout", "60")
+    assert rest.wait() == 0
+    assert [texts_from(each, "bob") for each in (one, rest)] == [["first"], ["second"]]
+
+
 def test_a_server_told_to_stop_says_goodbye_and_ends_with_0(here: World) -> None:
     alice = here.client("alice")
     alice.expect("Connection to the server established")

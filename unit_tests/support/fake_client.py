@@ -189,6 +189,13 @@ class Fake:
         ]
         return found[-limit:]
 
+    async def received_after(self, message_id: int, limit: int) -> list[Message]:
+        later = [m for m in self.messages.values() if m.message_id > message_id and not m.outgoing]
+        return sorted(later, key=lambda each: each.message_id)[:limit]
+
+    async def highest_id(self) -> int:
+        return max(self.messages, default=0)
+
     async def conversations(self) -> list[Conversation]:
         last = {each.peer: each for each in self.messages.values()}
         return [Conversation(peer, each) for peer, each in last.items()]

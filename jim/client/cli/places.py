@@ -34,13 +34,15 @@ async def open_shown(address: Address, client: Messenger, data_dir: Path | None)
         KeyFileError: as `account_place`.
         JimError: the store cannot be read.
     """
-    store_id = await client.store_id()
-    return await asyncio.to_thread(_open, address, client.name, data_dir, store_id)
+    store_id, highest_id = await client.store_id(), await client.highest_id()
+    return await asyncio.to_thread(_open, address, client.name, data_dir, store_id, highest_id)
 
 
-def _open(address: Address, name: str, data_dir: Path | None, store_id: str) -> Shown:
+def _open(
+    address: Address, name: str, data_dir: Path | None, store_id: str, highest_id: int
+) -> Shown:
     place = account_place(address, name, data_dir)
     try:
-        return Shown(None if place is None else place / FILE_NAME, store_id)
+        return Shown(None if place is None else place / FILE_NAME, store_id, highest_id)
     except OSError:
         return Shown(None)

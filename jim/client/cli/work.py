@@ -12,6 +12,7 @@ from jim.client import events
 from jim.client.console import view
 from jim.client.console.explain import Exit
 from jim.client.console.lines import as_text
+from jim.client.console.streams import is_thrown_away
 from jim.client.console.view import Look
 from jim.errors import JimError
 
@@ -70,13 +71,23 @@ async def _after_the_end(client: Client, working: asyncio.Task[int]) -> int:
 async def _tell(stream: AsyncIterator[events.Event], client: Client) -> None:
     """Report what must not be missed, until the client ends."""
     async for event in stream:
-        for each in _worded(event):
-            sys.stderr.write(f"{as_text(each)}\n")
-        if isinstance(event, events.Registered) and event.words:
-            await client.words_shown()
-        elif isinstance(event, events.MissingNotice):
-            with contextlib.suppress(JimError):  # it is told again, then
+        if not _tell_one("".join(f"{as_text(each)}\n" for each in _worded(event))):
+            continue
+        with contextlib.suppress(JimError):  # it is told again, then
+            if isinstance(event, events.Registered) and event.words:
+                await client.words_shown()
+            elif isinstance(event, events.MissingNotice):
                 await client.notice_shown(event.notice_id)
+
+
+def _tell_one(text: str) -> bool:
+    """Write to standard error; tell whether somebody may have seen it."""
+    try:
+        sys.stderr.write(text)
+        sys.stderr.flush()
+        return not is_thrown_away(sys.stderr.fileno())
+    except (OSError, ValueError):  # full, closed, or no file at all
+        return False
 
 
 def _worded(event: events.Event) -> list[Line]:

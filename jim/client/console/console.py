@@ -32,6 +32,9 @@ BRIEF_S: Final = 5.0
 AGAIN_S: Final = 0.1
 """Between two looks whether it has ended: short beside its own start, which takes longer."""
 
+NOTED_S: Final = 1.0
+"""For noting that the last thing shown was shown: one transaction, once the screen has taken it."""
+
 CLOSE_S: Final = 3.0
 """To say goodbye to the server; whatever is not out by then is in the outbox on disk."""
 
@@ -134,6 +137,9 @@ class Console:
         Once the screen has been written, `seen.close` ends that too.
         """
         self.seen.closing = True
+        if self.seen.has_notes:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.seen.noted(), NOTED_S)
         if self.client is not None:
             with contextlib.suppress(TimeoutError, JimError):
                 await asyncio.wait_for(self.client.aclose(), CLOSE_S)

@@ -55,7 +55,7 @@ class LineScreen:
     def __init__(self, source: LineInput) -> None:
         self._source = source
         self._waiting: list[Line] = []
-        self._then: Then | None = None
+        self._thens: list[Then] = []
         self._printing: asyncio.Task[None] | None = None
 
     @property
@@ -67,7 +67,7 @@ class LineScreen:
         """Print the lines above the prompt, soon."""
         self._waiting.extend(lines)
         if then is not None:
-            self._then = then
+            self._thens.append(then)
         if self._printing is None or self._printing.done():
             self._printing = asyncio.create_task(self._print_soon())
 
@@ -124,8 +124,8 @@ class LineScreen:
             STYLE,
             color_depth=self._source.depth,
         )
-        then, self._then = self._then, None  # the last one: it stands for those before it
-        if then is not None:
+        thens, self._thens = self._thens, []
+        for then in thens:
             then()
 
 

@@ -20,7 +20,7 @@ from jim.client.console.dialogue import Dialogue, Run
 from jim.client.console.explain import Exit
 from jim.client.console.lines import as_text
 from jim.client.console.session import on_signals, what_stays
-from jim.client.console.streams import LineReader, Writer
+from jim.client.console.streams import LineReader, Writer, is_thrown_away
 from jim.client.console.view import Look
 from jim.i18n import _
 
@@ -51,9 +51,12 @@ class PipeScreen:
         """Write to standard output."""
         self.out.write("".join(f"{as_text(line)}\n" for line in lines), then)
 
-    def report(self, lines: Sequence[Line]) -> None:
-        """Write to standard error."""
-        self._errors.write("".join(f"{as_text(line)}\n" for line in lines))
+    def report(self, lines: Sequence[Line], then: Then | None = None) -> None:
+        """Write to standard error; thrown away there, nothing has been shown."""
+        self._errors.write(
+            "".join(f"{as_text(line)}\n" for line in lines),
+            None if is_thrown_away(sys.stderr.fileno()) else then,
+        )
 
     def refresh(self) -> None:
         """Show nothing: there is no status line."""

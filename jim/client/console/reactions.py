@@ -19,7 +19,7 @@ from jim.client.console.status import Link
 from jim.errors import JimError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from jim.client.console.library import Messenger, OpenShown
     from jim.client.console.lines import Line
@@ -40,8 +40,8 @@ class Screen(Protocol):
     def show(self, lines: Sequence[Line], then: Then | None = None) -> None:
         """Show what was asked for or has arrived; `then` is called once it has been written."""
 
-    def report(self, lines: Sequence[Line]) -> None:
-        """Show what is about the program itself: problems, secrets."""
+    def report(self, lines: Sequence[Line], then: Then | None = None) -> None:
+        """Show what is about the program itself: problems, secrets; `then` as for `show`."""
 
     def refresh(self) -> None:
         """Show a changed status, where a status is shown."""
@@ -72,6 +72,8 @@ class Reactions:
         self._outage = False
         self._contact: events.FirstContact | None = None
         self._words: tuple[str, ...] | None = None
+        self._notes: list[asyncio.Future[None]] = []
+        self._tasks: list[asyncio.Task[None]] = []
 
     async def take(self, event: events.Event, client: Messenger) -> None:
         """React to one event: what is about the account first, then what is about messages."""
@@ -85,9 +87,10 @@ class Reactions:
                 if self.greeted.is_set():
                     await self._show_news(client)
             case events.MissingNotice(code=code, time_ms=time_ms, notice_id=notice_id):
-                self._screen.report(view.missing(code, time_ms, self._screen.look))
-                with contextlib.suppress(JimError):  # it is told again, then
-                    await client.notice_shown(notice_id)
+                self._screen.report(
+                    view.missing(code, time_ms, self._screen.look),
+                    self._once_written(lambda: client.notice_shown(notice_id)),
+                )
             case events.Fatal(error):
                 await self._show_news(client)
                 self.end(error, client.name)
@@ -156,8 +159,42 @@ class Reactions:
         if contact is not None:
             self._screen.report(view.first_contact(contact, self._screen.look))
         if words is not None:
-            self._screen.report(view.recovery_words(words, self._screen.look))
-            await client.words_shown()
+            self._screen.report(
+                view.recovery_words(words, self._screen.look),
+                self._once_written(client.words_shown),
+            )
+
+    def _once_written(self, note: Callable[[], Awaitable[None]]) -> Then:
+        """Make what notes, once lines are on the screen, that they were shown.
+
+        Killed before that, the client tells it again; recovery words that were erased unseen would
+        be gone for good.
+        """
+        loop = asyncio.get_running_loop()
+        noted = loop.create_future()
+        self._notes.append(noted)
+
+        async def carry_out() -> None:
+            with contextlib.suppress(JimError):  # it is told again, then
+                await note()
+            if not noted.done():
+                noted.set_result(None)
+
+        def written() -> None:
+            # Perhaps in the thread that writes, and after the end of the loop.
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(lambda: self._tasks.append(loop.create_task(carry_out())))
+
+        return written
+
+    async def noted(self) -> None:
+        """Wait until everything that was shown is noted as such; for ever if that never is."""
+        await asyncio.gather(*self._notes)
+
+    @property
+    def has_notes(self) -> bool:
+        """Whether something has been reported of which it is not noted that it was shown."""
+        return not all(noted.done() for noted in self._notes)
 
     async def _catch_up(self, client: Messenger) -> None:
         """Show what came while nothing was shown: before the last run was killed, in `jim send`."""

@@ -36,8 +36,11 @@ PAGE: Final = 200
 class Shown:
     """The cursor of one account; without a path it is only kept in memory."""
 
-    def __init__(self, path: Path | None, store_id: str = "") -> None:
+    def __init__(self, path: Path | None, store_id: str = "", highest_id: int = 0) -> None:
         """Read the cursor; a new account or store, or a damaged file, begins at 0.
+
+        It is never ahead of `highest_id`, the newest message of the store: that of a store which
+        was restored from a copy would hide what comes under the same numbers again.
 
         Raises:
             OSError: the file cannot be opened.
@@ -51,7 +54,7 @@ class Shown:
             written = os.read(self._descriptor, ID_CHARACTERS + 1 + DIGITS)
             found_id, _space, digits = written.partition(b" ")
             known = found_id == self._store_id and digits.isdigit()
-            self.number = int(digits) if known else 0
+            self.number = min(int(digits), highest_id) if known else 0
 
     def advance(self, message: Message) -> bool:
         """Say whether the message has still to be shown; the next time it has not."""
@@ -82,14 +85,10 @@ async def after(client: Messenger, number: int) -> list[Message]:
     Raises:
         JimError: of the store.
     """
+    # By one number over all conversations: a read that looked at one after the other would miss
+    # what came to an earlier one meanwhile, and the cursor would then pass it by.
     found: list[Message] = []
-    for conversation in await client.conversations():
-        newest = conversation.last
-        before: int | None = None
-        while newest.message_id > number:
-            page = await client.history(conversation.peer, before=before, limit=PAGE)
-            found += [each for each in page if each.message_id > number and not each.outgoing]
-            if len(page) < PAGE:
-                break
-            newest, before = page[0], page[0].message_id
-    return sorted(found, key=lambda message: message.message_id)
+    while page := await client.received_after(number, PAGE):
+        found += page
+        number = page[-1].message_id
+    return found

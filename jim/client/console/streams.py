@@ -29,6 +29,14 @@ Then = Callable[[], None]
 """What to do once something has been written."""
 
 
+def is_thrown_away(descriptor: int) -> bool:
+    """Tell whether what is written there goes to the null device, so that nobody can read it."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(os.devnull))  # noqa: PTH116 - a path of the system
+    except OSError:
+        return True
+
+
 class LineReader:
     """Reads a descriptor line by line, as UTF-8; what is no UTF-8 becomes U+FFFD."""
 
