@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from msgspec import Struct
 
-    from jim.core.hub import Link
+    from jim.core.link import Link
     from jim.server.connection import Connection
 
 MAX_TASKS: Final = 8

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from jim.core.hub import Link
+    from jim.core.link import Link
     from jim.server.connection import Connection
 
 

@@ -24,7 +24,7 @@ from reliability.simulate.server import Node
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from jim.core.hub import Link
+    from jim.core.link import Link
     from jim.core.model import Append, Batch, Outcome, Stored
     from jim.core.numbering import AccountView, DeviceCounters
 

@@ -20,7 +20,7 @@ from reliability.simulate.wire import MOST_WORK, Overrun
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from jim.core.hub import Link
+    from jim.core.link import Link
     from jim.core.model import Batch, Committed, Identity, Segment, Standing
     from jim.core.ports import Event
     from jim.protocol.messages import ClientMessage

@@ -11,7 +11,7 @@ from jim.protocol.session import State, advance
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from jim.core.hub import Link
+    from jim.core.link import Link
     from jim.errors import JimError
     from jim.protocol.messages import ClientMessage, ServerMessage
     from reliability.simulate.server import Node

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from jim.bus.local import LocalBus
-from jim.core.hub import Hub, Link
+from jim.core.hub import Hub
 from jim.core.limits import Limits
 from jim.core.model import Append, Batch
 from jim.errors import (
@@ -29,6 +29,7 @@ from unit_tests.support.hub_world import World, finish
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from jim.core.link import Link
     from jim.core.model import Identity, Segment
 
 LIMITS = Limits(window=4, text_bytes=20)

@@ -26,8 +26,8 @@ from unit_tests.support.accounts import NOW_MS, add_account
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from jim.core.hub import Link
     from jim.core.limits import Limits
+    from jim.core.link import Link
     from jim.core.model import Committed, Identity, Segment
     from jim.core.ports import Event
 

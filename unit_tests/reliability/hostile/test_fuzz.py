@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from jim.core.hub import Link
+    from jim.core.link import Link
     from jim.core.model import Segment
 
 
