@@ -24,7 +24,7 @@ NAMES: Final = tuple(dict.fromkeys(device.partition("/")[0] for device in DEVICE
 FRESH_SHARE: Final = 0.06
 """Runs in which the accounts are registered under faults; these cost five times as much."""
 
-SQLITE_SHARE: Final = 0.05
+SQLITE_SHARE: Final = 0.2
 """Runs in which the server has its real SQLite store."""
 
 
@@ -113,7 +113,7 @@ def _draw_conditions(chance: random.Random) -> Conditions:
             splitting=chance.choice((0.0, 0.3, 0.8)),
             buffer_bytes=chance.choice(((512, 4096), (4096, 65_536), (65_536, 262_144))),
         ),
-        limits=_draw_limits(chance, may_be_full=not sqlite),
+        limits=_draw_limits(chance),
         commit_s=chance.choice(((0.000_1, 0.001), (0.001, 0.02), (0.01, 0.3))),
         client_disk_s=chance.choice(((0.000_1, 0.002), (0.000_1, 0.02), (0.05, 0.5))),
         tick_s=chance.choice((2.0, 10.0, 30.0, 30.0, 30.0)),
@@ -122,7 +122,7 @@ def _draw_conditions(chance: random.Random) -> Conditions:
     )
 
 
-def _draw_limits(chance: random.Random, *, may_be_full: bool) -> Limits:
+def _draw_limits(chance: random.Random) -> Limits:
     """Draw limits as they are, or so small that they are reached all the time."""
     limits = Limits(penalty_start_s=0.0)
     if chance.random() < 0.4:
@@ -133,7 +133,7 @@ def _draw_limits(chance: random.Random, *, may_be_full: bool) -> Limits:
         limits = msgspec.structs.replace(limits, window=chance.choice((1, 2, 5, 16)))
     if chance.random() < 0.3:
         limits = msgspec.structs.replace(limits, messages_per_s=0.0, bytes_per_s=0)
-    if may_be_full and chance.random() < 0.15:
+    if chance.random() < 0.15:
         limits = msgspec.structs.replace(limits, waiting_messages=chance.choice((2, 4, 8)))
     return limits
 

@@ -24,7 +24,8 @@ from reliability.virtual.store import SlowStore, finish_now
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from jim.core.model import Enrolment
+    from jim.core.limits import Limits
+    from jim.core.model import Batch, Committed, Enrolment
     from jim.core.ports import Store
     from jim.storage.sqlite.store import SqliteStore
     from reliability.virtual.loop import VirtualLoop
@@ -109,12 +110,25 @@ class SqliteDisk:
             shutil.copytree(before, here)
         store = await open_store(here / "jim.db", self._world.conditions.limits)
         self._stores.append(store)
+        self._watch(store)
         if not self._is_peopled:
             # Also after a crash in the middle of it: who is there already arrives in vain.
             for arrival in self._world.cast.arrivals:
                 await _arrive(store, arrival)
             self._is_peopled = True
         return store
+
+    def _watch(self, store: SqliteStore) -> None:
+        """Let the world see what is committed, as it becomes durable."""
+        batches = store._batches  # noqa: SLF001 - a look from outside
+        usual = batches.commit
+
+        def commit(batch: Batch, limits: Limits, now_ms: int) -> Committed:
+            committed = usual(batch, limits, now_ms)
+            self._world.stored(batch, committed)
+            return committed
+
+        batches.commit = commit  # type: ignore[method-assign]
 
     def crash(self) -> None:
         """Lose nothing: a job of the real store is done as a whole or not at all."""
@@ -129,9 +143,18 @@ class SqliteDisk:
         ).fetchall()
         return tuple(found[index]) if index < len(found) else None
 
-    def device_id(self, _name: str, _index: int) -> int:
-        """Not tell; positions are not followed in these runs."""
-        return 0
+    def device_id(self, name: str, index: int) -> int:
+        """Give the number under which the store knows a device, 0 if it does not."""
+        found = (
+            self._stores[-1]
+            ._connection.execute(  # noqa: SLF001 - a look from outside
+                "SELECT device_id FROM device JOIN account USING (account_id)"
+                " WHERE name = ? ORDER BY device_id",
+                (name,),
+            )
+            .fetchall()
+        )
+        return int(found[index][0]) if index < len(found) else 0
 
     def destroy(self) -> None:
         """Close and remove everything."""

@@ -261,7 +261,7 @@ class World:
         return Demands(
             devices=devices,
             acks=0,
-            positions=not self.conditions.sqlite and not told and not self.conditions.fresh,
+            positions=not told and not self.conditions.fresh,
             healed_within_s=HEALED_WITHIN_S,
         )
 
