@@ -27,6 +27,12 @@ def store(tmp_path: Path) -> Iterator[MessageStore]:
     connection.close()
 
 
+def test_equal_words_and_numbers_of_two_devices_are_two_messages(store: MessageStore) -> None:
+    one, other = delivery(1), delivery(2)
+    other.device, other.n = "e" * 16, one.n
+    assert len(keep(store, [one, other], 2)) == 2
+
+
 def test_a_notice_is_kept_in_its_place_until_it_was_shown(store: MessageStore) -> None:
     notice = Notice(position=2, code="mailbox_full", time=70)
     first, told, later = keep(store, [delivery(1), notice, delivery(3, "later")], 3)

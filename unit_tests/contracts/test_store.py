@@ -806,6 +806,34 @@ async def test_a_third_device_inherits_each_message_once_and_in_order(store: Sto
     assert [each.position for each in got] == [1, 2, 3]
 
 
+async def test_equal_numbers_of_two_devices_are_two_messages_to_an_heir(store: Store) -> None:
+    desk, phone = await add_account(store, "alice", 2)
+    await add_account(store, "bob")
+    for sender in (desk, phone):
+        await send(store, sender, "bob", 1)
+    account = await store.find_account("bob")
+    assert account is not None
+    heir = identity(await store.enrol(enrolment(account), NOW_MS), 1)
+    got = await deliveries(store, heir)
+    assert [(each.device, each.n) for each in got] == [(desk.device, 1), (phone.device, 1)]
+
+
+async def test_an_heir_gets_several_pages_each_message_once(adapter: Adapter) -> None:
+    store = await adapter.open(msgspec.structs.replace(Limits(), page_bytes=400))
+    [alice] = await add_account(store, "alice")
+    await add_account(store, "bob")
+    for n in range(1, 21):
+        await send(store, alice, "bob", n)
+    account = await store.find_account("bob")
+    assert account is not None
+    heir = identity(await store.enrol(enrolment(account), NOW_MS), 1)
+    segments = await store.load_after(heir.device_id, 0, 1 << 20)
+    assert len(segments) > 2
+    assert [segment.first for segment in segments[1:]] == [each.last + 1 for each in segments[:-1]]
+    got = await deliveries(store, heir)
+    assert [(each.position, each.n) for each in got] == [(n, n) for n in range(1, 21)]
+
+
 async def test_the_same_link_again_changes_nothing(store: Store) -> None:
     account = await store.register(registration("bob"), NOW_MS)
     step = enrolment(account)
