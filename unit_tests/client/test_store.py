@@ -236,6 +236,14 @@ def test_a_key_is_free_again_after_a_definite_failure(
     assert new is another_try
 
 
+def test_a_restart_fails_the_unknown_and_numbers_on_behind_the_last(store: MessageStore) -> None:
+    messages = queue(store, "a", "b", "c")
+    failed = store.restart(sync.Restart(last_n=7, unknown=[messages[0].message_id]))
+    assert [(m.text, m.error_code) for m in failed] == [("a", UNKNOWN_OUTCOME)]
+    assert store.standing().confirmed_n == 7
+    assert [(m.text, m.n) for _, m in store.queued_after(0)] == [("b", 8), ("c", 9)]
+
+
 def test_delivery_states_only_move_forward(store: MessageStore) -> None:
     messages = queue(store, "a", "b", "c")
     for n, message in enumerate(messages[:2], 1):

@@ -52,6 +52,21 @@ async def writer(tmp_path: Path) -> AsyncIterator[Writer[Notes]]:
     await writer.aclose()
 
 
+async def test_another_process_waits_from_the_beginning_of_a_transaction(
+    writer: Writer[Notes], tmp_path: Path
+) -> None:
+    def read_first(notes: Notes) -> str:
+        # Let in between reading and writing, it would make our write fail, without a wait.
+        other = sqlite3.connect(tmp_path / "store.db", timeout=0, isolation_level=None)
+        with contextlib.closing(other), pytest.raises(sqlite3.OperationalError, match="locked"):
+            notes.all()
+            other.execute("INSERT INTO notes VALUES ('in between')")
+        return str(notes.add("ours"))
+
+    assert await writer.write(read_first) == "1"
+    assert await writer.read(Notes.all) == ["ours"]
+
+
 async def test_jobs_run_in_order_and_answer_in_order(writer: Writer[Notes]) -> None:
     answered: list[int] = []
     futures = []
