@@ -58,9 +58,10 @@ async def test_another_process_waits_from_the_beginning_of_a_transaction(
     def read_first(notes: Notes) -> str:
         # Let in between reading and writing, it would make our write fail, without a wait.
         other = sqlite3.connect(tmp_path / "store.db", timeout=0, isolation_level=None)
-        with contextlib.closing(other), pytest.raises(sqlite3.OperationalError, match="locked"):
+        with contextlib.closing(other):
             notes.all()
-            other.execute("INSERT INTO notes VALUES ('in between')")
+            with pytest.raises(sqlite3.OperationalError, match="locked"):
+                other.execute("INSERT INTO notes VALUES ('in between')")
         return str(notes.add("ours"))
 
     assert await writer.write(read_first) == "1"
