@@ -145,15 +145,12 @@ class SqliteDisk:
 
     def device_id(self, name: str, index: int) -> int:
         """Give the number under which the store knows a device, 0 if it does not."""
-        found = (
-            self._stores[-1]
-            ._connection.execute(  # noqa: SLF001 - a look from outside
-                "SELECT device_id FROM device JOIN account USING (account_id)"
-                " WHERE name = ? ORDER BY device_id",
-                (name,),
-            )
-            .fetchall()
-        )
+        connection = self._stores[-1]._connection  # noqa: SLF001 - a look from outside
+        found = connection.execute(
+            "SELECT device_id FROM device JOIN account USING (account_id)"
+            " WHERE name = ? ORDER BY device_id",
+            (name,),
+        ).fetchall()
         return int(found[index][0]) if index < len(found) else 0
 
     def destroy(self) -> None:

@@ -193,6 +193,9 @@ def test_another_server_at_the_address_stops_the_client_loudly(here: World) -> N
     alice = here.client("alice")
     assert alice.finish("1", "alice", "x", "3") == 4
     assert any("identity" in line.lower() for line in alice.errors)
+    sending = here.jim("alice", "send", "alice", "queued all the same")
+    assert sending.wait() == 4
+    assert any("is kept" in line for line in sending.errors)
 
 
 def test_a_renewed_certificate_is_no_alarm(here: World) -> None:

@@ -19,7 +19,7 @@ from jim.client.console.explain import (
 )
 from jim.client.console.splitting import split_text
 from jim.client.console.text import safe_line
-from jim.errors import NameInvalid, RecipientUnknown
+from jim.errors import JimError, NameInvalid, RecipientUnknown
 from jim.i18n import _
 
 if TYPE_CHECKING:
@@ -58,6 +58,10 @@ async def _send(client: Client, options: argparse.Namespace, text: str) -> int:
     except (NameInvalid, RecipientUnknown) as error:
         complain(f"{safe_line(options.to)}: {explain_recipient(error)}")
         return exit_code(error)
+    except JimError:
+        if numbers:  # a script must not take the failure for a reason to send it again
+            complain(_("The message is kept, and goes out by itself once this is settled:"))
+        raise
     except TimeoutError:
         template = _("Not stored on the server in {seconds} s.")
         kept = _("It is kept and goes out the next time.") if numbers else _("Nothing was sent.")
