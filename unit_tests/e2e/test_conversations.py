@@ -153,6 +153,40 @@ def test_killed_clients_lose_nothing_and_repeat_at_most_their_last_line(here: Wo
     assert kept == sent
 
 
+def test_a_listener_killed_among_several_people_leaves_nothing_out(here: World) -> None:
+    here.client("bob").finish("3")
+    dice = random.Random(12)
+    names = [f"peer{number}" for number in range(4)]
+    people = {name: here.client(name) for name in names}
+    sent: set[str] = set()
+    shown: list[dict[str, object]] = []
+    for life in range(6):
+        for number in range(40):
+            name = dice.choice(names)
+            people[name].say(f"@bob {name} {life} {number}")
+            sent.add(f"{name} {life} {number}")
+        if life % 2:  # an own message: a low number here, a late place in the conversation
+            assert here.jim("bob", "send", dice.choice(names), "answer").wait() == 0
+        listener = here.jim("bob", "listen", "--json")
+        listener.expect('"message"', dice.randint(1, 20))
+        listener.kill()
+        shown += _fresh(listener, shown)
+    for person in people.values():
+        assert person.finish("3") == 0
+    rest = here.jim("bob", "listen", "--json", "--timeout", "10")
+    assert rest.wait() == 0
+    shown += _fresh(rest, shown)
+    ids = [int(str(message["id"])) for message in shown]
+    assert ids == sorted(set(ids))
+    assert {message["text"] for message in shown} == sent
+
+
+def _fresh(listener: Program, before: list[dict[str, object]]) -> list[dict[str, object]]:
+    """What a listener has printed, without the one line that its killed predecessor may have."""
+    found = [json.loads(line) for line in listener.lines if line.endswith("}")]
+    return found[1:] if before and found[:1] == before[-1:] else found
+
+
 def test_a_sender_killed_with_a_full_outbox_sends_it_in_the_next_life(here: World) -> None:
     here.client("bob").finish("3")
     alice = here.client("alice")
