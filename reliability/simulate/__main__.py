@@ -80,6 +80,11 @@ def _many(options: argparse.Namespace) -> int:
     progress = Progress(options.seeds, "schedules")
     for part in run_many(options.start, options.seeds, options.jobs):
         tally.add(part)
+        if part.failures:
+            progress.end()
+        for failure in part.failures:
+            # At once: whoever waits for a million more can look at it meanwhile.
+            print(f"seed {failure.seed}: {failure.rule}: {failure.detail}", flush=True)
         progress.show(tally.runs, f"{len(tally.failures)} failed")
     took_s = time.perf_counter() - began_s
     progress.end()
