@@ -104,7 +104,12 @@ class Hub:
         return link.outlet if link is not None else None
 
     def evict(self, account_id: int, device_id: int) -> None:
-        """End the session that the device has, if any, and forget what it has not yet committed."""
+        """End the session that the device has, if any, and forget what it has not yet committed.
+
+        That goes for its confirmations too: one committed behind the reading of `standing` would
+        take messages away that the next session still asks for. Its `sync` confirms again.
+        """
+        self._acks.pop(device_id, None)
         account = self._accounts.get(account_id)
         link = account.links.get(device_id) if account else None
         if link is not None:

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from jim.client import sync
 from jim.client.mark import mark_of
-from jim.core.model import Enrolment, Identity, Registration
+from jim.core.model import Enrolment, Identity, Registration, Stored
 from jim.protocol.messages import Link
 from jim.storage.memory import MemoryStore
 
@@ -121,8 +121,13 @@ class ServerDisk:
         self.reopen(min(length, len(self.journal)))
 
     def stored(self) -> set[str]:
-        """Give every text that was to be stored; a refused one may be among them."""
-        return {each.text for batch, _ in self.journal for each in batch.appends}
+        """Give every text that is stored by now, of messages not refused."""
+        store, texts = self._fresh(), set()
+        for batch, now_ms in self.journal:
+            outcomes = finish(store.commit(batch, now_ms)).outcomes
+            pairs = zip(batch.appends, outcomes, strict=True)
+            texts |= {append.text for append, outcome in pairs if isinstance(outcome, Stored)}
+        return texts
 
 
 class Kept(Struct):

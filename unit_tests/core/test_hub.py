@@ -194,6 +194,22 @@ def test_a_refusal_names_the_number_and_the_request(node: Node) -> None:
     assert outlet.frames[1].expected == 1
 
 
+def test_a_confirmation_of_an_ended_session_takes_nothing_from_the_next_one(node: Node) -> None:
+    [alice], [bob] = node.add("alice"), node.add("bob")
+    _, link = node.join(alice)
+    _, old = node.join(bob)
+    node.send(link, 1, "bob", "hello")
+    node.commit()
+    node.hub.acknowledge(old, 1)
+    node.hub.detach(old)
+    # Bob's store comes from a copy that is older than the message.
+    his, new = node.attach(bob)
+    node.commit()
+    node.hub.sync(new, 0)
+    node.catch_up(new)
+    assert his.texts() == ["hello"]
+
+
 def test_an_answer_that_cannot_be_made_ends_that_session_and_stops_no_delivery(
     node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
