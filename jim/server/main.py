@@ -41,6 +41,9 @@ USAGE: Final = 2
 INTERRUPTED: Final = 130
 """What a shell reports for Ctrl+C: 128 and the signal's number."""
 
+PIPE: Final = 141
+"""What a shell reports for a program that SIGPIPE has ended: 128 and the signal's number."""
+
 CLOSED_BY: Final = 0.9
 """The part of `drain_s` by which the store is closed: the rest is for ending threads and process
 (an idle server takes 0.04 s for everything)."""
@@ -56,13 +59,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         request = arguments.parse(sys.argv[1:] if argv is None else argv)
         loaded = load(request.flags, os.environ, request.config)
-        return _carry_out(request, loaded)
+        status = _carry_out(request, loaded)
+        sys.stdout.flush()
+    except BrokenPipeError:  # of a command that prints: `jim-server verify | head -1`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PIPE
     except SettingsError as error:
         return _complain(error, USAGE)
     except JimError as error:
         return _complain(error, FAILURE)
     except KeyboardInterrupt:  # before the server listens to signals itself
         return INTERRUPTED
+    return status
 
 
 def _carry_out(request: arguments.Request, loaded: Loaded) -> int:

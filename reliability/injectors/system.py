@@ -49,13 +49,18 @@ def library(name: str) -> Path | None:
     return next(found, None)
 
 
+def found(program: str) -> str:
+    """Give the path of a program of the system, also of those that only root's PATH has."""
+    return shutil.which(program, path=_SEARCHED) or program
+
+
 def command(*words: str, stdin: str = "") -> str:
     """Run a command of the system and give what it printed.
 
     Raises:
         NotTaken: it failed, with what it complained about.
     """
-    program = shutil.which(words[0], path=_SEARCHED) or words[0]
+    program = found(words[0])
     try:
         done = subprocess.run(
             (program, *words[1:]),

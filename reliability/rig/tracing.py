@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
+from reliability.injectors.system import found
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -43,7 +45,7 @@ class Trace(Struct, frozen=True):
     @property
     def prefix(self) -> tuple[str, ...]:
         """The words before the command; `-D` makes the program itself our child."""
-        words = ["strace", "-D", "-f", "-qq", "-o", str(self.file)]
+        words = [found("strace"), "-D", "-f", "-qq", "-o", str(self.file)]
         words += ["-e", f"trace={','.join(self.calls)}"]
         if self.inject:
             words += ["-e", f"inject={self.inject}"]

@@ -12,6 +12,7 @@ import msgspec
 
 from reliability.arguments import positive, result_file
 from reliability.confidence import worded
+from reliability.plants import CAUGHT_WITHIN_S
 from reliability.progress import Progress
 from reliability.simulate.plants import PLANTS
 from reliability.simulate.running import Tally, catch, run_many, shrunk
@@ -21,9 +22,6 @@ from reliability.simulate.world import World
 
 if TYPE_CHECKING:
     from collections import Counter
-
-CATCH_WITHIN_S: Final = 60.0
-"""The bar of docs/reliability.md for every planted bug."""
 
 MOST_SHOWN: Final = 3
 """Failures that are shrunk and printed; more of them are rarely of another kind."""
@@ -131,7 +129,7 @@ def _again(schedule: Schedule) -> int:
 def _plants() -> int:
     missed = 0
     for plant in PLANTS:
-        caught = catch(plant, CATCH_WITHIN_S)
+        caught = catch(plant, CAUGHT_WITHIN_S)
         found = f"{caught.rule} at seed {caught.seed}" if caught.rule else "NOT CAUGHT"
         missed += not caught.rule
         print(f"{plant.name:28} {caught.seconds:6.2f} s  {found:32} {plant.story}", flush=True)

@@ -20,6 +20,7 @@ from jim.core.model import Refused, Stored
 from jim.core.numbering import _Planner
 from jim.errors import RecipientUnknown
 from jim.server.catch_up import CatchUp
+from reliability.plants import CAUGHT_WITHIN_S
 from reliability.virtual import plants_client
 from reliability.virtual.edges import replaced
 from reliability.virtual.play import play_seed, the_cast
@@ -34,9 +35,6 @@ if TYPE_CHECKING:
     from jim.core.ports import Store
     from reliability.virtual.loop import VirtualLoop
 
-LIMIT_S: Final = 60.0
-"""Real seconds within which a bug has to be caught (docs/reliability.md, the bar)."""
-
 Plant = contextlib.AbstractContextManager[Any]
 
 
@@ -49,7 +47,7 @@ class Caught(Struct, frozen=True):
     took_s: float
 
 
-def catch(name: str, first_seed: int = 1, limit_s: float = LIMIT_S) -> Caught:
+def catch(name: str, first_seed: int = 1, limit_s: float = CAUGHT_WITHIN_S) -> Caught:
     """Put a bug in and run seeds until a rule is broken."""
     began_s = time.monotonic()
     seed = first_seed
