@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
+import sqlite3
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
     from reliability.virtual.world import World
 
 T = TypeVar("T")
+
+DATABASE = "jim.db"
 
 RESTART_S = 0.5
 """Until a server that has stopped by itself is started again."""
@@ -108,7 +112,7 @@ class SqliteDisk:
         self._life += 1
         if before.exists():
             shutil.copytree(before, here)
-        store = await open_store(here / "jim.db", self._world.conditions.limits)
+        store = await open_store(here / DATABASE, self._world.conditions.limits)
         self._stores.append(store)
         self._watch(store)
         if not self._is_peopled:
@@ -145,12 +149,14 @@ class SqliteDisk:
 
     def device_id(self, name: str, index: int) -> int:
         """Give the number under which the store knows a device, 0 if it does not."""
-        connection = self._stores[-1]._connection  # noqa: SLF001 - a look from outside
-        found = connection.execute(
-            "SELECT device_id FROM device JOIN account USING (account_id)"
-            " WHERE name = ? ORDER BY device_id",
-            (name,),
-        ).fetchall()
+        # By a connection of its own: the server may have closed the store by now.
+        path = self._folder / str(self._life) / DATABASE
+        with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as reading:
+            found = reading.execute(
+                "SELECT device_id FROM device JOIN account USING (account_id)"
+                " WHERE name = ? ORDER BY device_id",
+                (name,),
+            ).fetchall()
         return int(found[index][0]) if index < len(found) else 0
 
     def destroy(self) -> None:
