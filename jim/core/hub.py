@@ -297,11 +297,10 @@ class Hub:
             self._hand_on(account, event)
         except Exception as error:  # noqa: BLE001 - of memory, in all likelihood
             # A session that has missed something must not go on as if it had not.
-            missing = account.links
-            if isinstance(event, Segment):
-                missing = {n: link for n, link in missing.items() if n == event.device_id}
-            for link in tuple(missing.values()):
-                link.outlet.fail(error)
+            only = event.device_id if isinstance(event, Segment) else None
+            for device_id, link in tuple(account.links.items()):
+                if only in {None, device_id}:
+                    link.outlet.fail(error)
 
     def _hand_on(self, account: _Presence, event: Event) -> None:
         if isinstance(event, Segment):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jim import __version__
+from jim.common.arguments import directory
 from jim.common.constants import DEFAULT_PORT
 from jim.decorators import log_calls
 from jim.i18n import _, install_argparse
@@ -125,7 +126,7 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
     )
     add(
         "--data-dir",
-        type=_directory,
+        type=directory,
         metavar="DIR",
         help=_("keep all data here, not in the usual places"),
     )
@@ -141,12 +142,6 @@ def _port(text: str) -> int:
     return port
 
 
-def _directory(text: str) -> Path:
-    if not text:  # Path("") is the current directory, which nobody means by it
-        raise argparse.ArgumentTypeError(_("an empty name is no directory"))
-    return Path(text).absolute()
-
-
 _port.__name__ = "number"
 """What argparse calls the type in its errors."""
 
@@ -160,7 +155,7 @@ def _launch(options: argparse.Namespace, programs: Programs, around: Surrounding
         client_names(options.clients, options.names, usual=USUAL_CLIENTS),
         address=options.address,
         port=options.port or DEFAULT_PORT,
-        data_dir=options.data_dir,
+        data_dir=options.data_dir.absolute() if options.data_dir else None,
         join=options.join,
     )
     session = options.session or (None if around.in_tmux else DEFAULT_SESSION)

@@ -12,6 +12,7 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 from jim.bus.local import LocalBus
+from jim.common.exits import INTERRUPTED_STATUS, PIPE_STATUS, forget_stdout
 from jim.crypto.keys import fingerprint
 from jim.decorators import log_calls
 from jim.errors import JimError, SettingsError, StoreError
@@ -38,12 +39,6 @@ log = logging.getLogger(__name__)
 
 FAILURE: Final = 1
 USAGE: Final = 2
-INTERRUPTED: Final = 130
-"""What a shell reports for Ctrl+C: 128 and the signal's number."""
-
-PIPE: Final = 141
-"""What a shell reports for a program that SIGPIPE has ended: 128 and the signal's number."""
-
 CLOSED_BY: Final = 0.9
 """The part of `drain_s` by which the store is closed: the rest is for ending threads and process
 (an idle server takes 0.04 s for everything)."""
@@ -62,14 +57,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         status = _carry_out(request, loaded)
         sys.stdout.flush()
     except BrokenPipeError:  # of a command that prints: `jim-server verify | head -1`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return PIPE
+        forget_stdout()
+        return PIPE_STATUS
     except SettingsError as error:
         return _complain(error, USAGE)
     except JimError as error:
         return _complain(error, FAILURE)
     except KeyboardInterrupt:  # before the server listens to signals itself
-        return INTERRUPTED
+        return INTERRUPTED_STATUS
     return status
 
 

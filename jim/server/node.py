@@ -73,8 +73,10 @@ class Outbox:
         """Let everybody marked flush now; one that cannot ends, and holds up nobody else."""
         marked, self._connections = self._connections, []
         for connection in marked:
-            with connection.guarded():
+            try:
                 connection.flush()
+            except Exception as error:  # noqa: BLE001 - one session's fault must not reach the others
+                connection.fail(error)
 
 
 class DeviceLocks:

@@ -13,14 +13,16 @@ from jim.client.account_record import AccountRecord, Stage, write_account
 from jim.client.accounts import ACCOUNTS, KEY_FILE, STORE_FILE
 from jim.client.schema import open_database
 from jim.client.store import MessageStore
-from jim.client.verify import Finding, Kind, Report
+from jim.client.verify import Kind, Report
 from jim.client.verify_store import verify_account, verify_data_directory, verify_store
 from jim.errors import StoreError
 from jim.protocol.messages import Delivery
+from unit_tests.client.test_verify import faults, plant
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
+
+__all__ = ["plant"]  # a fixture
 
 ALICE = AccountRecord(name="alice", device="a" * 16, stage=Stage.REGISTERED)
 
@@ -49,17 +51,6 @@ def place(tmp_path: Path) -> Path:
         store.keep(came, len(came))
     assert verify_account(directory).findings == []
     return directory
-
-
-@pytest.fixture
-def plant(place: Path) -> Iterator[sqlite3.Connection]:
-    path = place / STORE_FILE
-    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        yield connection
-
-
-def faults(place: Path) -> list[Finding]:
-    return [finding for finding in verify_account(place).findings if finding.is_fault]
 
 
 def test_a_torn_page(place: Path) -> None:

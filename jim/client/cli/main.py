@@ -8,17 +8,12 @@ import sys
 
 from jim import i18n
 from jim.client.cli.parsers import parse
+from jim.common.exits import INTERRUPTED_STATUS, PIPE_STATUS, forget_stdout
 from jim.errors import JimError
 from jim.i18n import _
 
 FAILURE_STATUS = 1
 """As `explain.Exit.FAILURE`, which is not imported before something has failed."""
-
-PIPE_STATUS = 141
-"""What a shell reports for a program that SIGPIPE has ended (128 + 13): `jim listen | head -1`."""
-
-INTERRUPTED_STATUS = 130
-"""What a shell reports for Ctrl+C (128 + 2)."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -38,10 +33,10 @@ def main(arguments: list[str] | None = None) -> int:
     except JimError as error:
         status = _failed(error)
     except BrokenPipeError:
-        _forget_stdout()
+        forget_stdout()
         status = PIPE_STATUS
     except OSError as error:
-        _forget_stdout()
+        forget_stdout()
         status = _unwritable(error)
     except KeyboardInterrupt:
         status = INTERRUPTED_STATUS
@@ -84,9 +79,3 @@ def _unwritable(error: OSError) -> int:
 
     complain(_("The output cannot be written: {reason}").format(reason=error.strerror or error))
     return FAILURE_STATUS
-
-
-def _forget_stdout() -> None:
-    """Give the interpreter somewhere to write what is still buffered when it ends."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from jim import __version__
+from jim.common.arguments import directory
 from jim.i18n import N_, _
 
 if TYPE_CHECKING:
@@ -214,7 +215,7 @@ def _add_account(parser: argparse.ArgumentParser, *, server: bool = True, pin: b
     group.add_argument(
         "--data-dir",
         metavar=_("DIRECTORY"),
-        type=_directory,
+        type=directory,
         help=_("where keys and messages are kept (environment: JIM_DATA_DIR)"),
     )
 
@@ -242,12 +243,6 @@ def _add_timeout(parser: argparse._ActionsContainer, default: float | None, text
     parser.add_argument(
         "--timeout", metavar=_("SECONDS"), type=_seconds, default=default, help=text + shown
     )
-
-
-def _directory(text: str) -> Path:
-    if not text:  # Path("") is the current directory, which nobody means by it
-        raise argparse.ArgumentTypeError(_("an empty name is no directory"))
-    return Path(text)
 
 
 def _count(text: str) -> int:

@@ -139,13 +139,17 @@ class Console:
         self.seen.closing = True
         if self.seen.has_notes:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self.seen.noted(), NOTED_S)
+                await asyncio.wait_for(self._note_shown(), NOTED_S)
         if self.client is not None:
             with contextlib.suppress(TimeoutError, JimError):
                 await asyncio.wait_for(self.client.aclose(), CLOSE_S)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _note_shown(self) -> None:
+        await self.screen.flushed()
+        await self.seen.noted()
 
     @property
     def exit_code(self) -> Exit:

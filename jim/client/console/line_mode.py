@@ -93,7 +93,11 @@ class LineScreen:
             if app.is_running and app.output.responds_to_cpr:
                 # An answer to come would tell the renderer about a row that is none any more.
                 await app.renderer.wait_for_cpr_responses()
-            self._print()
+            try:
+                self._print()
+            except OSError:  # the terminal is gone: nobody has seen it
+                self._waiting.clear()
+                self._thens.clear()
 
     def _print(self) -> None:
         """Print what is waiting in one go.
@@ -177,7 +181,7 @@ class LineMode:
             await self._input.run(ready)
         except EOFError:
             return False
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, OSError):  # an error of the terminal: it is gone
             return True
         return self._signalled
 

@@ -68,6 +68,10 @@ class PlainScreen:
 
     report = show
 
+    async def flushed(self) -> None:
+        """Wait until everything is written."""
+        await self.out.flushed()
+
     def refresh(self) -> None:
         """Show nothing: there is no status line."""
 
@@ -98,7 +102,7 @@ class PlainMode:
         await self._talk()
         self._screen.answered()
         code = await leave(self._console)
-        await self._screen.out.flushed()
+        await self._screen.flushed()
         self._console.seen.close()
         return Exit.INTERRUPTED if self._interrupted else code
 

@@ -43,6 +43,9 @@ class Screen(Protocol):
     def report(self, lines: Sequence[Line], then: Then | None = None) -> None:
         """Show what is about the program itself: problems, secrets; `then` as for `show`."""
 
+    async def flushed(self) -> None:
+        """Wait until everything is written, or nothing can be."""
+
     def refresh(self) -> None:
         """Show a changed status, where a status is shown."""
 
@@ -72,8 +75,9 @@ class Reactions:
         self._outage = False
         self._contact: events.FirstContact | None = None
         self._words: tuple[str, ...] | None = None
-        self._notes: list[asyncio.Future[None]] = []
-        self._tasks: list[asyncio.Task[None]] = []
+        self.has_notes = False
+        """Something has been reported of which it is noted when it was shown."""
+        self._noting: list[asyncio.Future[None]] = []
 
     async def take(self, event: events.Event, client: Messenger) -> None:
         """React to one event: what is about the account first, then what is about messages."""
@@ -171,30 +175,24 @@ class Reactions:
         be gone for good.
         """
         loop = asyncio.get_running_loop()
-        noted = loop.create_future()
-        self._notes.append(noted)
+        self.has_notes = True
 
         async def carry_out() -> None:
             with contextlib.suppress(JimError):  # it is told again, then
                 await note()
-            if not noted.done():
-                noted.set_result(None)
 
         def written() -> None:
             # Perhaps in the thread that writes, and after the end of the loop.
             with contextlib.suppress(RuntimeError):
-                loop.call_soon_threadsafe(lambda: self._tasks.append(loop.create_task(carry_out())))
+                loop.call_soon_threadsafe(
+                    lambda: self._noting.append(asyncio.ensure_future(carry_out()))
+                )
 
         return written
 
     async def noted(self) -> None:
-        """Wait until everything that was shown is noted as such; for ever if that never is."""
-        await asyncio.gather(*self._notes)
-
-    @property
-    def has_notes(self) -> bool:
-        """Whether something has been reported of which it is not noted that it was shown."""
-        return not all(noted.done() for noted in self._notes)
+        """Wait until everything that has been written by now is noted as shown."""
+        await asyncio.gather(*self._noting)
 
     async def _catch_up(self, client: Messenger) -> None:
         """Show what came while nothing was shown: before the last run was killed, in `jim send`."""

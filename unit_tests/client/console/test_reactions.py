@@ -52,9 +52,9 @@ async def test_a_notice_counts_as_shown_when_it_is_on_the_screen() -> None:
     assert fake.notices_shown == []
     assert reactions.has_notes
     await asyncio.to_thread(written)
-    await asyncio.wait_for(reactions.noted(), 10)
+    await asyncio.sleep(0)
+    await reactions.noted()
     assert fake.notices_shown == [7]
-    assert not reactions.has_notes
 
 
 async def test_recovery_words_are_erased_when_they_are_on_the_screen() -> None:
@@ -63,7 +63,8 @@ async def test_recovery_words_are_erased_when_they_are_on_the_screen() -> None:
     await asyncio.sleep(0)
     assert not fake.words_were_shown
     written()
-    await asyncio.wait_for(reactions.noted(), 10)
+    await asyncio.sleep(0)
+    await reactions.noted()
     assert fake.words_were_shown
 
 
@@ -78,7 +79,8 @@ async def test_a_notice_that_cannot_be_marked_stops_nothing(
     monkeypatch.setattr(fake, "notice_shown", closed)
     reactions, written = await reported(NOTICE, fake)
     written()
-    await asyncio.wait_for(reactions.noted(), 10)
+    await asyncio.sleep(0)
+    await reactions.noted()
 
 
 async def test_a_single_command_says_it_too(capfd: pytest.CaptureFixture[str]) -> None:
