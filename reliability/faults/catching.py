@@ -9,14 +9,14 @@ from typing import Final
 
 from msgspec import Struct
 
-from reliability.faults import disk_errors, plants, power_cut
+from reliability.faults import disk_errors, front_ends, plants, power_cut
 from reliability.faults.model import Result, Stopwatch
 from reliability.faults.registry import load
 from reliability.injectors.system import missing
 from reliability.rig.programs import Launch
 
 Run = Callable[[int, Path, Launch], Result]
-"""Takes a seed, an empty directory, and how the server is started."""
+"""Takes a seed, an empty directory, and how the program with the bug in it is started."""
 
 CUTS: Final = 8
 """Power cuts at most: a store that does not flush loses something in the first or second."""
@@ -43,6 +43,10 @@ WENT_ON: Final = (
 again."""
 
 
+FRONT_END_CYCLES: Final = 8
+"""At most, of front ends: most are killed in the middle of what they print."""
+
+
 class ProcessPlant(Struct, frozen=True):
     """A bug in a running program.
 
@@ -52,7 +56,7 @@ class ProcessPlant(Struct, frozen=True):
         run: breaks things with the bug in, for a seed.
         expected: what the violations that catch it begin with, as regular expressions. Anything
             else, for example a server that does not even start, is another bug.
-        environment: of the server, with the bug in it; takes a directory for what it needs.
+        environment: of the program, with the bug in it; takes a directory for what it needs.
         needs: of the machine, beside what the fault needs.
     """
 
@@ -85,6 +89,10 @@ def _fail_flush(seed: int, directory: Path, launch: Launch) -> Result:
     return disk_errors.run_fsync_eio(1, seed, directory, lambda _: None, launch)
 
 
+def _kill_front_ends(seed: int, directory: Path, launch: Launch) -> Result:
+    return front_ends.run_front_ends(FRONT_END_CYCLES, seed, directory, lambda _: None, launch)
+
+
 PLANTS: Final = {
     "eatmydata": ProcessPlant(
         "flushing the server's disk does nothing and says that it did",
@@ -115,11 +123,32 @@ PLANTS: Final = {
         (*WENT_ON, *NOT_KEPT),
         plants.deaf_sqlite,
     ),
+    "shown_is_not_noted": ProcessPlant(
+        "front ends do not note what they have shown",
+        "front_ends",
+        _kill_front_ends,
+        ("doubled: ",),
+        plants.shown_is_not_noted,
+    ),
+    "noted_before_shown": ProcessPlant(
+        "front ends note a message before they print it",
+        "front_ends",
+        _kill_front_ends,
+        ("strange: it did not settle .*; acknowledged, not shown: ",),
+        plants.noted_before_shown,
+    ),
+    "send_without_key": ProcessPlant(
+        "`jim send --id` sends again what was sent under the same key",
+        "front_ends",
+        _kill_front_ends,
+        ("strange: .* as number ", "doubled: "),
+        plants.send_without_key,
+    ),
 }
 
 
 def catch(name: str, directory: Path) -> Found:
-    """Start the server with a bug in it and break things until it shows."""
+    """Start a program with a bug in it and break things until it shows."""
     plant = PLANTS[name]
     launch = Launch(env=plant.environment(directory / "plant"))
     watch, result = Stopwatch(), Result()

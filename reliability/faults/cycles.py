@@ -28,17 +28,26 @@ class Plan:
     """How often something is done to a scene, and what comes of it."""
 
     def __init__(
-        self, scene: Scene, kind: str, cycles: int, report: Report, *, healed_s: float = HEALED_S
+        self,
+        scene: Scene,
+        kind: str,
+        cycles: int,
+        report: Report,
+        *,
+        healed_s: float = HEALED_S,
+        patience_s: float = PATIENCE_S,
     ) -> None:
         """Take the scene, the kind of fault that each cycle has to make, and whom to tell.
 
-        From each healing on everything has to arrive within `healed_s`.
+        From each healing on everything has to arrive within `healed_s`; after `patience_s` it is
+        not waited for any longer.
         """
         self._scene = scene
         self._kind = kind
         self._cycles = cycles
         self._report = report
         self._healed_s = healed_s
+        self._patience_s = patience_s
 
     def run(self, result: Result, one_cycle: Callable[[], object]) -> None:
         """Open the scene, go through the cycles until something is wrong, and check everything.
@@ -52,7 +61,7 @@ class Plan:
             for cycle in range(1, self._cycles + 1):
                 one_cycle()
                 result.cycles = cycle
-                if scene.ledger.strange or not scene.settle(PATIENCE_S):
+                if scene.ledger.strange or not scene.settle(self._patience_s):
                     break
                 if cycle % TOLD_EVERY == 0:
                     self._report(f"cycle {cycle}, {scene.ledger.acks} acknowledged")

@@ -47,6 +47,36 @@ _DEAF: Final = """\
 """
 
 
+_FORGETFUL: Final = """
+from jim.client.console.shown import Shown
+
+Shown.written = lambda self, message: None
+"""
+
+_HASTY: Final = """
+from jim.client.console.shown import Shown
+
+_advance, _written = Shown.advance, Shown.written
+
+
+def advance(self, message):
+    is_new = _advance(self, message)
+    if is_new:
+        _written(self, message)
+    return is_new
+
+
+Shown.advance, Shown.written = advance, lambda self, message: None
+"""
+
+_KEYLESS: Final = """
+from jim.client import Client
+
+_send = Client.send
+Client.send = lambda self, to, text, *, key=None: _send(self, to, text)
+"""
+
+
 def lying_fsync() -> dict[str, str]:
     """Give the environment in which flushing the disk does nothing, and says that it did."""
     found = library("libeatmydata")
@@ -64,7 +94,26 @@ def deaf_sqlite(directory: Path) -> dict[str, str]:
     return _careless(directory, _DEAF)
 
 
+def shown_is_not_noted(directory: Path) -> dict[str, str]:
+    """Give the environment in which front ends do not note what they have shown."""
+    return _custom(directory, _FORGETFUL)
+
+
+def noted_before_shown(directory: Path) -> dict[str, str]:
+    """Give the environment in which front ends note a message before they print it."""
+    return _custom(directory, _HASTY)
+
+
+def send_without_key(directory: Path) -> dict[str, str]:
+    """Give the environment in which `jim send` takes no notice of its `--id`."""
+    return _custom(directory, _KEYLESS)
+
+
 def _careless(directory: Path, body: str) -> dict[str, str]:
+    return _custom(directory, _CARELESS.format(body=body))
+
+
+def _custom(directory: Path, program: str) -> dict[str, str]:
     directory.mkdir(parents=True, exist_ok=True)
-    (directory / "sitecustomize.py").write_text(_CARELESS.format(body=body))
+    (directory / "sitecustomize.py").write_text(program)
     return {"PYTHONPATH": str(directory)}

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 MODULES: Final = (
     "power_cut",
     "kills",
+    "front_ends",
     "write_points",
     "disk_errors",
     "disk_limits",

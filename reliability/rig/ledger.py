@@ -33,7 +33,7 @@ class Ledger:
         self.senders: dict[str, str] = {}
         """Message to the device that it was written on."""
         self._owed: dict[str, set[str]] = {}
-        """Message to the devices of its addressee that have not shown it."""
+        """Message to the devices of both accounts that have not got it, but that which wrote it."""
         self._devices: dict[str, list[str]] = {}
         self._acked: dict[str, int] = {}
 
@@ -64,7 +64,8 @@ class Ledger:
             self.history.append(event)
             self.undecided[uid] = event
             self.senders[uid] = device
-            self._owed[uid] = {other for other in self._devices[to] if other != device}
+            takers = {*self._devices[to], *self._devices.get(sender, ())}
+            self._owed[uid] = takers - {device}
 
     def acked(self, uid: str, seq: int, n: int) -> None:
         """The sender has seen ✓; told again only if the place is another one."""

@@ -77,17 +77,7 @@ class Program:
         self.errors: list[str] = []
         self._news = threading.Condition()
         self._on_line = on_line
-        self._process = subprocess.Popen(
-            (*launch.prefix, *arguments),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=environment(home, launch.env),
-            text=True,
-            encoding="utf-8",
-            errors="replace",
-            bufsize=1,
-        )
+        self._process = self._begin((*launch.prefix, *arguments), environment(home, launch.env))
         self._readers = [
             threading.Thread(target=self._read, args=(stream, take), daemon=True)
             for stream, take in (
@@ -98,11 +88,26 @@ class Program:
         for reader in self._readers:
             reader.start()
 
+    def _begin(self, words: Sequence[str], env: Mapping[str, str]) -> subprocess.Popen[str]:
+        """Start the process with its three streams here."""
+        return subprocess.Popen(
+            words,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=env,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+            bufsize=1,
+        )
+
     # --- what it says -----------------------------------------------------------------------------
 
-    def _read(self, stream: IO[str], take: Callable[[str], None]) -> None:
-        with contextlib.suppress(ValueError):  # closed by `wait`
-            for line in stream:
+    def _read(self, stream: IO[str] | None, take: Callable[[str], None]) -> None:
+        # Closed by `wait`; a terminal that nobody works at any more says EIO (man 4 pty).
+        with contextlib.suppress(ValueError, OSError):
+            for line in stream or ():
                 # A kill tears a line off; whoever reads lines as they come wants whole ones.
                 if line.endswith("\n") or self._on_line is None:
                     take(line.rstrip("\n"))

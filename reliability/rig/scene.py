@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from reliability.rig.front_ends import FrontEnd
     from reliability.rig.inside import Room
 
 CAST: Final = ("anna", "boris", "boris", "clara")
@@ -88,6 +89,8 @@ class Scene:
             )
             for number, name in enumerate(cast, 1)
         ]
+        self.front_ends: list[FrontEnd] = []
+        """Devices at which programs are used, beside the people; whoever adds one starts it."""
         self._numbers: dict[str, int] = {}
         self._traffic: threading.Thread | None = None
         self._over = threading.Event()
@@ -101,9 +104,13 @@ class Scene:
     def close(self) -> None:
         """Leave nothing running."""
         self.stop_traffic()
-        for person in self.people:
-            person.close()
+        for one in self._all:
+            one.close()
         self.server.close()
+
+    @property
+    def _all(self) -> list[Person | FrontEnd]:
+        return [*self.people, *self.front_ends]
 
     # --- beginning --------------------------------------------------------------------------------
 
@@ -161,10 +168,19 @@ class Scene:
                 raise Ended(f"not everybody is connected: {self._standing()}")
 
     def poke(self) -> None:
-        """Have everybody try to connect who waits for it."""
+        """Have everybody try to connect who waits for it; see what front ends have sent."""
         for person in self.people:
             if person.is_ready and person.state == "waiting":
                 person.retry()
+        for front_end in self.front_ends:
+            front_end.look()
+
+    def _missing(self) -> str:
+        unshown = self.ledger.unshown
+        if not unshown:
+            return ""
+        uid, devices = next(iter(unshown.items()))
+        return f"; acknowledged, not shown: {len(unshown)}, first {uid} on {', '.join(devices)}"
 
     def _standing(self) -> str:
         told = [f"{p.name} {p.state or 'down'} {p.error or p.fatal}".strip() for p in self.people]
@@ -234,7 +250,9 @@ class Scene:
         while not self.ledger.wait(self._is_settled, POKE_S):
             self.poke()
             if self.ledger.now_s() > give_up_s:
-                self.ledger.odd(f"it did not settle within {timeout_s:g} s: {self._standing()}")
+                self.ledger.odd(
+                    f"it did not settle within {timeout_s:g} s: {self._standing()}{self._missing()}"
+                )
                 return False
         self.ledger.settled()
         return True
@@ -291,17 +309,17 @@ class Scene:
                 self.ledger.odd(f"{person.device} has lost {len(gone)} messages, first {gone[0]}")
 
     def _end_everything(self) -> None:
-        for person in self.people:
-            if person.is_up:
+        for one in self._all:
+            if one.is_up:
                 with contextlib.suppress(Ended):
-                    person.quit()
+                    one.quit()
         if self.server.is_up and (status := self.server.stop()):
             self.ledger.odd(f"the server ended with {status}: {self.server.complaint}")
 
     def _check_stores(self) -> None:
         found = stores.verify_server(self.server.database)
-        for person in self.people:
-            found += stores.verify_client(person.data_dir)
+        for one in self._all:
+            found += stores.verify_client(one.data_dir)
         for text in found:
             self.ledger.odd(text)
         for line in self.server.blunders()[:3]:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Literal
 
 import pytest
 
-from reliability.faults import disk_errors, kills, plants, power_cut
+from reliability.faults import disk_errors, front_ends, kills, plants, power_cut
 from reliability.faults.catching import NOT_KEPT, catch, caught
 from reliability.faults.disk_errors import FSYNC_EIO, _places
 from reliability.injectors.system import missing
@@ -77,3 +77,16 @@ def test_a_server_that_ignores_a_failed_flush_is_caught(
     result = disk_errors.run_fsync_eio(1, 1, tmp_path, silent, launch)
     assert result.fired == 1
     assert any("goes on after the error" in violation for violation in result.violations)
+
+
+@pytest.mark.e2e
+def test_killed_front_ends_lose_nothing(tmp_path: Path) -> None:
+    result = front_ends.run_front_ends(2, 1, tmp_path, silent)
+    assert result.violations == []
+    assert (result.cycles, result.fired >= 2, result.acks > 0) == (2, True, True)
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("name", ["shown_is_not_noted", "noted_before_shown"])
+def test_a_front_end_that_notes_wrongly_is_caught(tmp_path: Path, name: str) -> None:
+    assert catch(name, tmp_path).rule
