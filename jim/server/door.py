@@ -7,7 +7,6 @@ inside a connection, hence nothing to inject before one. Every wait here has a t
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import socket
 from typing import TYPE_CHECKING, Final
@@ -18,6 +17,7 @@ from jim.server import farewell
 from jim.server.connection import Connection, Visitor
 from jim.server.login import Login
 from jim.server.node import Node, now_ms
+from jim.server.tls_channel import accept_tls
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,9 +36,6 @@ their time is over; in a flood the others are just closed."""
 REFUSAL_WAIT_S: Final = 1.0
 """How long a refused connection is waited for to say what it speaks, so that it is told in kind."""
 
-SHUTDOWN_S: Final = 2.0
-"""For TLS to say goodbye; our own frames have been said before."""
-
 
 class Door:
     """Receives the sockets that the listener has accepted."""
@@ -47,6 +44,8 @@ class Door:
         """`tls` may be replaced at any time; a connection keeps what it began with."""
         self.tls = tls
         self._node = node
+        self._accept_tls = accept_tls
+        """A simulation, which has no TLS, puts something else in its place."""
         self._knocking: set[Knock] = set()
         self._refusals = 0
         self.parting = 0
@@ -98,17 +97,11 @@ class Door:
         node = self._node
         self.handshakes += 1
         try:
-            await node.loop.connect_accepted_socket(
-                lambda: Connection(node, visitor, Login),
-                sock,
-                ssl=tls.context,
-                ssl_handshake_timeout=node.limits.tls_s,
-                ssl_shutdown_timeout=SHUTDOWN_S,
+            await self._accept_tls(
+                sock, tls.context, lambda: Connection(node, visitor, Login), node.limits.tls_s
             )
         except BaseException as error:
             node.admission.leave(visitor.ticket)
-            with contextlib.suppress(OSError):
-                sock.close()
             if not isinstance(error, OSError | asyncio.CancelledError):
                 raise
             log.info("no TLS with %s: %s", visitor.address, _reason(error))

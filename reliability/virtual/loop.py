@@ -338,14 +338,6 @@ class VirtualLoop(asyncio.BaseEventLoop):
         """Connect through the virtual network; of TLS there is only the certificate."""
         return await self.network.connect(self, protocol_factory, host, port)
 
-    async def connect_accepted_socket(
-        self, protocol_factory: Any, sock: Any, **options: Any
-    ) -> Any:
-        """Shake hands on a connection that was accepted."""
-        return await self.network.shake_hands(
-            self, protocol_factory, sock, options["ssl_handshake_timeout"]
-        )
-
 
 def _resolve(future: asyncio.Future[T], result: T) -> None:
     if not future.done():

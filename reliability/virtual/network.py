@@ -194,11 +194,12 @@ class Network:
     async def shake_hands(
         self,
         loop: VirtualLoop,
-        factory: Callable[[], asyncio.Protocol],
         sock: AcceptedSocket,
+        _context: object,
+        factory: Callable[[], asyncio.Protocol],
         limit_s: float,
-    ) -> tuple[End, asyncio.Protocol]:
-        """Answer the client's hello, and wait for its last part.
+    ) -> None:
+        """Answer the client's hello, and wait for its last part (`jim.server.tls_channel`).
 
         Raises:
             ConnectionAbortedError: it did not come in time.
@@ -230,9 +231,7 @@ class Network:
         except BaseException:
             end.abort()
             raise
-        protocol = factory()
-        end.begin(protocol)
-        return end, protocol
+        end.begin(factory())
 
     # --- faults -----------------------------------------------------------------------------------
 

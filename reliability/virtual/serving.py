@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import shutil
 import sqlite3
 import tempfile
@@ -221,6 +222,7 @@ class Server:
         settings = Settings(limits=world.conditions.limits)
         service = Service(settings, identity.key, tls, store, LocalBus())
         service.node.connections = cast("Any", InOrder())
+        service.door._accept_tls = functools.partial(world.network.shake_hands, loop)  # noqa: SLF001
         service.door._knocking = cast("Any", InOrder())  # noqa: SLF001 - only its order changes
         service.open([cast("Any", ListeningSocket(world.network, loop, HOST, PORT))])
         self.service = service

@@ -89,7 +89,7 @@ def connected(small: Small) -> tuple[Noted, Noted]:
         small.server.create_task(shake_hands(sock))
 
     async def shake_hands(sock: AcceptedSocket) -> None:
-        await small.server.connect_accepted_socket(lambda: theirs, sock, ssl_handshake_timeout=5.0)
+        await small.network.shake_hands(small.server, sock, None, lambda: theirs, 5.0)
 
     small.server.add_reader(listening.fileno(), accept)
     _, ours = small.run(small.client.create_connection(Noted, "127.0.0.1", PORT))
