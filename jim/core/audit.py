@@ -35,8 +35,10 @@ class Author(Struct, frozen=True):
 
     def answer(self, n: int) -> Stored | None:
         """Give the answer that a number got, as long as it is kept."""
-        index = len(self.answers) - 1 - (self.last_n - n)
-        return self.answers[index] if 0 <= index < len(self.answers) else None
+        for stored in self.answers:
+            if stored.n <= n <= stored.last_n:
+                return Stored(n, stored.seq + n - stored.n, stored.time_ms, stored.skipped)
+        return None
 
 
 class Talk(Struct, frozen=True):
@@ -212,15 +214,16 @@ def check_answers(
     account: str, device: str, last_n: int, answers: Sequence[Stored]
 ) -> Iterator[Finding]:
     """Check that the answers of a device can belong to its last number."""
-    too_many = len(answers) > last_n
+    kept = sum(answer.count for answer in answers)
+    too_many = kept > last_n
     none_left = last_n > 0 and not answers
-    if last_n < 0 or too_many or none_left or any(answer.seq < 1 for answer in answers):
+    if last_n < 0 or too_many or none_left or any(a.seq < 1 or a.count < 1 for a in answers):
         yield Finding(
             fault=Fault.ANSWERS,
             account=account,
             device=device,
             last=last_n,
-            detail=str(len(answers)),
+            detail=str(kept),
         )
 
 

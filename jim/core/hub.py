@@ -10,27 +10,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from msgspec import UNSET
-
 from jim.core.link import Link
 from jim.core.model import (
-    Append,
     Batch,
     Committed,
     DeliveredUpTo,
     Identity,
-    Outcome,
-    Refused,
+    Run,
     Segment,
     Standing,
-    Stored,
 )
-from jim.core.names import lookup_key
 from jim.core.ports import Bus, Event, Outlet, PresenceEvent
 from jim.errors import (
     BadRequest,
-    NameInvalid,
-    RecipientUnknown,
     Replaced,
     TextTooLong,
     WindowExceeded,
@@ -38,15 +30,14 @@ from jim.errors import (
 )
 from jim.protocol import messages as m
 from jim.protocol.codec import encode
-from jim.protocol.replies import error_reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from jim.core.limits import Limits
 
-_STORED = 202
-"""The course's "accepted": stored, and waiting for the addressee's device."""
+_CHARACTER_BYTES = 4
+"""Of UTF-8 at most (RFC 3629): a text of fewer characters need not be measured."""
 
 
 class _Presence:
@@ -67,16 +58,17 @@ class Hub:
     def __init__(self, bus: Bus, limits: Limits, now_ms: Callable[[], int]) -> None:
         """Take the bus, the limits and the wall clock (used for time stamps only)."""
         self._bus = bus
-        self._limits = limits
         self._now_ms = now_ms
         self._accounts: dict[int, _Presence] = {}
-        self._waiting: list[tuple[Link, int | str, Append]] = []
-        self._committing: list[tuple[Link, int | str, Append]] = []
+        self._waiting: list[tuple[Link, list[m.Msg]]] = []
+        self._committing: list[tuple[Link, list[m.Msg]]] = []
         self._acks: dict[int, int] = {}
+        self.apply(limits)
 
     def apply(self, limits: Limits) -> None:
         """Use other limits from now on."""
         self._limits = limits
+        self._sure_characters = limits.text_bytes // _CHARACTER_BYTES
 
     # --- sessions -------------------------------------------------------------------------------
 
@@ -157,29 +149,38 @@ class Hub:
 
     # --- what clients ask -----------------------------------------------------------------------
 
-    def submit(self, link: Link, message: m.Msg) -> None:
-        """Take a message for the next batch.
+    def submit(self, link: Link, messages: list[m.Msg]) -> list[tuple[m.Msg, WireError]]:
+        """Take messages for the next batch; give those that cannot be stored as they are, and why.
+
+        The numbers of the latter stay unused.
 
         Raises:
             Replaced: the session is over; its numbers are those of the next one now.
-            WireError: it cannot be stored as it is; its number stays unused.
         """
         if not link.attached:
             raise Replaced
-        if link.outstanding >= self._limits.window:
-            raise WindowExceeded(n=message.n, limit=self._limits.window)
-        size_bytes = len(message.message.encode())
-        if size_bytes > self._limits.text_bytes:
-            raise TextTooLong(
-                n=message.n, size_bytes=size_bytes, limit_bytes=self._limits.text_bytes
-            )
-        try:
-            key = lookup_key(message.to)
-        except NameInvalid:
-            raise RecipientUnknown(n=message.n) from None
-        link.outstanding += 1
-        append = Append(link.identity, message.n, key, message.message, message.mark or "")
-        self._waiting.append((link, message.id, append))
+        refused: list[tuple[m.Msg, WireError]] = []
+        taken: list[m.Msg] = []
+        room = self._limits.window - link.outstanding
+        for message in messages:
+            try:
+                if len(taken) >= room:
+                    raise WindowExceeded(n=message.n, limit=self._limits.window)
+                if len(message.message) > self._sure_characters:
+                    self._check_length(message)
+            except WireError as error:
+                refused.append((message, error))
+            else:
+                taken.append(message)
+        if taken:
+            link.outstanding += len(taken)
+            self._waiting.append((link, taken))
+        return refused
+
+    def _check_length(self, message: m.Msg) -> None:
+        size_bytes, limit_bytes = len(message.message.encode()), self._limits.text_bytes
+        if size_bytes > limit_bytes:
+            raise TextTooLong(n=message.n, size_bytes=size_bytes, limit_bytes=limit_bytes)
 
     def acknowledge(self, link: Link, position: int) -> None:
         """Take a confirmation of everything up to `position` for the next batch.
@@ -242,43 +243,23 @@ class Hub:
             return None
         self._committing, self._waiting = self._waiting, []
         acks, self._acks = self._acks, {}
-        return Batch([append for _, _, append in self._committing], acks)
+        return Batch([Run(link.identity, messages) for link, messages in self._committing], acks)
 
     def committed(self, result: Committed) -> None:
         """Acknowledge and deliver what is now durable."""
         committing, self._committing = self._committing, []
-        for (link, request_id, append), outcome in zip(committing, result.outcomes, strict=True):
-            link.outstanding -= 1
+        for (link, messages), answers in zip(committing, result.answers, strict=True):
+            link.outstanding -= len(messages)
             try:
-                self._answer(link, request_id, append, outcome)
+                for account_id in answers.introduced:
+                    self._introduce(link.identity.account_id, account_id)
+                link.outlet.send(answers.frames)
             except Exception as error:  # noqa: BLE001 - one answer's fault must not stop the others
                 link.outlet.fail(error)
         for segment in result.segments:
             self._bus.publish(segment.account_id, segment)
         for news in result.delivered:
             self._bus.publish(news.account_id, news)
-
-    def _answer(self, link: Link, request_id: int | str, append: Append, outcome: Outcome) -> None:
-        if isinstance(outcome, Refused):
-            link.outlet.send(encode(self._refusal(request_id, outcome.n, outcome.error)))
-            return
-        if outcome.introduced:
-            self._introduce(append.sender.account_id, outcome.introduced)
-        link.outlet.send(encode(self._stored(request_id, outcome)))
-
-    def _stored(self, request_id: int | str, outcome: Stored) -> m.Stored:
-        return m.Stored(
-            id=request_id,
-            response=_STORED,
-            time=outcome.time_ms,
-            n=outcome.n,
-            seq=outcome.seq,
-            skipped=outcome.skipped or UNSET,
-        )
-
-    def _refusal(self, request_id: int | str, n: int, error: WireError) -> m.ErrorReply:
-        error.fields.setdefault("n", n)
-        return error_reply(error, self._now_ms(), request_id)
 
     def _introduce(self, sender: int, addressee: int) -> None:
         """Let somebody who was written to for the first time see the sender's presence."""

@@ -6,8 +6,7 @@ import enum
 
 from msgspec import Struct
 
-from jim.errors import WireError
-from jim.protocol.messages import Link
+from jim.protocol.messages import Link, Msg
 
 
 class Identity(Struct, frozen=True, gc=False):
@@ -20,38 +19,39 @@ class Identity(Struct, frozen=True, gc=False):
     """The public id of the device (design of the chain), unique within the account."""
 
 
-class Append(Struct, gc=False):
-    """One message on its way into the store."""
+class Run(Struct):
+    """Messages of one session on their way into the store, in the order in which they came."""
 
     sender: Identity
-    n: int
-    to_key: str
-    """The addressee's name, normalised (`jim.core.names.lookup_key`)."""
-    text: str
-    mark: str = ""
-    """What the sender's device knows the message by, empty if it gave nothing."""
+    messages: list[Msg]
+    """Their texts are not too long."""
 
 
 class Stored(Struct, gc=False):
-    """The message is on disk; a repetition gets the values of the first time."""
+    """Consecutive messages of one device that are on disk; a repetition is told the same again.
+
+    The message `n + i` has the place `seq + i` of its conversation, for each `i` below `count`.
+    """
 
     n: int
     seq: int
     time_ms: int
     skipped: int = 0
     """Devices of the addressee that take nothing for now."""
-    introduced: int = 0
-    """Account id of an addressee whom the sender wrote to for the first time, else 0."""
+    count: int = 1
+
+    @property
+    def last_n(self) -> int:
+        """The last number."""
+        return self.n + self.count - 1
 
 
-class Refused(Struct):
-    """The message is not stored and its number not used."""
+class Answers(Struct, gc=False):
+    """What the sender of a run is told: a frame for each message, in their order."""
 
-    n: int
-    error: WireError
-
-
-Outcome = Stored | Refused
+    frames: bytes
+    introduced: tuple[int, ...] = ()
+    """Accounts that the sender wrote to for the first time."""
 
 
 class Segment(Struct, gc=False):
@@ -73,9 +73,10 @@ class DeliveredUpTo(Struct, gc=False):
 
 
 class Batch(Struct):
-    """What is committed together: messages in order of arrival, and the latest ack per device."""
+    """What is committed together: messages, and the latest confirmation of each device."""
 
-    appends: list[Append]
+    runs: list[Run]
+    """In order of arrival."""
     acks: dict[int, int]
     """device_id to the mailbox position that it confirmed."""
     steady_ms: int | None = None
@@ -86,8 +87,8 @@ class Batch(Struct):
 class Committed(Struct):
     """What a commit did. Everything in here is durable."""
 
-    outcomes: list[Outcome]
-    """One for each append, in their order."""
+    answers: list[Answers]
+    """One for each run, in their order."""
     segments: list[Segment]
     delivered: list[DeliveredUpTo]
 

@@ -3,8 +3,11 @@
 A store calls `plan` inside its transaction with a view of its counters. The plan assigns, for each
 message in order of arrival: the sender's number (a repetition gets the first answer, a gap is
 refused), the conversation's next sequence, and one position in the mailbox of every receiving
-device; and it builds the frames. The store then writes what was touched and commits. Nothing here
-does I/O.
+device; and it builds the frames, of deliveries and of answers. The store then writes what was
+touched and commits. Nothing here does I/O.
+
+This is the hottest code of the server. What consecutive messages of one device to one addressee
+have in common is worked out once, as a `_Stretch`; each message is then touched once.
 """
 
 from __future__ import annotations
@@ -15,21 +18,26 @@ from typing import TYPE_CHECKING, Protocol
 from msgspec import Struct, field
 
 from jim.core.model import (
-    Append,
+    Answers,
     Batch,
     DeliveredUpTo,
+    Identity,
     MailboxState,
-    Outcome,
-    Refused,
+    Run,
     Segment,
     Stored,
 )
-from jim.errors import MailboxFull, NumberGap, RecipientUnknown
-from jim.protocol.codec import encode, encode_delivery, encode_delivery_tail
-from jim.protocol.messages import Notice
+from jim.core.names import lookup_key
+from jim.errors import MailboxFull, NameInvalid, NumberGap, RecipientUnknown, WireError
+from jim.protocol.codec import delivery_template, encode, encode_value, stored_template
+from jim.protocol.messages import Msg, Notice
+from jim.protocol.replies import error_reply
 
 if TYPE_CHECKING:
     from jim.core.limits import Limits
+
+_STORED = 202
+"""The course's "accepted": stored, and waiting for the addressee's device."""
 
 _MS_PER_DAY = 86_400_000
 
@@ -44,7 +52,7 @@ class DeviceCounters(Struct):
     last_mark: str = ""
     """The mark of the message with the number `last_n`; empty if it had none."""
     answers: deque[Stored] = field(default_factory=deque)
-    """The answers of the last window, oldest first, the last one for `last_n`."""
+    """The answers of the last window at least, oldest first, the last one up to `last_n`."""
     last_position: int = 0
     acked: int = 0
     state: MailboxState = MailboxState.LIVE
@@ -108,7 +116,7 @@ class PlannedSegment(Struct):
 class Plan(Struct):
     """What the store has to write before it commits."""
 
-    outcomes: list[Outcome]
+    answers: list[Answers]
     segments: list[PlannedSegment]
     devices: dict[int, DeviceCounters]
     """Touched: number, answers, positions or state changed."""
@@ -126,16 +134,30 @@ def plan(batch: Batch, counters: Counters, limits: Limits, now_ms: int) -> Plan:
 class _Open(Struct):
     """The frames that this batch adds to one mailbox, still growing."""
 
-    counters: DeviceCounters
+    device: DeviceCounters
     first: int
     frames: list[bytes]
     marks: dict[int, int]
     size_bytes: int = 0
 
-    def add(self, frame: bytes) -> None:
-        """Append a frame."""
-        self.frames.append(frame)
-        self.size_bytes += len(frame)
+
+class _Stretch(Struct):
+    """What consecutive messages of one device to one addressee have in common."""
+
+    to: str
+    """The addressee as the sender spells it."""
+    conversation: ConversationCounters
+    boxes: list[_Open]
+    """The mailboxes that get a copy: the addressee's first, then the sender's other devices'."""
+    marked: int
+    """How many of the boxes belong to somebody else than the sender."""
+    left: int
+    """So many more messages fit into every box."""
+    delivery: bytes
+    answer: bytes
+    """Templates (`jim.protocol.codec`)."""
+    stored: Stored
+    """What the sender's device will be told again; grows with every message."""
 
 
 class _Planner:
@@ -160,10 +182,12 @@ class _Planner:
     def run(self, batch: Batch) -> Plan:
         for device_id, position in batch.acks.items():
             self._collect(self._counters.device(device_id), position)
-        outcomes = [self._append(message) for message in batch.appends]
+        answers = [self._take(run) for run in batch.runs]
+        for opened in self._open.values():
+            self._close(opened)
         return Plan(
-            outcomes=outcomes,
-            segments=self._closed + [self._close(mailbox) for mailbox in self._open.values()],
+            answers=answers,
+            segments=self._closed,
             devices=self._devices,
             conversations=self._conversations,
             collected=self._collected,
@@ -181,75 +205,120 @@ class _Planner:
         self._devices[device.device_id] = device
         self._collected[device.device_id] = position
 
-    def _append(self, message: Append) -> Outcome:
-        sender = self._counters.device(message.sender.device_id)
-        if message.n <= sender.last_n:
-            return self._repeat(sender, message.n)
-        if message.n != sender.last_n + 1:
-            return Refused(message.n, NumberGap(n=message.n, expected=sender.last_n + 1))
-        addressee = self._counters.find(message.to_key)
-        if addressee is None:
-            return Refused(message.n, RecipientUnknown())
-        receiving = []
-        skipped = 0
-        for device in addressee.devices:
-            if self._takes(device, sender):
-                receiving.append(device)
-            elif device is not sender:
-                skipped += 1
-        if not receiving and addressee.account_id != message.sender.account_id:
-            return Refused(message.n, MailboxFull())
-        return self._store(message, sender, addressee, receiving, skipped)
+    # --- messages ---------------------------------------------------------------------------------
 
-    def _repeat(self, sender: DeviceCounters, n: int) -> Outcome:
-        """Give the first answer again; one older than the window was confirmed long ago."""
-        index = len(sender.answers) - 1 - (sender.last_n - n)
-        if index < 0:
-            return Refused(n, NumberGap(n=n, expected=sender.last_n + 1))
-        return sender.answers[index]
+    def _take(self, run: Run) -> Answers:
+        """Number the messages of a run."""
+        sender = self._counters.device(run.sender.device_id)
+        frames: list[bytes] = []
+        introduced: list[int] = []
+        stretch: _Stretch | None = None
+        for message in run.messages:
+            if message.n != sender.last_n + 1:
+                frames.append(self._answer_again(sender, message))
+                continue
+            if stretch is None or not stretch.left or message.to != stretch.to:
+                try:
+                    stretch = self._begin(run.sender, sender, message.to, introduced)
+                except WireError as error:
+                    stretch = None
+                    frames.append(self._refuse(message, error))
+                    continue
+            frames.append(self._store(message, sender, stretch))
+        self._forget_old_answers(sender)
+        return Answers(b"".join(frames), tuple(introduced))
 
-    def _store(
-        self,
-        message: Append,
-        sender: DeviceCounters,
-        addressee: AccountView,
-        receiving: list[DeviceCounters],
-        skipped: int,
-    ) -> Stored:
-        me = message.sender
+    def _store(self, message: Msg, sender: DeviceCounters, stretch: _Stretch) -> bytes:
+        """Give a message its place and its positions; gives the answer."""
+        conversation = stretch.conversation
+        n = sender.last_n = message.n
+        seq = conversation.last_seq = conversation.last_seq + 1
+        sender.last_mark = message.mark or ""
+        stretch.stored.count += 1
+        stretch.left -= 1
+        text = encode_value(message.message)
+        for index, box in enumerate(stretch.boxes):
+            position = box.device.last_position = box.device.last_position + 1
+            frame = stretch.delivery % (position, seq, n, text)
+            box.frames.append(frame)
+            box.size_bytes += len(frame)
+            if index < stretch.marked:
+                box.marks[conversation.conversation_id] = seq
+            if box.size_bytes >= self._limits.page_bytes:
+                # A segment is sent whole: a larger one might never fit into an outgoing buffer.
+                self._close(box)
+        return stretch.answer % (encode_value(message.id), n, seq)
+
+    def _begin(
+        self, me: Identity, sender: DeviceCounters, to: str, introduced: list[int]
+    ) -> _Stretch:
+        """Find out where messages to this addressee go; at least one will follow.
+
+        Raises:
+            RecipientUnknown: there is no such account.
+            MailboxFull: none of its devices takes anything for now.
+        """
+        addressee = self._find(to)
         mine, theirs = me.account_id, addressee.account_id
+        receiving = [device for device in addressee.devices if self._takes(device, sender)]
+        if not receiving and theirs != mine:
+            raise MailboxFull
+        skipped = sum(each is not sender for each in addressee.devices) - len(receiving)
+        marked = 0
+        if theirs != mine:
+            marked = len(receiving)
+            own = self._counters.account(mine).devices
+            receiving += [device for device in own if self._takes(device, sender)]
         low, high = (mine, theirs) if mine <= theirs else (theirs, mine)
         conversation = self._counters.conversation(low, high)
-        conversation.last_seq += 1
-        first_time = conversation.mark_wrote(mine)
-        self._conversations[conversation.conversation_id] = conversation
-        seq = conversation.last_seq
-        tail = encode_delivery_tail(
-            seq, me.name, me.device, message.n, addressee.name, self._now_ms, message.text
-        )
-        for device in receiving:
-            opened = self._push(device, tail)
-            if mine != theirs:
-                opened.marks[conversation.conversation_id] = seq
-        if mine != theirs:
-            for device in self._counters.account(mine).devices:
-                if self._takes(device, sender):
-                    self._push(device, tail)
-        introduced = theirs if first_time and mine != theirs else 0
-        answer = Stored(message.n, seq, self._now_ms, skipped)
-        self._count(sender, message, answer)
-        if introduced:
-            # Once only: a repetition introduces nobody again.
-            return Stored(message.n, seq, self._now_ms, skipped, introduced)
-        return answer
-
-    def _count(self, sender: DeviceCounters, message: Append, answer: Stored) -> None:
-        sender.last_n = message.n
-        sender.last_mark = message.mark
-        sender.answers.append(answer)
-        while len(sender.answers) > self._limits.window:
-            sender.answers.popleft()
+        if conversation.mark_wrote(mine) and mine != theirs:
+            introduced.append(theirs)
+        stored = Stored(sender.last_n + 1, conversation.last_seq + 1, self._now_ms, skipped, 0)
+        sender.answers.append(stored)
         self._devices[sender.device_id] = sender
+        self._conversations[conversation.conversation_id] = conversation
+        room = [self._limits.waiting_messages - d.last_position + d.acked for d in receiving]
+        return _Stretch(
+            to=to,
+            conversation=conversation,
+            boxes=[self._opened(device) for device in receiving],
+            marked=marked,
+            # An empty mailbox takes one message whatever the limit is.
+            left=max(1, min(room, default=self._limits.window)),
+            delivery=delivery_template(me.name, me.device, addressee.name, self._now_ms),
+            answer=stored_template(_STORED, self._now_ms, skipped),
+            stored=stored,
+        )
+
+    def _find(self, to: str) -> AccountView:
+        try:
+            account = self._counters.find(lookup_key(to))
+        except NameInvalid:
+            account = None
+        if account is None:
+            raise RecipientUnknown
+        return account
+
+    def _answer_again(self, sender: DeviceCounters, message: Msg) -> bytes:
+        """Repeat the first answer; one older than the window was confirmed long ago."""
+        n = message.n
+        if sender.last_n - self._limits.window < n <= sender.last_n:
+            for stored in reversed(sender.answers):
+                if stored.n <= n <= stored.last_n:
+                    template = stored_template(_STORED, stored.time_ms, stored.skipped)
+                    return template % (encode_value(message.id), n, stored.seq + n - stored.n)
+        return self._refuse(message, NumberGap(n=n, expected=sender.last_n + 1))
+
+    def _refuse(self, message: Msg, error: WireError) -> bytes:
+        error.fields.setdefault("n", message.n)
+        return encode(error_reply(error, self._now_ms, message.id))
+
+    def _forget_old_answers(self, sender: DeviceCounters) -> None:
+        answers, oldest_n = sender.answers, sender.last_n - self._limits.window + 1
+        while answers and answers[0].last_n < oldest_n:
+            answers.popleft()
+
+    # --- mailboxes --------------------------------------------------------------------------------
 
     def _takes(self, device: DeviceCounters, sender: DeviceCounters) -> bool:
         """Tell whether the device gets the message; a mailbox that is full by now turns stale."""
@@ -270,33 +339,29 @@ class _Planner:
     def _turn_stale(self, device: DeviceCounters) -> None:
         """Close a mailbox with a tombstone, so that the device sees that something is missing."""
         device.state = MailboxState.STALE
-        opened = self._grow(device)
+        opened = self._opened(device)
+        device.last_position += 1
         notice = Notice(position=device.last_position, code=MailboxFull.code, time=self._now_ms)
-        opened.add(encode(notice))
+        frame = encode(notice)
+        opened.frames.append(frame)
+        opened.size_bytes += len(frame)
 
-    def _push(self, device: DeviceCounters, tail: bytes) -> _Open:
-        opened = self._grow(device)
-        opened.add(encode_delivery(device.last_position, tail))
-        return opened
-
-    def _grow(self, device: DeviceCounters) -> _Open:
+    def _opened(self, device: DeviceCounters) -> _Open:
+        """Give what a mailbox gets in this batch; at least one frame will follow."""
         if device.last_position == device.acked:
             device.waiting_since_ms = self._begins_ms
-        device.last_position += 1
         opened = self._open.get(device.device_id)
-        if opened is not None and opened.size_bytes >= self._limits.page_bytes:
-            # A segment is sent whole: a larger one might never fit into a client's outgoing buffer.
-            self._closed.append(self._close(opened))
-            opened = None
         if opened is None:
-            opened = _Open(device, device.last_position, [], {})
+            opened = _Open(device, device.last_position + 1, [], {})
             self._open[device.device_id] = opened
             self._devices[device.device_id] = device
         return opened
 
-    @staticmethod
-    def _close(opened: _Open) -> PlannedSegment:
-        device = opened.counters
+    def _close(self, opened: _Open) -> None:
+        """Make a segment of what a mailbox has got so far."""
+        if not opened.frames:
+            return
+        device = opened.device
         segment = Segment(
             account_id=device.account_id,
             device_id=device.device_id,
@@ -304,7 +369,8 @@ class _Planner:
             last=opened.first + len(opened.frames) - 1,
             frames=b"".join(opened.frames),
         )
-        return PlannedSegment(segment, opened.marks)
+        self._closed.append(PlannedSegment(segment, opened.marks))
+        opened.first, opened.frames, opened.marks, opened.size_bytes = segment.last + 1, [], {}, 0
 
 
 def delivered_up_to(conversation: ConversationCounters, by: AccountView, seq: int) -> DeliveredUpTo:

@@ -208,25 +208,35 @@ def encode(message: Struct) -> bytes:
     return _encoder.encode(message) + b"\n"
 
 
-class _DeliveryTail(Struct, gc=False):
-    """A `Delivery` without its tag and position: the part that all receiving devices share."""
-
-    seq: int
-    sender: str = msgspec.field(name="from")
-    device: str
-    n: int
-    to: str
-    time: int
-    message: str
+encode_value = _encoder.encode
+"""Write any value as JSON, for the templates below."""
 
 
-def encode_delivery_tail(
-    seq: int, sender: str, device: str, n: int, to: str, time_ms: int, text: str
-) -> bytes:
-    """Encode once what every receiving device gets; `encode_delivery` adds the position."""
-    return _encoder.encode(_DeliveryTail(seq, sender, device, n, to, time_ms, text))[1:] + b"\n"
+def delivery_template(sender: str, device: str, to: str, time_ms: int) -> bytes:
+    """Give what the frames of consecutive `Delivery` messages have in common.
+
+    `template % (position, seq, n, encode_value(text))` is a frame, its newline included.
+    """
+    fixed = (_literal(sender), _literal(device), _literal(to), time_ms)
+    return (
+        b'{"action":"msg","position":%%d,"seq":%%d,"from":%b,"device":%b,"n":%%d,"to":%b,'
+        b'"time":%d,"message":%%b}\n'
+    ) % fixed
 
 
-def encode_delivery(position: int, tail: bytes) -> bytes:
-    """Put a mailbox position before a shared tail: the frame of a `Delivery`, newline included."""
-    return b'{"action":"msg","position":%d,%b' % (position, tail)
+def stored_template(response: int, time_ms: int, skipped: int) -> bytes:
+    """Give what the frames of consecutive `Stored` messages have in common.
+
+    `template % (encode_value(id), n, seq)` is a frame, its newline included.
+    """
+    tail = b',"skipped":%d' % skipped if skipped else b""
+    return b'{"action":"stored","id":%%b,"response":%d,"time":%d,"n":%%d,"seq":%%d%b}\n' % (
+        response,
+        time_ms,
+        tail,
+    )
+
+
+def _literal(text: str) -> bytes:
+    """Write a text as JSON that stands in a template."""
+    return _encoder.encode(text).replace(b"%", b"%%")

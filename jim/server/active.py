@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from jim.errors import Malformed, RateLimited, WireError
 from jim.protocol.codec import Invalid
+from jim.protocol.messages import Msg
 from jim.protocol.replies import error_reply
 from jim.protocol.session import State, advance
 from jim.server.catch_up import CatchUp
 from jim.server.commands import ACTIVE
+from jim.server.handlers.messages import submit
 from jim.server.node import now_ms
 from jim.server.stage import Hold, Item
 
@@ -65,13 +67,21 @@ class Active:
         if self._backlog:
             self._backlog += items
             return
-        cost = 0
-        for place, item in enumerate(items):
+        cost = place = 0
+        while place < len(items):
             if self._tasks >= MAX_TASKS:
                 self._backlog = items[place:]
                 self.connection.hold(Hold.TASKS)
                 break
-            cost += self._handle(item)
+            item = items[place]
+            if type(item) is Msg:
+                run = _run_from(items, place)
+                cost += len(run)
+                place += len(run)
+                self._submit(run)
+            else:
+                cost += self._handle(item)
+                place += 1
             if self.connection.closing:
                 return
         self._keep_pace(cost, size_bytes, now_s)
@@ -100,7 +110,14 @@ class Active:
         identity = self.link.identity
         return f"{identity.name}/{identity.device}"
 
-    # --- one message ------------------------------------------------------------------------------
+    # --- messages ---------------------------------------------------------------------------------
+
+    def _submit(self, run: list[Msg]) -> None:
+        """Hand on texts that came together: what is done once for all of them costs the least."""
+        try:
+            submit(self, run)
+        except WireError as error:
+            self.report(error, run[0])
 
     def _handle(self, item: Item) -> int:
         """Carry one message out; gives its cost in messages."""
@@ -111,7 +128,7 @@ class Active:
         try:
             answer = command.handler(self, item)
         except WireError as error:
-            self._report(error, item)
+            self.report(error, item)
             return command.cost
         if answer is not None:
             if inspect.iscoroutine(answer):
@@ -126,7 +143,7 @@ class Active:
             try:
                 reply = await answering
             except WireError as error:
-                self._report(error, message)
+                self.report(error, message)
             else:
                 if reply is not None:
                     self.connection.reply(reply)
@@ -142,7 +159,8 @@ class Active:
         if not self._backlog:
             self.connection.release(Hold.TASKS)
 
-    def _report(self, error: WireError, message: Struct) -> None:
+    def report(self, error: WireError, message: Struct) -> None:
+        """Tell the client that a message could not be carried out; the session may end with it."""
         request_id = getattr(message, "id", None)
         if error.fatal:
             self.connection.refuse(error, request_id)
@@ -180,6 +198,14 @@ class Active:
         if self._pace_timer is not None:
             self._pace_timer.cancel()
             self._pace_timer = None
+
+
+def _run_from(items: list[Item], place: int) -> list[Msg]:
+    """Give the texts that follow each other from a place on; there is one at it."""
+    end = place + 1
+    while end < len(items) and type(items[end]) is Msg:
+        end += 1
+    return cast("list[Msg]", items[place:end] if place or end < len(items) else items)
 
 
 def _misplaced(message: Struct) -> WireError:

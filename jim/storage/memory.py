@@ -115,7 +115,7 @@ class MemoryStore:
             self._mailboxes[each.segment.device_id].append(each)
         for conversation_id in planned.conversations:
             self._conversations[conversation_id].last_ms = now_ms
-        return Committed(planned.outcomes, [each.segment for each in planned.segments], delivered)
+        return Committed(planned.answers, [each.segment for each in planned.segments], delivered)
 
     async def standing(self, device_id: int) -> Standing:
         """Read where a device stands."""

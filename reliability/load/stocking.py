@@ -15,9 +15,11 @@ from msgspec import Struct
 
 from benchmarks.peer import Account
 from jim.core.limits import Limits
-from jim.core.model import Append, Batch, Identity, Registration, Stored
+from jim.core.model import Batch, Identity, Registration, Run
 from jim.core.names import claim
 from jim.crypto.keys import SigningKey
+from jim.protocol.codec import FROM_SERVER
+from jim.protocol.messages import Msg, Stored
 from jim.server.identity import load_identity
 from jim.storage.sqlite import accounts, files, schema
 from jim.storage.sqlite.counters import SqliteCounters
@@ -82,17 +84,22 @@ class Stock:
         return [self._enlist(name) for name in names]
 
     def post(self, messages: Iterable[tuple[Member, int, str, str]]) -> list[Stored]:
-        """Store messages (sender, n, name of the addressee, text), and give their answers.
+        """Store messages (sender, n, name of the addressee, text), and give the answers.
 
         Raises:
             RuntimeError: one was refused.
         """
         answers: list[Stored] = []
         for batch in _batched(messages):
-            appends = [Append(sender.identity, n, to, text) for sender, n, to, text in batch]
-            committed = self._batches.commit(Batch(appends, {}), self._limits, _now_ms())
-            answers += [each for each in committed.outcomes if isinstance(each, Stored)]
-            if len(committed.outcomes) != sum(isinstance(o, Stored) for o in committed.outcomes):
+            runs = [
+                Run(sender.identity, [Msg(id=n, n=n, to=to, message=text)])
+                for sender, n, to, text in batch
+            ]
+            committed = self._batches.commit(Batch(runs, {}), self._limits, _now_ms())
+            frames = b"".join(each.frames for each in committed.answers)
+            replies = FROM_SERVER.json.decode_lines(frames)
+            answers += [each for each in replies if isinstance(each, Stored)]
+            if len(replies) != len(runs) or not all(isinstance(r, Stored) for r in replies):
                 raise RuntimeError("the store refused a message")
         return answers
 

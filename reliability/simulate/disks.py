@@ -11,8 +11,9 @@ from msgspec import Struct
 
 from jim.client import sync
 from jim.client.mark import mark_of
-from jim.core.model import Enrolment, Identity, Registration, Stored
-from jim.protocol.messages import Link
+from jim.core.model import Enrolment, Identity, Registration
+from jim.protocol.codec import FROM_SERVER
+from jim.protocol.messages import Link, Stored
 from jim.storage.memory import MemoryStore
 
 if TYPE_CHECKING:
@@ -124,9 +125,11 @@ class ServerDisk:
         """Give every text that is stored by now, of messages not refused."""
         store, texts = self._fresh(), set()
         for batch, now_ms in self.journal:
-            outcomes = finish(store.commit(batch, now_ms)).outcomes
-            pairs = zip(batch.appends, outcomes, strict=True)
-            texts |= {append.text for append, outcome in pairs if isinstance(outcome, Stored)}
+            answers = finish(store.commit(batch, now_ms)).answers
+            for run, told in zip(batch.runs, answers, strict=True):
+                replies = FROM_SERVER.json.decode_lines(told.frames)
+                pairs = zip(run.messages, replies, strict=True)
+                texts |= {each.message for each, reply in pairs if isinstance(reply, Stored)}
         return texts
 
 

@@ -11,22 +11,23 @@ import msgspec
 from jim.client import sync
 from jim.core import numbering
 from jim.core.hub import Hub
-from jim.core.model import MailboxState, Segment
+from jim.core.model import Answers, MailboxState, Run, Segment
 from jim.protocol import messages as m
-from jim.protocol.codec import encode_delivery_tail
+from jim.protocol.codec import encode_value, stored_template
 from jim.storage.memory import MemoryStore
 from reliability.history import Acked, Cursor
 from reliability.plants import Plant, replaced, together
 from reliability.simulate.client import Client
-from reliability.simulate.disks import START_MS, ClientDisk, ServerDisk, finish
+from reliability.simulate.disks import ClientDisk, ServerDisk, finish
 from reliability.simulate.server import Node
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from jim.core.link import Link
-    from jim.core.model import Append, Batch, Outcome, Stored
-    from jim.core.numbering import AccountView, DeviceCounters
+    from jim.core.model import Batch, Identity
+    from jim.core.numbering import DeviceCounters
+    from jim.protocol.messages import Msg
 
 _Planner = numbering._Planner  # noqa: SLF001 - a bug has to be planted where it would be
 
@@ -75,53 +76,50 @@ def _forget_numbers(self: ServerDisk) -> None:
 
 # --- numbering ------------------------------------------------------------------------------------
 
-_append = _Planner._append  # noqa: SLF001
+_take = _Planner._take  # noqa: SLF001
+_begin = _Planner._begin  # noqa: SLF001
 _store = _Planner._store  # noqa: SLF001
+_answer_again = _Planner._answer_again  # noqa: SLF001
 _collect = _Planner._collect  # noqa: SLF001
 _close = _Planner._close  # noqa: SLF001
 
 
-def _append_again(self: Any, message: Append) -> Outcome:
-    sender = self._counters.device(message.sender.device_id)
-    if message.n <= sender.last_n:
-        sender.last_n = message.n - 1
-    return _append(self, message)
+def _take_again(self: Any, run: Run) -> Answers:
+    return _take_singly(self, run, lambda last_n, n: min(last_n, n - 1))
 
 
-def _append_behind_gap(self: Any, message: Append) -> Outcome:
-    sender = self._counters.device(message.sender.device_id)
-    sender.last_n = max(sender.last_n, message.n - 1)
-    return _append(self, message)
+def _take_behind_gap(self: Any, run: Run) -> Answers:
+    return _take_singly(self, run, lambda last_n, n: max(last_n, n - 1))
 
 
-def _store_and_leak(
-    self: Any,
-    message: Append,
-    sender: DeviceCounters,
-    addressee: AccountView,
-    receiving: list[DeviceCounters],
-    skipped: int,
-) -> Stored:
-    answer = _store(self, message, sender, addressee, receiving, skipped)
-    me, theirs = message.sender, addressee.account_id
-    third = min({1, 2, 3} - {theirs, me.account_id})
-    tail = encode_delivery_tail(
-        answer.seq, me.name, me.device, message.n, addressee.name, START_MS, message.text
-    )
-    self._push(self._counters.account(third).devices[0], tail)
-    return answer
+def _take_singly(self: Any, run: Run, last_n: Callable[[int, int], int]) -> Answers:
+    """Number messages one by one, each after an invented last number."""
+    sender = self._counters.device(run.sender.device_id)
+    done = []
+    for message in run.messages:
+        sender.last_n = last_n(sender.last_n, message.n)
+        done.append(_take(self, Run(run.sender, [message])))
+    frames = b"".join(each.frames for each in done)
+    return Answers(frames, tuple(new for each in done for new in each.introduced))
 
 
-def _store_by_sender(self: Any, message: Append, sender: DeviceCounters, *rest: Any) -> Stored:
+def _begin_and_leak(self: Any, me: Identity, sender: DeviceCounters, *rest: Any) -> Any:
+    stretch = _begin(self, me, sender, *rest)
+    conversation = stretch.conversation
+    third = min({1, 2, 3} - {conversation.low, conversation.high})
+    stretch.boxes.append(self._opened(self._counters.account(third).devices[0]))
+    return stretch
+
+
+def _store_by_sender(self: Any, message: Msg, sender: DeviceCounters, stretch: Any) -> bytes:
     """Take the sender's number for the conversation's sequence."""
-    addressee: AccountView = rest[0]
-    pair = sorted((message.sender.account_id, addressee.account_id))
-    self._counters.conversation(*pair).last_seq = message.n - 1
-    return _store(self, message, sender, *rest)
+    stretch.conversation.last_seq = message.n - 1
+    stretch.stored.seq = stretch.stored.n
+    return _store(self, message, sender, stretch)
 
 
-def _store_cut_short(self: Any, message: Append, *rest: Any) -> Stored:
-    return _store(self, msgspec.structs.replace(message, text=message.text[:-1]), *rest)
+def _store_cut_short(self: Any, message: Msg, *rest: Any) -> bytes:
+    return _store(self, msgspec.structs.replace(message, message=message.message[:-1]), *rest)
 
 
 def _collect_and_start_over(self: Any, device: DeviceCounters, position: int) -> None:
@@ -130,24 +128,27 @@ def _collect_and_start_over(self: Any, device: DeviceCounters, position: int) ->
         device.acked = device.last_position = 0
 
 
-def _close_reversed(opened: Any) -> Any:
+def _close_reversed(self: Any, opened: Any) -> None:
     """Put the frames of a commit into the mailbox in the wrong order, under the right positions."""
     frames = [msgspec.json.decode(frame) for frame in opened.frames]
     positions = [frame["position"] for frame in frames]
     for frame, position in zip(reversed(frames), positions, strict=True):
         frame["position"] = position
     opened.frames[:] = [msgspec.json.encode(frame) + b"\n" for frame in reversed(frames)]
-    return _close(opened)
+    _close(self, opened)
 
 
 def _turn_stale_silently(self: Any, device: DeviceCounters) -> None:
     device.state = MailboxState.STALE
 
 
-def _repeat_with_next(self: Any, sender: DeviceCounters, n: int) -> Outcome:
+def _answer_with_next(self: Any, sender: DeviceCounters, message: Msg) -> bytes:
     """Answer a repetition with the place of the last message, not of the repeated one."""
-    last: Stored = sender.answers[-1]
-    return msgspec.structs.replace(last, n=n)
+    if message.n > sender.last_n:
+        return _answer_again(self, sender, message)
+    last = sender.answers[-1]
+    template = stored_template(202, last.time_ms, last.skipped)
+    return template % (encode_value(message.id), message.n, last.seq + last.count - 1)
 
 
 # --- hub ------------------------------------------------------------------------------------------
@@ -340,9 +341,7 @@ PLANTS: Final = (
         "the server answers when it takes a batch, not when it is durable",
         together(replaced(Node, commit=_answer_first), replaced(ServerDisk, crash=_reopen)),
     ),
-    Plant(
-        "no_dedupe", "a repeated number is stored again", replaced(_Planner, _append=_append_again)
-    ),
+    Plant("no_dedupe", "a repeated number is stored again", replaced(_Planner, _take=_take_again)),
     Plant(
         "numbers_forgotten",
         "after a restart the server does not know which numbers it has stored",
@@ -351,12 +350,12 @@ PLANTS: Final = (
     Plant(
         "number_gap_accepted",
         "a number behind a gap is stored",
-        replaced(_Planner, _append=_append_behind_gap),
+        replaced(_Planner, _take=_take_behind_gap),
     ),
     Plant(
         "leak",
         "a third person gets the message too",
-        replaced(_Planner, _store=_store_and_leak),
+        replaced(_Planner, _begin=_begin_and_leak),
     ),
     Plant(
         "sequence_of_sender",
@@ -372,7 +371,7 @@ PLANTS: Final = (
     Plant(
         "commit_reordered",
         "what one commit brings is delivered in reverse",
-        replaced(_Planner, _close=staticmethod(_close_reversed)),
+        replaced(_Planner, _close=_close_reversed),
     ),
     Plant(
         "silent_tombstone",
@@ -382,7 +381,7 @@ PLANTS: Final = (
     Plant(
         "another_answer",
         "a repetition is told the place of another message",
-        replaced(_Planner, _repeat=_repeat_with_next),
+        replaced(_Planner, _answer_again=_answer_with_next),
     ),
     Plant(
         "dropped_on_slow_reader",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from msgspec import UNSET
 
@@ -223,21 +224,35 @@ class Node:
     def receive(self, wire: Wire, messages: list[ClientMessage]) -> None:
         """Handle what one read brought, as the handlers of the server do."""
         link = wire.link
-        for message in messages:
-            if wire.closing or link is None:
-                return
-            try:
-                self._handle(wire, link, message)
-            except WireError as error:
-                request_id = getattr(message, "id", None)
-                wire.send(encode(error_reply(error, self.now_ms(), request_id)))
-                if error.fatal:
-                    wire.close(error)
+        for kind, group in itertools.groupby(messages, type):
+            run = list(group)
+            if kind is m.Msg and link is not None and not wire.closing:
+                self._submit(wire, link, cast("list[m.Msg]", run))
+                continue
+            for message in run:
+                if wire.closing or link is None:
+                    return
+                try:
+                    self._handle(wire, link, message)
+                except WireError as error:
+                    self._refuse(wire, message, error)
+
+    def _submit(self, wire: Wire, link: Link, run: list[m.Msg]) -> None:
+        try:
+            refused = self.hub.submit(link, run)
+        except WireError as error:
+            refused = [(run[0], error)]
+        for message, error in refused:
+            self._refuse(wire, message, error)
+
+    def _refuse(self, wire: Wire, message: ClientMessage, error: WireError) -> None:
+        request_id = getattr(message, "id", None)
+        wire.send(encode(error_reply(error, self.now_ms(), request_id)))
+        if error.fatal:
+            wire.close(error)
 
     def _handle(self, wire: Wire, link: Link, message: ClientMessage) -> None:
-        if isinstance(message, m.Msg):
-            self.hub.submit(link, message)
-        elif isinstance(message, m.Ack):
+        if isinstance(message, m.Ack):
             self.hub.acknowledge(link, message.position)
         elif isinstance(message, m.Sync):
             position = self.hub.sync(link, message.after)

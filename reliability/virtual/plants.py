@@ -16,9 +16,10 @@ from msgspec import Struct
 
 from jim.client import sync
 from jim.core.hub import Hub
-from jim.core.model import Refused, Stored
+from jim.core.model import Answers, Run, Stored
 from jim.core.numbering import _Planner
 from jim.errors import RecipientUnknown
+from jim.protocol.codec import encode_value, stored_template
 from jim.server.catch_up import CatchUp
 from reliability.plants import CAUGHT_WITHIN_S
 from reliability.virtual import plants_client
@@ -30,9 +31,10 @@ from reliability.virtual.store import SlowStore, finish_now
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from jim.core.model import Append, Batch, Committed, Outcome, Segment
+    from jim.core.model import Batch, Committed, Identity, Segment
     from jim.core.numbering import DeviceCounters
     from jim.core.ports import Store
+    from jim.protocol.messages import Msg
     from reliability.virtual.loop import VirtualLoop
 
 Plant = contextlib.AbstractContextManager[Any]
@@ -150,55 +152,61 @@ def _at_restart(change: Callable[[DeviceCounters], None]) -> Plant:
 
 def no_dedupe() -> Plant:
     """A number that was stored before is stored again."""
-    usual = _Planner._append
+    usual = _Planner._take
 
-    def append(self: _Planner, message: Append) -> Outcome:
-        sender = self._counters.device(message.sender.device_id)
-        if message.n <= sender.last_n:
-            sender.last_n = message.n - 1
-        return usual(self, message)
+    def take(self: _Planner, run: Run) -> Answers:
+        sender = self._counters.device(run.sender.device_id)
+        done = []
+        for message in run.messages:
+            sender.last_n = min(sender.last_n, message.n - 1)
+            done.append(usual(self, Run(run.sender, [message])))
+        frames = b"".join(each.frames for each in done)
+        return Answers(frames, tuple(new for each in done for new in each.introduced))
 
-    return _patch(_Planner, "_append", append)
+    return _patch(_Planner, "_take", take)
 
 
 def wrong_answer() -> Plant:
     """A repetition gets the latest answer instead of its own."""
+    usual = _Planner._answer_again
 
-    def repeat(self: _Planner, sender: DeviceCounters, n: int) -> Outcome:
-        del self
+    def answer_again(self: _Planner, sender: DeviceCounters, message: Msg) -> bytes:
+        if message.n > sender.last_n:
+            return usual(self, sender, message)
         latest = sender.answers[-1]
-        return Stored(n, latest.seq, latest.time_ms, latest.skipped)
+        template = stored_template(202, latest.time_ms, latest.skipped)
+        return template % (encode_value(message.id), message.n, latest.seq + latest.count - 1)
 
-    return _patch(_Planner, "_repeat", repeat)
+    return _patch(_Planner, "_answer_again", answer_again)
 
 
 def refusal_takes_number() -> Plant:
     """A refused message uses its number up."""
-    usual = _Planner._append
+    usual = _Planner._begin
 
-    def append(self: _Planner, message: Append) -> Outcome:
-        outcome = usual(self, message)
-        if isinstance(outcome, Refused) and isinstance(outcome.error, RecipientUnknown):
-            self._count(self._counters.device(message.sender.device_id), message, _NOWHERE)
-        return outcome
+    def begin(self: _Planner, me: Identity, sender: DeviceCounters, *rest: Any) -> Any:
+        try:
+            return usual(self, me, sender, *rest)
+        except RecipientUnknown:
+            sender.last_n += 1
+            sender.answers.append(Stored(sender.last_n, 0, 0))
+            self._devices[sender.device_id] = sender
+            raise
 
-    return _patch(_Planner, "_append", append)
-
-
-_NOWHERE: Final = Stored(0, 0, 0)
+    return _patch(_Planner, "_begin", begin)
 
 
 def leak() -> Plant:
     """Now and then a third person gets a copy."""
-    usual = _Planner._store
+    usual = _Planner._begin
 
-    def store(
-        self: _Planner, message: Append, sender: Any, to: Any, receiving: Any, skipped: int
-    ) -> Stored:
-        stranger = self._counters.account(1 + message.n % 3).devices
-        return usual(self, message, sender, to, [*receiving, *stranger[:1]], skipped)
+    def begin(self: _Planner, me: Identity, sender: DeviceCounters, *rest: Any) -> Any:
+        stretch = usual(self, me, sender, *rest)
+        stranger = self._counters.account(1 + sender.last_n % 3).devices
+        stretch.boxes += [self._opened(device) for device in stranger[:1]]
+        return stretch
 
-    return _patch(_Planner, "_store", store)
+    return _patch(_Planner, "_begin", begin)
 
 
 # --- delivery -------------------------------------------------------------------------------------

@@ -11,7 +11,8 @@ import msgspec
 from msgspec import Struct
 
 import jim.client.background
-from jim.core.model import Stored
+from jim.protocol.codec import FROM_SERVER
+from jim.protocol.messages import Stored
 from reliability.checker import check
 from reliability.history import Event, Healed, Settled, Told
 from reliability.promise import Counts, Demands, Violation
@@ -151,9 +152,11 @@ class World:
 
     def stored(self, batch: Batch, committed: Committed) -> None:
         """Note which devices a message is not for, and at which position of a mailbox it is."""
-        for append, outcome in zip(batch.appends, committed.outcomes, strict=True):
-            if isinstance(outcome, Stored):
-                self.skipped[append.text.partition(" ")[0]] = outcome.skipped
+        for run, answers in zip(batch.runs, committed.answers, strict=True):
+            replies = FROM_SERVER.json.decode_lines(answers.frames)
+            for message, reply in zip(run.messages, replies, strict=True):
+                if isinstance(reply, Stored):
+                    self.skipped[message.message.partition(" ")[0]] = reply.skipped or 0
         for segment in committed.segments:
             for line in segment.frames.splitlines():
                 frame = _FRAMES.decode(line)

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from jim.core.limits import Limits
-from jim.core.model import Append, Batch, Contact, DeliveredUpTo, Stored
+from jim.core.model import Batch, Contact, DeliveredUpTo
 from jim.errors import (
     AuthFailed,
     InviteInvalid,
@@ -36,9 +36,16 @@ from unit_tests.support.accounts import (
     enrolment,
     identity,
     invite,
-    refused,
     registration,
     send,
+)
+from unit_tests.support.outcomes import (
+    Append,
+    Stored,
+    batch_of,
+    introduced,
+    outcomes,
+    refused,
     stored,
 )
 
@@ -124,8 +131,8 @@ async def test_a_message_is_stored_with_everything_that_the_addressee_needs(stor
     [alice] = await add_account(store, "alice")
     [bob] = await add_account(store, "bob")
     result = await send(store, alice, "bob", 1)
-    assert stored(result.outcomes[0]).seq == 1
-    assert stored(result.outcomes[0]).time_ms == NOW_MS
+    assert stored(outcomes(result)[0]).seq == 1
+    assert stored(outcomes(result)[0]).time_ms == NOW_MS
     [segment] = result.segments
     assert (segment.account_id, segment.device_id) == (bob.account_id, bob.device_id)
     assert (segment.first, segment.last) == (1, 1)
@@ -146,9 +153,9 @@ async def test_a_message_is_stored_with_everything_that_the_addressee_needs(stor
 async def test_the_same_number_gets_the_same_answer_and_stores_nothing(store: Store) -> None:
     [alice] = await add_account(store, "alice")
     [bob] = await add_account(store, "bob")
-    first = stored((await send(store, alice, "bob", 1)).outcomes[0])
+    first = stored(outcomes(await send(store, alice, "bob", 1))[0])
     again = await send(store, alice, "bob", 1, now_ms=LATER_MS, text="another")
-    assert msgspec.structs.replace(first, introduced=0) == again.outcomes[0]
+    assert first == outcomes(again)[0]
     assert again.segments == []
     assert await texts(store, bob) == ["hi 1"]
 
@@ -157,7 +164,7 @@ async def test_the_same_number_twice_in_one_batch_is_stored_once(store: Store) -
     [alice] = await add_account(store, "alice")
     [bob] = await add_account(store, "bob")
     result = await send(store, alice, "bob", 1, 1, 2, 1, 2)
-    assert [stored(outcome).seq for outcome in result.outcomes] == [1, 1, 2, 1, 2]
+    assert [stored(outcome).seq for outcome in outcomes(result)] == [1, 1, 2, 1, 2]
     assert await texts(store, bob) == ["hi 1", "hi 2"]
 
 
@@ -167,7 +174,7 @@ async def test_the_same_number_concurrently_gets_one_answer(store: Store) -> Non
     results = await asyncio.gather(
         *(send(store, alice, "bob", 1, now_ms=NOW_MS + k) for k in range(20))
     )
-    answers = {(stored(r.outcomes[0]).seq, stored(r.outcomes[0]).time_ms) for r in results}
+    answers = {(stored(outcomes(r)[0]).seq, stored(outcomes(r)[0]).time_ms) for r in results}
     assert answers == {(1, NOW_MS)}
     assert sum(len(result.segments) for result in results) == 1
     assert await texts(store, bob) == ["hi 1"]
@@ -183,12 +190,12 @@ async def test_the_answers_of_the_last_window_survive_reopening(adapter: Adapter
     for n in range(1, 21):
         to = "bob" if n % 3 else "carol"
         result = await send(store, alice, to, n, now_ms=NOW_MS + 7 * n)
-        first.append(stored(result.outcomes[0]))
+        first.append(stored(outcomes(result)[0]))
     await send(store, carol, "alice", 1)
     store = await adapter.open(limits)
     assert (await store.standing(alice.device_id)).last_n == 20
     again = await send(store, alice, "bob", *range(13, 21), now_ms=LATER_MS)
-    assert again.outcomes == first[12:]
+    assert outcomes(again) == first[12:]
     assert again.segments == []
 
 
@@ -203,12 +210,12 @@ async def test_the_mark_of_the_last_message_stands_with_its_number(adapter: Adap
     [bob] = await add_account(store, "bob")
     assert await mark_of(store, alice) == (0, "")
     burst = [Append(alice, n, "bob", "x", f"mark {n}") for n in (1, 2, 3)]
-    await store.commit(Batch(burst, {}), NOW_MS)
+    await store.commit(batch_of(burst, {}), NOW_MS)
     assert await mark_of(store, alice) == (3, "mark 3")
     # Neither a repetition nor a refusal stores anything, so neither changes what the last one is.
     again = [Append(alice, 3, "bob", "x", "another"), Append(alice, 4, "nobody", "x", "refused")]
-    await store.commit(Batch(again, {}), NOW_MS)
-    await store.commit(Batch([Append(alice, 6, "bob", "x", "too far")], {}), NOW_MS)
+    await store.commit(batch_of(again, {}), NOW_MS)
+    await store.commit(batch_of([Append(alice, 6, "bob", "x", "too far")], {}), NOW_MS)
     assert await mark_of(store, alice) == (3, "mark 3")
     store = await adapter.open()
     assert await mark_of(store, alice) == (3, "mark 3")
@@ -218,7 +225,7 @@ async def test_the_mark_of_the_last_message_stands_with_its_number(adapter: Adap
 async def test_a_message_without_a_mark_leaves_none_of_an_earlier_one(adapter: Adapter) -> None:
     store = await adapter.open()
     [alice] = await add_account(store, "alice")
-    await store.commit(Batch([Append(alice, 1, "alice", "x", "mark 1")], {}), NOW_MS)
+    await store.commit(batch_of([Append(alice, 1, "alice", "x", "mark 1")], {}), NOW_MS)
     await send(store, alice, "alice", 2)
     assert await mark_of(store, alice) == (2, "")
     store = await adapter.open()
@@ -234,16 +241,16 @@ async def test_a_number_older_than_the_window_is_refused_and_stores_nothing(
     for n in range(1, 7):
         await send(store, alice, "alice", n)
     result = await send(store, alice, "alice", 2)
-    assert refused(result.outcomes[0]).error.fields == {"n": 2, "expected": 7}
+    assert refused(outcomes(result)[0]).error.fields == {"n": 2, "expected": 7}
 
 
 async def test_a_gap_is_refused_with_the_number_that_is_expected(store: Store) -> None:
     [alice] = await add_account(store, "alice")
     await add_account(store, "bob")
     result = await send(store, alice, "bob", 1, 3, 2, 4)
-    errors = [None if isinstance(o, Stored) else o.error.fields for o in result.outcomes]
+    errors = [None if isinstance(o, Stored) else o.error.fields for o in outcomes(result)]
     assert errors == [None, {"n": 3, "expected": 2}, None, {"n": 4, "expected": 3}]
-    assert isinstance(refused(result.outcomes[1]).error, NumberGap)
+    assert isinstance(refused(outcomes(result)[1]).error, NumberGap)
 
 
 async def test_after_a_refusal_in_a_burst_everything_behind_it_is_refused(store: Store) -> None:
@@ -251,15 +258,15 @@ async def test_after_a_refusal_in_a_burst_everything_behind_it_is_refused(store:
     [bob] = await add_account(store, "bob")
     names = ["bob", "nobody", "bob", "bob"]
     appends = [Append(alice, n, to, f"text {n}") for n, to in enumerate(names, 1)]
-    outcomes = (await store.commit(Batch(appends, {}), NOW_MS)).outcomes
-    assert stored(outcomes[0]).seq == 1
-    assert isinstance(refused(outcomes[1]).error, RecipientUnknown)
-    for outcome in outcomes[2:]:
+    told = outcomes(await store.commit(batch_of(appends, {}), NOW_MS))
+    assert stored(told[0]).seq == 1
+    assert isinstance(refused(told[1]).error, RecipientUnknown)
+    for outcome in told[2:]:
         assert isinstance(refused(outcome).error, NumberGap)
         assert refused(outcome).error.fields["expected"] == 2
     # The client mends: what was refused is dropped, the rest numbered on.
     mended = await send(store, alice, "bob", 2, 3)
-    assert [stored(outcome).seq for outcome in mended.outcomes] == [2, 3]
+    assert [stored(outcome).seq for outcome in outcomes(mended)] == [2, 3]
     assert len(await waiting(store, bob)) == 3
 
 
@@ -275,15 +282,15 @@ async def test_an_unknown_recipient_leaves_no_trace(adapter: Adapter) -> None:
 async def test_numbers_belong_to_a_device(store: Store) -> None:
     desk, phone = await add_account(store, "alice", devices=2)
     await add_account(store, "bob")
-    assert stored((await send(store, desk, "bob", 1)).outcomes[0]).seq == 1
-    assert stored((await send(store, phone, "bob", 1)).outcomes[0]).seq == 2
+    assert stored(outcomes(await send(store, desk, "bob", 1))[0]).seq == 1
+    assert stored(outcomes(await send(store, phone, "bob", 1))[0]).seq == 2
 
 
 async def test_commits_take_effect_in_the_order_of_the_calls(store: Store) -> None:
     [alice] = await add_account(store, "alice")
     [bob] = await add_account(store, "bob")
     results = await asyncio.gather(*(send(store, alice, "bob", n) for n in range(1, 51)))
-    assert [stored(result.outcomes[0]).seq for result in results] == list(range(1, 51))
+    assert [stored(outcomes(result)[0]).seq for result in results] == list(range(1, 51))
     assert await texts(store, bob) == [f"hi {n}" for n in range(1, 51)]
 
 
@@ -310,7 +317,7 @@ async def test_a_cancelled_commit_still_counts(store: Store) -> None:
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     assert (await store.standing(alice.device_id)).last_n == 1
-    assert stored((await send(store, alice, "bob", 1)).outcomes[0]).seq == 1
+    assert stored(outcomes(await send(store, alice, "bob", 1))[0]).seq == 1
     assert await texts(store, bob) == ["hi 1"]
 
 
@@ -335,12 +342,12 @@ async def test_every_device_of_both_sides_gets_it_except_the_sending_one(store: 
 async def test_a_conversation_with_oneself_reaches_the_other_devices_once(store: Store) -> None:
     desk, phone = await add_account(store, "alice", devices=2)
     result = await send(store, desk, "alice", 1, 2)
-    assert [stored(outcome).seq for outcome in result.outcomes] == [1, 2]
-    assert [stored(outcome).introduced for outcome in result.outcomes] == [0, 0]
+    assert [stored(outcome).seq for outcome in outcomes(result)] == [1, 2]
+    assert introduced(result) == []
     assert await texts(store, phone) == ["hi 1", "hi 2"]
     assert await texts(store, desk) == []
     assert (await ack(store, phone, 2)).delivered == []
-    assert stored((await send(store, phone, "alice", 1)).outcomes[0]).seq == 3
+    assert stored(outcomes(await send(store, phone, "alice", 1))[0]).seq == 3
     assert await store.visible(desk.account_id) == []
     assert await store.visible_to(desk.account_id) == []
 
@@ -348,7 +355,7 @@ async def test_a_conversation_with_oneself_reaches_the_other_devices_once(store:
 async def test_a_note_to_oneself_needs_no_other_device(store: Store) -> None:
     [alice] = await add_account(store, "alice")
     result = await send(store, alice, "alice", 1)
-    assert stored(result.outcomes[0]).seq == 1
+    assert stored(outcomes(result)[0]).seq == 1
     assert result.segments == []
 
 
@@ -357,7 +364,7 @@ async def test_a_commit_adds_one_segment_to_each_mailbox(store: Store) -> None:
     [dave] = await add_account(store, "dave")
     [bob] = await add_account(store, "bob")
     appends = [Append(sender, n, "bob", "x") for n in (1, 2, 3) for sender in (alice, dave)]
-    result = await store.commit(Batch(appends, {}), NOW_MS)
+    result = await store.commit(batch_of(appends, {}), NOW_MS)
     [segment] = result.segments
     assert (segment.device_id, segment.first, segment.last) == (bob.device_id, 1, 6)
     assert await store.load_after(bob.device_id, 0, 1) == [segment]
@@ -377,11 +384,9 @@ async def test_a_commit_that_is_larger_than_a_page_is_cut_into_segments(adapter:
 async def test_the_first_message_to_somebody_introduces_the_sender_once(store: Store) -> None:
     [alice] = await add_account(store, "alice")
     [bob] = await add_account(store, "bob")
-    outcomes = (await send(store, alice, "bob", 1, 2)).outcomes
-    assert [stored(o).introduced for o in outcomes] == [bob.account_id, 0]
-    assert stored((await send(store, alice, "bob", 1)).outcomes[0]).introduced == 0
-    reply = (await send(store, bob, "alice", 1)).outcomes[0]
-    assert stored(reply).introduced == alice.account_id
+    assert introduced(await send(store, alice, "bob", 1, 2)) == [bob.account_id]
+    assert introduced(await send(store, alice, "bob", 1)) == []
+    assert introduced(await send(store, bob, "alice", 1)) == [alice.account_id]
 
 
 # --- reading a mailbox ----------------------------------------------------------------------------
@@ -471,7 +476,7 @@ async def test_an_ack_and_messages_of_the_same_batch_both_count(store: Store) ->
     [alice] = await add_account(store, "alice")
     [bob] = await add_account(store, "bob")
     await send(store, alice, "bob", 1)
-    batch = Batch([Append(alice, 2, "bob", "two")], {bob.device_id: 1})
+    batch = batch_of([Append(alice, 2, "bob", "two")], {bob.device_id: 1})
     result = await store.commit(batch, NOW_MS)
     assert [news.seq for news in result.delivered] == [1]
     assert await texts(store, bob) == ["two"]
@@ -495,7 +500,7 @@ async def test_two_devices_that_collect_in_one_batch_make_one_piece_of_news(stor
     await send(store, alice, "bob", 1)
     await send(store, alice, "bob", 2)
     acks = {desk.device_id: 1, phone.device_id: 2}
-    result = await store.commit(Batch([], acks), NOW_MS)
+    result = await store.commit(batch_of([], acks), NOW_MS)
     assert result.delivered == [DeliveredUpTo(alice.account_id, "bob", 2)]
 
 
@@ -513,7 +518,7 @@ async def test_news_tell_each_sender_of_their_own_conversation(store: Store) -> 
     [bob] = await add_account(store, "bob")
     await send(store, bob, "alice", 1)
     appends = [Append(alice, 1, "bob", "a"), Append(carol, 1, "bob", "c")]
-    await store.commit(Batch(appends, {}), NOW_MS)
+    await store.commit(batch_of(appends, {}), NOW_MS)
     news = (await ack(store, bob, 2)).delivered
     assert sorted((each.account_id, each.by_name, each.seq) for each in news) == [
         (alice.account_id, "bob", 2),
@@ -552,13 +557,13 @@ async def test_a_full_mailbox_gets_a_tombstone_and_the_sender_an_error(adapter: 
     [alice] = await add_account(store, "alice")
     [bob] = await add_account(store, "bob")
     result = await fill(store, alice, 5)
-    assert [isinstance(outcome, Stored) for outcome in result.outcomes] == [True] * 3 + [False] * 2
-    assert isinstance(refused(result.outcomes[3]).error, MailboxFull)
+    assert [isinstance(outcome, Stored) for outcome in outcomes(result)] == [True] * 3 + [False] * 2
+    assert isinstance(refused(outcomes(result)[3]).error, MailboxFull)
     assert (await store.standing(alice.device_id)).last_n == 3
     assert await texts(store, bob) == ["hi 1", "hi 2", "hi 3", "mailbox_full"]
     # Further tries add nothing, also after reopening.
     store = await adapter.open(SMALL)
-    assert isinstance(refused((await send(store, alice, "bob", 4)).outcomes[0]).error, MailboxFull)
+    assert isinstance(refused(outcomes(await send(store, alice, "bob", 4))[0]).error, MailboxFull)
     assert len(await waiting(store, bob)) == 4
 
 
@@ -568,11 +573,11 @@ async def test_a_stale_mailbox_lives_again_once_all_is_collected(adapter: Adapte
     [bob] = await add_account(store, "bob")
     await fill(store, alice, 4)
     await ack(store, bob, 3)
-    assert isinstance(refused((await send(store, alice, "bob", 4)).outcomes[0]).error, MailboxFull)
+    assert isinstance(refused(outcomes(await send(store, alice, "bob", 4))[0]).error, MailboxFull)
     store = await adapter.open(SMALL)
     await ack(store, bob, 4)
     result = await send(store, alice, "bob", 4)
-    assert stored(result.outcomes[0]).seq == 4
+    assert stored(outcomes(result)[0]).seq == 4
     assert (result.segments[0].first, result.segments[0].last) == (5, 5)
 
 
@@ -581,8 +586,8 @@ async def test_the_ack_of_a_batch_makes_room_for_its_messages(adapter: Adapter) 
     [alice] = await add_account(store, "alice")
     [bob] = await add_account(store, "bob")
     await fill(store, alice, 3)
-    batch = Batch([Append(alice, 4, "bob", "four")], {bob.device_id: 1})
-    assert stored((await store.commit(batch, NOW_MS)).outcomes[0]).seq == 4
+    batch = batch_of([Append(alice, 4, "bob", "four")], {bob.device_id: 1})
+    assert stored(outcomes(await store.commit(batch, NOW_MS))[0]).seq == 4
 
 
 async def test_a_stale_device_is_skipped_while_another_one_takes_it(adapter: Adapter) -> None:
@@ -592,11 +597,11 @@ async def test_a_stale_device_is_skipped_while_another_one_takes_it(adapter: Ada
     await fill(store, alice, 3)
     await ack(store, desk, 3)
     result = await send(store, alice, "bob", 4)
-    assert stored(result.outcomes[0]).skipped == 1
+    assert stored(outcomes(result)[0]).skipped == 1
     assert await texts(store, desk) == ["hi 4"]
     assert (await texts(store, phone))[-1] == "mailbox_full"
     store = await adapter.open(SMALL)
-    assert stored((await send(store, alice, "bob", 4)).outcomes[0]).skipped == 1
+    assert stored(outcomes(await send(store, alice, "bob", 4))[0]).skipped == 1
 
 
 async def test_a_mailbox_that_nobody_collects_from_turns_stale_with_time(
@@ -611,9 +616,9 @@ async def test_a_mailbox_that_nobody_collects_from_turns_stale_with_time(
     store = await adapter.open(SMALL)
     late_ms = almost_ms + 30 * DAY_MS
     result = await send(store, alice, "bob", 3, now_ms=late_ms - 1)
-    assert stored(result.outcomes[0]).seq == 3
+    assert stored(outcomes(result)[0]).seq == 3
     result = await send(store, alice, "bob", 4, now_ms=late_ms)
-    assert isinstance(refused(result.outcomes[0]).error, MailboxFull)
+    assert isinstance(refused(outcomes(result)[0]).error, MailboxFull)
 
 
 async def test_an_empty_mailbox_is_never_stale(adapter: Adapter) -> None:
@@ -623,7 +628,7 @@ async def test_an_empty_mailbox_is_never_stale(adapter: Adapter) -> None:
     await fill(store, alice, 1)
     await ack(store, bob, 1)
     result = await send(store, alice, "bob", 2, now_ms=NOW_MS + 999 * DAY_MS)
-    assert stored(result.outcomes[0]).seq == 2
+    assert stored(outcomes(result)[0]).seq == 2
 
 
 async def test_a_clock_that_goes_back_changes_no_order(store: Store) -> None:
@@ -631,7 +636,7 @@ async def test_a_clock_that_goes_back_changes_no_order(store: Store) -> None:
     [bob] = await add_account(store, "bob")
     await send(store, alice, "bob", 1)
     result = await send(store, alice, "bob", 2, now_ms=NOW_MS - 3_650 * DAY_MS)
-    assert stored(result.outcomes[0]).seq == 2
+    assert stored(outcomes(result)[0]).seq == 2
     assert await texts(store, bob) == ["hi 1", "hi 2"]
 
 
@@ -639,7 +644,7 @@ async def test_a_note_to_oneself_is_stored_beside_a_stale_device(adapter: Adapte
     store = await adapter.open(SMALL)
     desk, phone = await add_account(store, "alice", devices=2)
     result = await send(store, desk, "alice", 1, 2, 3, 4)
-    assert [stored(outcome).skipped for outcome in result.outcomes] == [0, 0, 0, 1]
+    assert [stored(outcome).skipped for outcome in outcomes(result)] == [0, 0, 0, 1]
     assert len(await waiting(store, phone)) == 4
 
 
@@ -756,7 +761,7 @@ async def test_enrolling_adds_a_device_that_gets_what_waits_and_what_comes(store
     await send(store, alice, "bob", 2)
     assert await texts(store, desk) == ["hi 1", "hi 2"]
     assert await texts(store, phone) == ["hi 1", "hi 2"]
-    assert stored((await send(store, phone, "alice", 1)).outcomes[0]).seq == 3
+    assert stored(outcomes(await send(store, phone, "alice", 1))[0]).seq == 3
     assert await texts(store, desk) == ["hi 1", "hi 2", "hi 1"]
 
 
@@ -895,9 +900,9 @@ async def test_whom_one_wrote_to_may_see_one(adapter: Adapter) -> None:
 async def test_the_latest_of_many_contacts_are_visible(store: Store) -> None:
     [star] = await add_account(store, "star")
     fans = [(await add_account(store, f"fan{k}"))[0] for k in range(1_003)]
-    batch = Batch([Append(fan, 1, "star", "hi") for fan in fans], {})
+    batch = batch_of([Append(fan, 1, "star", "hi") for fan in fans], {})
     await store.commit(batch, NOW_MS)
-    await store.commit(Batch([Append(fans[0], 2, "star", "hi")], {}), LATER_MS)
+    await store.commit(batch_of([Append(fans[0], 2, "star", "hi")], {}), LATER_MS)
     seen = await store.visible(star.account_id)
     assert len(seen) == 1_000
     assert [each.account_id for each in seen[:2]] == [fans[0].account_id, fans[-1].account_id]
@@ -934,7 +939,7 @@ async def test_closing_finishes_what_was_submitted(adapter: Adapter) -> None:
     await asyncio.sleep(0)
     await store.aclose()
     results = await asyncio.gather(*tasks)
-    assert [stored(result.outcomes[0]).seq for result in results] == list(range(1, 31))
+    assert [stored(outcomes(result)[0]).seq for result in results] == list(range(1, 31))
     if adapter.name != "memory":
         store = await adapter.open()
         assert (await store.standing(bob.device_id)).position == 30
@@ -962,7 +967,7 @@ async def test_sequences_and_positions_have_no_gaps_under_concurrent_commits(
                 next_n[sender] += 1
             appends.append(Append(devices[sender], max(1, n), rng.choice([*names, "x"]), "t"))
         acks = {rng.choice(devices).device_id: rng.randrange(80) for _ in range(rng.randrange(3))}
-        calls.append(store.commit(Batch(appends, acks), NOW_MS))
+        calls.append(store.commit(batch_of(appends, acks), NOW_MS))
     results = await asyncio.gather(*calls)
     check_gapless(results)
     for device in devices:

@@ -11,11 +11,9 @@ import pytest
 from jim.bus.local import LocalBus
 from jim.core.hub import Hub
 from jim.core.limits import Limits
-from jim.core.model import Append, Batch
 from jim.errors import (
     BadRequest,
     JimError,
-    RecipientUnknown,
     Replaced,
     TextTooLong,
     WindowExceeded,
@@ -25,6 +23,7 @@ from jim.protocol.codec import FROM_SERVER, Decoder
 from jim.storage.memory import MemoryStore
 from unit_tests.support.accounts import LATER_MS, NOW_MS, add_account
 from unit_tests.support.hub_world import World, finish
+from unit_tests.support.outcomes import Append, batch_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -97,7 +96,9 @@ class Node:
             pass
 
     def send(self, link: Link, n: int, to: str, text: str = "") -> None:
-        self.hub.submit(link, m.Msg(id=f"r{n}", n=n, to=to, message=text or f"text {n}"))
+        message = m.Msg(id=f"r{n}", n=n, to=to, message=text or f"text {n}")
+        for _, error in self.hub.submit(link, [message]):
+            raise error
 
     def commit(self) -> None:
         batch = self.hub.take()
@@ -129,11 +130,11 @@ def test_a_message_is_answered_and_delivered_only_after_the_commit(node: Node) -
 def test_the_mark_goes_to_the_store_and_is_empty_without_one(node: Node) -> None:
     [alice] = node.add("alice")
     _, link = node.join(alice)
-    node.hub.submit(link, m.Msg(id=1, n=1, to="alice", message="x", mark="0a1b"))
+    node.hub.submit(link, [m.Msg(id=1, n=1, to="alice", message="x", mark="0a1b")])
     node.send(link, 2, "alice")
     batch = node.hub.take()
     assert batch is not None
-    assert [append.mark for append in batch.appends] == ["0a1b", ""]
+    assert [msg.mark for run in batch.runs for msg in run.messages] == ["0a1b", m.UNSET]
 
 
 def test_a_batch_is_what_has_gathered_while_the_last_one_was_written(node: Node) -> None:
@@ -175,10 +176,11 @@ def test_a_text_is_measured_in_bytes(node: Node) -> None:
 
 def test_what_cannot_be_a_name_is_nobodys(node: Node) -> None:
     [alice] = node.add("alice")
-    _, link = node.join(alice)
-    with pytest.raises(RecipientUnknown) as caught:
-        node.send(link, 1, "no such name!")
-    assert caught.value.fields == {"n": 1}
+    outlet, link = node.join(alice)
+    node.send(link, 1, "no such name!")
+    node.commit()
+    [frame] = outlet.frames
+    assert (frame.code, frame.n) == ("recipient_unknown", 1)
 
 
 def test_a_refusal_names_the_number_and_the_request(node: Node) -> None:
@@ -217,7 +219,7 @@ def test_an_answer_that_cannot_be_made_ends_that_session_and_stops_no_delivery(
     hers, link = node.join(alice)
     his, _ = node.join(bob)
     node.send(link, 1, "bob", "hello")
-    monkeypatch.setattr(node.hub, "_stored", _no_memory)
+    monkeypatch.setattr(hers, "send", _no_memory)
     node.commit()
     assert [type(error) for error in hers.failed] == [MemoryError]
     assert his.texts() == ["hello"]
@@ -528,7 +530,7 @@ def test_a_push_of_what_was_read_already_is_not_sent_again(
     his, theirs = node.attach(bob)
     segments = []
     for n in (1, 2):
-        result = finish(node.store.commit(Batch([Append(alice, n, "bob", "x")], {}), NOW_MS))
+        result = finish(node.store.commit(batch_of([Append(alice, n, "bob", "x")], {}), NOW_MS))
         segments += result.segments
     node.hub.sync(theirs, 0)
     node.catch_up(theirs)

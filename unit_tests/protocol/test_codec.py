@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 
 import msgspec
 import pytest
@@ -14,13 +13,13 @@ from jim.errors import BadRequest, FrameTooLong, Malformed, UnknownAction
 from jim.protocol import messages as m
 from jim.protocol.codec import (
     FROM_CLIENT,
-    FROM_SERVER,
     MAX_DEPTH,
     Decoder,
     Invalid,
+    delivery_template,
     encode,
-    encode_delivery,
-    encode_delivery_tail,
+    encode_value,
+    stored_template,
 )
 
 LIMIT = 4096
@@ -213,21 +212,25 @@ def test_a_depth_bomb_is_refused_without_recursion() -> None:
     assert feed_all(b"[" * 200_000 + b"\n", 1 << 20) == [("malformed", None, False)]
 
 
-def test_the_spliced_delivery_is_what_the_structure_says() -> None:
-    tail = encode_delivery_tail(7, "alice", "d" * 16, 3, "bob", 99, 'he said "да"\n\x00')
+@pytest.mark.parametrize("text", ['he said "да"\n\x00', "100 %d %b %", ""])
+@pytest.mark.parametrize("sender", ["alice", "алиса", "al%dice"])
+def test_a_delivery_of_the_template_is_what_the_structure_says(text: str, sender: str) -> None:
+    template = delivery_template(sender, "d" * 16, "bob", 99)
     expected = m.Delivery(
-        position=12,
-        seq=7,
-        sender="alice",
-        device="d" * 16,
-        n=3,
-        to="bob",
-        time=99,
-        message='he said "да"\n\x00',
+        position=12, seq=7, sender=sender, device="d" * 16, n=3, to="bob", time=99, message=text
     )
-    frame = encode_delivery(12, tail)
-    assert Decoder(FROM_SERVER, LIMIT).feed(frame) == [expected]
-    assert json.loads(frame) == json.loads(encode(expected))
+    assert template % (12, 7, 3, encode_value(text)) == encode(expected)
+
+
+@pytest.mark.parametrize("request_id", [1, 2**53, "r1", 'a "quoted" %d'])
+@pytest.mark.parametrize("skipped", [0, 3])
+def test_an_answer_of_the_template_is_what_the_structure_says(
+    request_id: int | str, skipped: int
+) -> None:
+    template = stored_template(202, 99, skipped)
+    more: dict[str, int] = {"skipped": skipped} if skipped else {}
+    expected = m.Stored(id=request_id, response=202, time=99, n=3, seq=7, **more)
+    assert template % (encode_value(request_id), 3, 7) == encode(expected)
 
 
 def test_no_frame_contains_a_newline_of_its_own() -> None:

@@ -207,8 +207,10 @@ def test_one_commit_of_many_senders_keeps_to_the_bound(
                 wire.send(
                     *(m.Msg(id=n, n=n, to="bob", message="y" * 16_000) for n in range(1, each + 1))
                 )
-            gathered = server.service.hub
-            await until(lambda: len(gathered._waiting) + len(gathered._committing) == 120)
+            hub = server.service.hub
+            await until(
+                lambda: sum(len(run) for _, run in hub._waiting + hub._committing) == senders * each
+            )
             monkeypatch.setattr(Connection, "flush", watched)
             if not asleep:
                 bob.wire.wake_up()

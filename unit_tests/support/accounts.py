@@ -7,20 +7,17 @@ from typing import TYPE_CHECKING
 
 from jim.core.model import (
     AccountRecord,
-    Append,
     Batch,
     Committed,
     Enrolment,
     Identity,
     InviteRecord,
-    Refused,
     Registration,
-    Stored,
 )
 from jim.protocol.messages import Link
+from unit_tests.support.outcomes import Append, batch_of
 
 if TYPE_CHECKING:
-    from jim.core.model import Outcome
     from jim.core.ports import Store
 
 NOW_MS = 1_700_000_000_000
@@ -92,21 +89,9 @@ async def send(
 ) -> Committed:
     """Commit messages of one sender, with these numbers, as one batch."""
     appends = [Append(sender, n, to, f"{text} {n}") for n in numbers]
-    return await store.commit(Batch(appends, {}), now_ms)
+    return await store.commit(batch_of(appends), now_ms)
 
 
 async def ack(store: Store, device: Identity, position: int, *, now_ms: int = NOW_MS) -> Committed:
     """Commit one confirmation."""
     return await store.commit(Batch([], {device.device_id: position}), now_ms)
-
-
-def stored(outcome: Outcome) -> Stored:
-    """Expect a message to be stored."""
-    assert isinstance(outcome, Stored), outcome
-    return outcome
-
-
-def refused(outcome: Outcome) -> Refused:
-    """Expect a message to be refused."""
-    assert isinstance(outcome, Refused), outcome
-    return outcome

@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jim.core.limits import Limits
-from jim.core.model import Append, Batch
 from jim.storage.sqlite import open_store
-from unit_tests.support.accounts import NOW_MS, identity, registration, stored
+from unit_tests.support.accounts import NOW_MS, identity, registration
+from unit_tests.support.outcomes import Append, Outcome, batch_of, outcomes, stored
 
 if TYPE_CHECKING:
-    from jim.core.model import Identity, Outcome
+    from jim.core.model import Identity
     from jim.storage.sqlite import SqliteStore
 
 NAMES = ("alice", "bob", "carol")
@@ -46,15 +46,15 @@ async def main(path: Path) -> None:
             next_n[sender] += 1
             text = f"{sender.name} says {n}"
             appends.append(Append(sender, n, rng.choice(NAMES), text, mark=str(n)))
-        outcomes = (await store.commit(Batch(appends, {}), now_ms)).outcomes
-        report(appends, outcomes)
+        told = outcomes(await store.commit(batch_of(appends, {}), now_ms))
+        report(appends, told)
 
-    def report(appends: list[Append], outcomes: list[Outcome]) -> None:
+    def report(appends: list[Append], told: list[Outcome]) -> None:
         lines = []
-        for append, outcome in zip(appends, outcomes, strict=True):
+        for append, outcome in zip(appends, told, strict=True):
             answer = stored(outcome)
-            told = [append.sender.name, answer.n, append.to_key, answer.seq, answer.time_ms]
-            lines.append([*told, append.text])
+            line = [append.sender.name, answer.n, append.to, answer.seq, answer.time_ms]
+            lines.append([*line, append.text])
         sys.stdout.write(json.dumps(lines) + "\n")
         sys.stdout.flush()
 

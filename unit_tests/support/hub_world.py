@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from jim.bus.local import LocalBus
 from jim.core.hub import Hub
-from jim.errors import JimError, WireError
+from jim.errors import JimError
 from jim.protocol import messages as m
 from jim.protocol.codec import FROM_SERVER, Decoder
 from jim.protocol.replies import error_reply
@@ -240,9 +240,7 @@ class Server:
         if wire.closing:
             return
         if isinstance(frame, m.Msg):
-            try:
-                self.hub.submit(wire.link, frame)
-            except WireError as error:
+            for _, error in self.hub.submit(wire.link, [frame]):
                 wire.down.append(error_reply(error, 0, frame.id))
         elif isinstance(frame, m.Ack):
             self.hub.acknowledge(wire.link, frame.position)

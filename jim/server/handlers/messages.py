@@ -9,11 +9,13 @@ if TYPE_CHECKING:
     from jim.server.active import Active
 
 
-def submit(session: Active, message: m.Msg) -> None:
-    """Hand a message to the hub, which answers it.
+def submit(session: Active, messages: list[m.Msg]) -> None:
+    """Hand consecutive messages to the hub, which answers them; report what it refuses as it is.
 
     Raises:
-        WireError: the hub refuses it as it is; its number stays unused.
+        Replaced: the session is over.
     """
-    session.node.hub.submit(session.link, message)
+    refused = session.node.hub.submit(session.link, messages)
     session.node.committer.wake()
+    for message, error in refused:
+        session.report(error, message)

@@ -51,7 +51,7 @@ class StoredDevice(DeviceCounters):
     """A device together with what the database has of it."""
 
     packed: bytes = NO_ANSWERS
-    """The answers as they are stored, for `stored_n`."""
+    """The answers as they were stored; `answers` has them once they are `unpacked`."""
     unpacked: bool = False
     stored_n: int = 0
     stored_position: int = 0

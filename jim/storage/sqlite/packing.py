@@ -1,9 +1,9 @@
 """The two small binary formats inside the database: answers of a device, marks of a segment.
 
-Answers: one byte of version, then 14 bytes each, oldest first, the last one for the device's last
-number: sequence (6 bytes), time in ms (6 bytes), skipped devices (2 bytes), big-endian. Fixed
-widths, so that a commit appends the new ones to the packed old ones without touching those. 48 bits
-of ms last until the year 10889, and a conversation at 1,000 messages a second for 8,900 years.
+Answers: one byte of version, then 18 bytes for consecutive numbers with consecutive places, oldest
+first, the last ones ending with the device's last number: how many (4 bytes), first sequence (6
+bytes), time in ms (6 bytes), skipped devices (2 bytes), big-endian. 48 bits of ms last until the
+year 10889, and a conversation at 1,000 messages a second for 8,900 years.
 
 Marks: a MessagePack map of conversation to sequence, nothing at all for an empty one.
 """
@@ -21,40 +21,49 @@ from jim.core.model import Stored
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-VERSION: Final = b"\x01"
-NO_ANSWERS: Final = VERSION
+VERSION: Final = b"\x02"
+SINGLE: Final = b"\x01"
+"""The version before: an answer for each number, 14 bytes without the count."""
 
-_ANSWER: Final = Struct(">HIHIH")
+NO_ANSWERS: Final = SINGLE
+
+_ANSWERS: Final = Struct(">IHIHIH")
+_SINGLE_ANSWER: Final = Struct(">HIHIH")
 _LOW: Final = 0xFFFF_FFFF
 _encode_marks = msgspec.msgpack.Encoder().encode
 _decode_marks = msgspec.msgpack.Decoder(dict[int, int]).decode
 
 
-def append_answers(packed: bytes, new: Iterable[Stored], window: int) -> bytes:
-    """Add answers behind the packed ones and drop the oldest beyond `window`."""
-    pack = _ANSWER.pack
-    added = [
-        pack(a.seq >> 32, a.seq & _LOW, a.time_ms >> 32, a.time_ms & _LOW, a.skipped) for a in new
+def pack_answers(answers: Iterable[Stored]) -> bytes:
+    """Write answers, oldest first."""
+    pack = _ANSWERS.pack
+    rows = [
+        pack(a.count, a.seq >> 32, a.seq & _LOW, a.time_ms >> 32, a.time_ms & _LOW, a.skipped)
+        for a in answers
     ]
-    room = max(0, window - len(added)) * _ANSWER.size
-    kept = packed[len(VERSION) :]
-    return VERSION + kept[max(0, len(kept) - room) :] + b"".join(added[-window:])
+    return VERSION + b"".join(rows)
 
 
 def unpack_answers(packed: bytes, last_n: int) -> deque[Stored]:
-    """Read packed answers; the last one is for `last_n`, those before it for the numbers before.
+    """Read packed answers; the last one ends with `last_n`, the others lie before it.
 
     Raises:
         ValueError: the bytes are not of this format.
     """
-    if packed[: len(VERSION)] != VERSION or (len(packed) - len(VERSION)) % _ANSWER.size:
+    version, body = packed[: len(VERSION)], packed[len(VERSION) :]
+    row = {VERSION: _ANSWERS, SINGLE: _SINGLE_ANSWER}.get(version)
+    if row is None or len(body) % row.size:
         raise ValueError("packed answers have an unknown format")
-    rows = list(_ANSWER.iter_unpack(packed[len(VERSION) :]))
-    first_n = last_n - len(rows) + 1
-    return deque(
-        Stored(n, seq_high << 32 | seq_low, ms_high << 32 | ms_low, skipped)
-        for n, (seq_high, seq_low, ms_high, ms_low, skipped) in enumerate(rows, first_n)
-    )
+    rows = list(row.iter_unpack(body))
+    if row is _SINGLE_ANSWER:
+        rows = [(1, *columns) for columns in rows]
+    n = last_n - sum(columns[0] for columns in rows) + 1
+    answers: deque[Stored] = deque()
+    for count, seq_high, seq_low, ms_high, ms_low, skipped in rows:
+        seq, time_ms = seq_high << 32 | seq_low, ms_high << 32 | ms_low
+        answers.append(Stored(n, seq, time_ms, skipped, count))
+        n += count
+    return answers
 
 
 def pack_marks(marks: dict[int, int]) -> bytes:

@@ -8,14 +8,14 @@ from jim.core.inheritance import inherit
 from jim.core.model import Committed, DeliveredUpTo
 from jim.core.numbering import delivered_up_to, plan
 from jim.storage.sqlite.failures import transaction
-from jim.storage.sqlite.packing import append_answers, pack_marks, unpack_marks
+from jim.storage.sqlite.packing import pack_answers, pack_marks, unpack_marks
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable
 
     from jim.core.limits import Limits
-    from jim.core.model import Batch, Stored
+    from jim.core.model import Batch
     from jim.core.numbering import Plan, PlannedSegment
     from jim.storage.sqlite.counters import SqliteCounters, StoredConversation, StoredDevice
 
@@ -57,9 +57,9 @@ class BatchWriter:
         with transaction(self._connection):
             planned = plan(batch, self._counters, limits, now_ms)
             delivered = self._collect(planned.collected)
-            self._write(planned, limits.window, now_ms)
+            self._write(planned, now_ms)
         segments = [each.segment for each in planned.segments]
-        return Committed(planned.outcomes, segments, delivered)
+        return Committed(planned.answers, segments, delivered)
 
     def hand_over(self, account_id: int, device_id: int, limits: Limits, now_ms: int) -> None:
         """Put what waits for an account into the mailbox of its new device.
@@ -100,12 +100,12 @@ class BatchWriter:
         self._connection.executemany(_DELIVERED, rows)
         return news
 
-    def _write(self, planned: Plan, window: int, now_ms: int) -> None:
+    def _write(self, planned: Plan, now_ms: int) -> None:
         devices: Iterable[StoredDevice] = planned.devices.values()  # type: ignore[assignment]
         conversations: Iterable[StoredConversation] = planned.conversations.values()  # type: ignore[assignment]
         write = self._connection.executemany
         self._add(planned.segments)
-        write(_SENT, _sent(devices, window))
+        write(_SENT, _sent(devices))
         write(_RECEIVED, _received(devices))
         write(_GREW, [(c.last_seq, now_ms, c.conversation_id) for c in conversations])
         write(_WROTE, _wrote(conversations))
@@ -120,22 +120,15 @@ class BatchWriter:
         )
 
 
-def _sent(devices: Iterable[StoredDevice], window: int) -> list[tuple[int, str, bytes, int]]:
+def _sent(devices: Iterable[StoredDevice]) -> list[tuple[int, str, bytes, int]]:
     """Give the rows of the devices that have sent, and note them as stored."""
     rows = []
     for device in devices:
         if device.last_n != device.stored_n:
-            new = _latest(device, device.last_n - device.stored_n)
-            device.packed = append_answers(device.packed, new, window)
             device.stored_n = device.last_n
-            rows.append((device.last_n, device.last_mark, device.packed, device.device_id))
+            answers = pack_answers(device.answers)
+            rows.append((device.last_n, device.last_mark, answers, device.device_id))
     return rows
-
-
-def _latest(device: StoredDevice, count: int) -> list[Stored]:
-    """Give the last `count` answers, oldest first, as far as they are kept."""
-    answers = device.answers
-    return [answers[index] for index in range(-min(count, len(answers)), 0)]
 
 
 def _received(devices: Iterable[StoredDevice]) -> list[tuple[int, int, int, int, int]]:

@@ -9,10 +9,11 @@ import msgspec
 import pytest
 
 from jim.core.limits import Limits
-from jim.core.model import Append, Batch
+from jim.core.model import Batch
 from jim.storage.memory import MemoryStore
 from jim.storage.sqlite import counters, open_store
-from unit_tests.support.accounts import NOW_MS, add_account, enrolment, send, stored
+from unit_tests.support.accounts import NOW_MS, add_account, enrolment, send
+from unit_tests.support.outcomes import Append, batch_of, introduced, outcomes, stored
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -73,7 +74,7 @@ def random_batch(rng: random.Random, devices: list[Identity], standings: list[ob
         place = rng.randrange(len(devices))
         last = standings[place].position  # type: ignore[attr-defined]
         acks[devices[place].device_id] = rng.randrange(last + 2)
-    return Batch(appends, acks)
+    return batch_of(appends, acks)
 
 
 async def grow(
@@ -94,11 +95,11 @@ async def grow(
 
 def plain(committed: Committed) -> object:
     """Make a result comparable: errors by class and fields."""
-    outcomes = [
+    told = [
         (type(each.error), each.error.fields) if hasattr(each, "error") else each
-        for each in committed.outcomes
+        for each in outcomes(committed)
     ]
-    return outcomes, committed.segments, committed.delivered
+    return told, introduced(committed), committed.segments, committed.delivered
 
 
 async def compare(model: Store, store: Store, devices: list[Identity]) -> None:
@@ -135,7 +136,7 @@ async def test_a_revoked_device_receives_nothing_but_can_be_asked_for(path: Path
     await store._writing.call(lambda: store._connection.execute(revoke, (phone.device_id,)))
     result = await send(store, alice, "bob", 1)
     assert [segment.device_id for segment in result.segments] == [desk.device_id]
-    assert stored(result.outcomes[0]).skipped == 0
+    assert stored(outcomes(result)[0]).skipped == 0
     assert (await store.standing(phone.device_id)).position == 0
     account = await store.find_account("bob")
     assert account is not None

@@ -19,7 +19,7 @@ import msgspec
 import pytest
 
 from jim.core.limits import Limits
-from jim.core.model import Append, Batch
+from jim.core.model import Batch
 from jim.core.numbering import plan
 from jim.errors import NameTaken, StoreCorrupt, StoreError, StoreFull, StoreUnwritable
 from jim.storage.sqlite import open_store, writing
@@ -30,8 +30,8 @@ from unit_tests.support.accounts import (
     invite,
     registration,
     send,
-    stored,
 )
+from unit_tests.support.outcomes import Append, batch_of, outcomes, stored
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,7 +76,7 @@ async def assert_intact(path: Path, alice: Identity, bob: Identity, last_n: int 
     store = await open_store(path, LIMITS)
     assert (await store.standing(alice.device_id)).last_n == last_n
     assert (await store.standing(bob.device_id)).position == last_n
-    assert stored((await send(store, alice, "bob", last_n + 1)).outcomes[0]).seq == last_n + 1
+    assert stored(outcomes(await send(store, alice, "bob", last_n + 1))[0]).seq == last_n + 1
     await store.aclose()
 
 
@@ -142,7 +142,7 @@ async def test_a_refused_registration_ends_nothing(path: Path) -> None:
     store, alice, _ = await begin(path)
     with pytest.raises(NameTaken):
         await store.register(registration("alice", salt="2"), NOW_MS)
-    assert stored((await send(store, alice, "bob", 2)).outcomes[0]).seq == 2
+    assert stored(outcomes(await send(store, alice, "bob", 2))[0]).seq == 2
     await store.aclose()
 
 
@@ -203,7 +203,8 @@ from pathlib import Path
 from jim.core.limits import Limits
 from jim.errors import StoreError
 from jim.storage.sqlite import open_store
-from unit_tests.support.accounts import add_account, send, stored
+from unit_tests.support.accounts import add_account, send
+from unit_tests.support.outcomes import outcomes, stored
 
 async def main():
     store = await open_store(Path({path!r}), Limits(waiting_messages=1_000_000))
@@ -212,7 +213,7 @@ async def main():
     n = 0
     try:
         while n < 5000:
-            stored((await send(store, alice, "bob", n + 1, text="x" * 10_000)).outcomes[0])
+            stored(outcomes(await send(store, alice, "bob", n + 1, text="x" * 10_000))[0])
             n += 1
     except StoreError as error:
         again = None
@@ -359,7 +360,7 @@ async def check_answers(store: SqliteStore, told: list[Told]) -> None:
     assert standing.last_mark == str(last_n), "number and mark are not of one transaction"
     recent = [each for each in told if each.n > last_n - 64]
     appends = [Append(sender, each.n, "nobody", "again") for each in recent]
-    outcomes = (await store.commit(Batch(appends, {}), NOW_MS + 9_999)).outcomes
-    for each, outcome in zip(recent, outcomes, strict=True):
+    again = outcomes(await store.commit(batch_of(appends), NOW_MS + 9_999))
+    for each, outcome in zip(recent, again, strict=True):
         answer = stored(outcome)
         assert (answer.n, answer.seq, answer.time_ms) == (each.n, each.seq, each.time_ms)

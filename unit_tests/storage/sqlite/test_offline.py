@@ -20,8 +20,8 @@ from unit_tests.support.accounts import (
     invite,
     registration,
     send,
-    stored,
 )
+from unit_tests.support.outcomes import outcomes, stored
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,7 +52,7 @@ async def test_another_process_adds_invites_while_the_server_commits(path: Path)
     n = 0
     while process.returncode is None:
         n += 1
-        assert stored((await send(store, alice, "alice", n)).outcomes[0]).seq == n
+        assert stored(outcomes(await send(store, alice, "alice", n))[0]).seq == n
         await asyncio.sleep(0)
     assert await process.wait() == 0
     for token in tokens:

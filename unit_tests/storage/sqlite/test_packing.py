@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from collections import deque
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,40 +9,42 @@ from hypothesis import strategies as st
 from jim.core.model import Stored
 from jim.storage.sqlite.packing import (
     NO_ANSWERS,
-    append_answers,
+    pack_answers,
     pack_marks,
     unpack_answers,
     unpack_marks,
 )
 
 ANSWERS = st.lists(
-    st.tuples(st.integers(1, 2**48 - 1), st.integers(0, 2**48 - 1), st.integers(0, 2**16 - 1)).map(
-        lambda columns: Stored(0, *columns)
+    st.tuples(
+        st.integers(1, 2**48 - 1),
+        st.integers(0, 2**48 - 1),
+        st.integers(0, 2**16 - 1),
+        st.integers(1, 2**32 - 1),
     ),
     max_size=12,
 )
 
 
-@given(st.lists(ANSWERS, max_size=6), st.integers(1, 10))
-def test_appending_keeps_the_last_window_in_order(batches: list[list[Stored]], window: int) -> None:
-    packed = NO_ANSWERS
-    expected: deque[Stored] = deque(maxlen=window)
-    n = 0
-    for batch in batches:
-        for answer in batch:
-            n += 1
-            expected.append(msgspec.structs.replace(answer, n=n))
-        packed = append_answers(packed, batch, window)
-        assert unpack_answers(packed, n) == expected
+@given(ANSWERS, st.integers(0, 2**40))
+def test_answers_come_back_with_the_numbers_before_the_last_one(
+    rows: list[tuple[int, int, int, int]], before: int
+) -> None:
+    answers: deque[Stored] = deque()
+    n = before + 1
+    for seq, time_ms, skipped, count in rows:
+        answers.append(Stored(n, seq, time_ms, skipped, count))
+        n += count
+    assert unpack_answers(pack_answers(answers), n - 1) == answers
 
 
-def test_a_window_that_was_made_smaller_drops_the_oldest() -> None:
-    packed = append_answers(NO_ANSWERS, [Stored(n, n, 5) for n in range(1, 9)], 8)
-    packed = append_answers(packed, [Stored(9, 9, 5)], 3)
-    assert [answer.n for answer in unpack_answers(packed, 9)] == [7, 8, 9]
+def test_answers_of_the_version_before_are_read() -> None:
+    packed = bytes.fromhex("01 000000000007 000000000005 0002 000000000009 000000000006 0000")
+    assert list(unpack_answers(packed, 4)) == [Stored(3, 7, 5, 2), Stored(4, 9, 6)]
+    assert list(unpack_answers(NO_ANSWERS, 0)) == []
 
 
-@pytest.mark.parametrize("packed", [b"", b"\x02", b"\x01abc"])
+@pytest.mark.parametrize("packed", [b"", b"\x03", b"\x01abc", b"\x02abc"])
 def test_an_unknown_format_is_no_answer(packed: bytes) -> None:
     with pytest.raises(ValueError, match="format"):
         unpack_answers(packed, 3)

@@ -14,12 +14,12 @@ import pytest
 
 from jim.core.findings import Fault, Finding, Report
 from jim.core.limits import Limits
-from jim.core.model import Append, Batch
 from jim.protocol.codec import FROM_SERVER, encode
 from jim.storage.sqlite import open_store
 from jim.storage.sqlite.packing import NO_ANSWERS
 from jim.storage.sqlite.verify import verify, walk
 from unit_tests.support.accounts import NOW_MS, ack, add_account, enrolment, send
+from unit_tests.support.outcomes import Append, batch_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -339,7 +339,7 @@ async def test_beside_a_server_that_commits(tmp_path: Path) -> None:
         while (n < 50 or len(reports) < 10) and not looking.done():
             n += 1
             append = Append(alice, n, "bob", "x")
-            await store.commit(Batch([append], {bob.device_id: n - 2}), NOW_MS)
+            await store.commit(batch_of([append], {bob.device_id: n - 2}), NOW_MS)
     finally:
         enough.set()
     await looking
