@@ -234,6 +234,11 @@ class Hub:
 
     # --- commits --------------------------------------------------------------------------------
 
+    @property
+    def has_messages(self) -> bool:
+        """Whether messages have gathered, not only confirmations."""
+        return bool(self._waiting)
+
     def take(self) -> Batch | None:
         """Give everything that has gathered as the next batch, None if there is nothing.
 

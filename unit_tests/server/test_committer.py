@@ -1,4 +1,4 @@
-"""When commits happen: never two at once, never by a timer, everything gathered goes together."""
+"""When commits happen: never two at once, messages never by a timer, all that gathered together."""
 
 from __future__ import annotations
 
@@ -23,6 +23,10 @@ class FakeHub:
         self.gathered: list[int] = []
         self.batches: list[list[int]] = []
         self.results: list[list[int]] = []
+
+    @property
+    def has_messages(self) -> bool:
+        return any(item > 0 for item in self.gathered)
 
     def take(self) -> Taken | None:
         taken, self.gathered = Taken(self.gathered), []
@@ -68,6 +72,11 @@ class Bench:
     def add(self, item: int) -> None:
         self.hub.gathered.append(item)
         self.committer.wake()
+
+    def confirm(self, item: int) -> None:
+        """Confirmations are the negative ones."""
+        self.hub.gathered.append(item)
+        self.committer.wake_later()
 
     async def finish_commit(self) -> None:
         await turns()
@@ -121,6 +130,48 @@ async def test_settled_waits_for_what_has_gathered_and_no_longer() -> None:
     assert waiting.done()
     assert bench.hub.results == [[1], [2]]
     await bench.finish_commit()
+
+
+async def test_a_confirmation_rides_with_the_next_message() -> None:
+    bench = Bench()
+    bench.confirm(-1)
+    await turns()
+    assert bench.hub.batches == []
+    bench.add(1)
+    bench.confirm(-2)
+    await bench.finish_commit()
+    assert bench.hub.results == [[-1, 1, -2]]
+    bench.confirm(-3)
+    await turns()
+    assert len(bench.hub.batches) == 1
+
+
+@pytest.mark.parametrize("while_committing", [False, True])
+async def test_a_confirmation_without_a_message_is_committed_a_moment_later(
+    while_committing: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jim.server.committer.CONFIRM_S", 0.0)
+    bench = Bench()
+    if while_committing:
+        bench.add(1)
+        await turns()
+    bench.confirm(-1)
+    while not bench.committer._is_due and len(bench.hub.batches) == while_committing:
+        await asyncio.sleep(0.001)
+    for _ in range(1 + while_committing):
+        await bench.finish_commit()
+    assert bench.hub.results[-1] == [-1]
+
+
+async def test_settled_does_not_leave_a_confirmation_behind() -> None:
+    bench = Bench()
+    bench.confirm(-1)
+    waiting = asyncio.ensure_future(bench.committer.settled())
+    await turns()
+    assert not waiting.done()
+    await bench.finish_commit()
+    await waiting
+    assert bench.hub.results == [[-1]]
 
 
 @pytest.mark.parametrize("error", [StoreError("disk"), ZeroDivisionError("bug")])

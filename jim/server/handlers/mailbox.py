@@ -24,7 +24,7 @@ def acknowledge(session: Active, message: m.Ack) -> None:
         BadRequest: of something that was not sent.
     """
     session.node.hub.acknowledge(session.link, message.position)
-    session.node.committer.wake()
+    session.node.committer.wake_later()
 
 
 def sync(session: Active, message: m.Sync) -> m.Ok:
@@ -34,7 +34,7 @@ def sync(session: Active, message: m.Sync) -> m.Ok:
         BadRequest: the position is ahead of the mailbox.
     """
     position = session.node.hub.sync(session.link, message.after)
-    session.node.committer.wake()
+    session.node.committer.wake_later()
     return m.Ok(id=message.id, response=_OK, time=now_ms(), position=position)
 
 
