@@ -10,18 +10,16 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
-import platform
 import statistics
 import sys
 import time
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import uvloop
 
 from benchmarks import load, targets
+from benchmarks.machine import machine
 from benchmarks.peer import Account, Address
 
 if TYPE_CHECKING:
@@ -139,17 +137,6 @@ def show(ours: dict[str, Any], reference: dict[str, Any], per_s: int) -> None:
     print(f"memory per idle TLS connection {rest['kib_per_connection']:.1f} KiB", end="")
     print(f" ({rest['connections']} connections)")
     print(f"logins {rest['logins_per_s']:.0f}/s, {rest['login_cpu_ms']:.2f} ms of server CPU each")
-
-
-def machine() -> dict[str, str]:
-    """Name what was measured on."""
-    return {
-        "date": time.strftime("%Y-%m-%d"),
-        "python": platform.python_version(),
-        "system": f"{platform.system()} {platform.machine()}",
-        "cores": str(os.cpu_count()),
-        "loop": f"uvloop {version('uvloop')}",
-    }
 
 
 def main() -> int:

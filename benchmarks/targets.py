@@ -80,13 +80,19 @@ def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
     while time.monotonic() < deadline:
         if process.poll() is not None:
             raise SystemExit(f"the server ended with {process.returncode}")
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-        except OSError:
-            time.sleep(0.02)
-        else:
+        if listens(port):
             return
+        time.sleep(0.02)
     raise SystemExit("the server does not listen")
+
+
+def listens(port: int) -> bool:
+    """Tell whether a connection to the port of this machine succeeds."""
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except OSError:
+        return False
+    return True
 
 
 def rss_kib(pid: int) -> int:

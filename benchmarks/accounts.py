@@ -1,0 +1,34 @@
+"""Registers the accounts that the generator's `jim` protocol logs in with, and writes them down."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from benchmarks.load import LOGINS_AT_ONCE
+from benchmarks.peer import Account, Address, Peer, connect
+from jim.crypto.keys import device_id
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def line(account: Account) -> str:
+    """Give an account as the generator reads it: name, device, seed and head in hexadecimal."""
+    device = device_id(account.key.public)
+    return f"{account.name} {device} {account.key.seed.hex()} {account.head.hex()}\n"
+
+
+async def register(address: Address, names: list[str], file: Path) -> None:
+    """Register the names, which nobody may own yet, and write the accounts to the file."""
+    gate = asyncio.Semaphore(LOGINS_AT_ONCE)
+
+    async def enter(account: Account) -> None:
+        async with gate:
+            peer = await connect(Peer, address)
+            await peer.login(account)
+            peer.transport.close()
+
+    accounts = [Account(name) for name in names]
+    await asyncio.gather(*map(enter, accounts))
+    file.write_text("".join(map(line, accounts)))

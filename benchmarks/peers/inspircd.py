@@ -1,0 +1,25 @@
+"""InspIRCd: IRC, nothing stored and nothing acknowledged; fake lag and limits are off."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from benchmarks.peers.base import IRC_BODY_BYTES, Peer, Place, System
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def command(program: str, configuration: Path, _place: Place) -> list[str]:
+    """Run it in the foreground; root has to be meant."""
+    return [program, "--nofork", "--nolog", "--runasroot", "--config", str(configuration)]
+
+
+PEER: Final = Peer(
+    package="inspircd",
+    programs=("inspircd",),
+    template="inspircd.conf",
+    command=command,
+    version=("--version",),
+    systems=(System("inspircd", "InspIRCd", "irc", False, most_body_bytes=IRC_BODY_BYTES),),
+)

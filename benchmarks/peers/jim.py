@@ -1,0 +1,51 @@
+"""Our server: flood limits lifted (`targets.LIFTED`), everything else as delivered."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import TYPE_CHECKING, Final
+
+from benchmarks import accounts, targets
+from benchmarks.peers.base import HOST, Peer, Place, System
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PAIRS: Final = 1000
+"""Accounts for the largest workload, the crowd."""
+
+MOST_BODY_BYTES: Final = 16_384
+"""The default limit of a text (docs/operations.md)."""
+
+
+def command(program: str, _configuration: Path, place: Place) -> list[str]:
+    """Run the server of this checkout."""
+    limits = [part for item in targets.LIFTED.items() for part in ("--limit", "=".join(map(str, item)))]
+    data = str(place.directory / "data")
+    arguments = ["-a", HOST, "-p", str(place.tls_port), "--data-dir", data, *limits]
+    return [program, "-m", "jim.server", *arguments]
+
+
+def accounts_file(place: Place) -> Path:
+    """Name the file with the accounts."""
+    return place.directory / "accounts"
+
+
+def prepare(place: Place) -> None:
+    """Register the accounts of all pairs."""
+    names = [f"{letter}{index}" for letter in "sr" for index in range(PAIRS)]
+    asyncio.run(accounts.register((HOST, place.tls_port), names, accounts_file(place)))
+
+
+PEER: Final = Peer(
+    package="",
+    programs=(sys.executable,),
+    template="",
+    command=command,
+    version=("-m", "jim.server", "--version"),
+    prepare=prepare,
+    systems=(
+        System("jim", "JIM", "jim", True, tls=(True,), most_body_bytes=MOST_BODY_BYTES),
+    ),
+)

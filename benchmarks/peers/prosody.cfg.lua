@@ -1,0 +1,22 @@
+-- Prosody for the benchmark: anonymous logins, no rate limits, epoll, as few modules as will do.
+run_as_root = true
+pidfile = "$directory/prosody.pid"
+data_path = "$directory"
+certificates = "$directory"
+network_backend = "epoll"
+network_settings = { read_size = 65536, tcp_backlog = 1024, max_connections = 20000 }
+modules_enabled = { "tls", "saslauth" }
+modules_disabled = { "s2s", "offline", "limits" }
+c2s_interfaces = { "127.0.0.1" }
+c2s_ports = { $port }
+c2s_direct_tls_ports = { $tls_port }
+c2s_direct_tls_interfaces = { "127.0.0.1" }
+c2s_direct_tls_ssl = { certificate = "$certificate", key = "$certificate", protocol = "tlsv1_3" }
+s2s_ports = {}
+c2s_require_encryption = false
+allow_unencrypted_plain_auth = true
+c2s_stanza_size_limit = 1048576
+archive_expires_after = "never"
+log = { error = "$directory/prosody.log" }
+VirtualHost "localhost"
+    authentication = "anonymous"
