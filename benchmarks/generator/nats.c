@@ -122,15 +122,6 @@ static size_t nats_take(struct conn *c, const char *data, size_t size)
     return (size_t)(at - data);
 }
 
-static void put(struct conn *c, const char *body, size_t size, const char *format)
-{
-    char *place = conn_room(c, size + 128);
-    int head = sprintf(place, format, c->pair->receiver->name, c->name, size);
-    memcpy(place + head, body, size);
-    memcpy(place + head + size, "\r\n", 2);
-    conn_used(c, (size_t)head + size + 2);
-}
-
 static void nats_put(struct conn *c, const char *body, size_t size)
 {
     char *place = conn_room(c, size + 64);
@@ -142,7 +133,11 @@ static void nats_put(struct conn *c, const char *body, size_t size)
 
 static void jetstream_put(struct conn *c, const char *body, size_t size)
 {
-    put(c, body, size, "PUB j.%s _INBOX.%s %zu\r\n");
+    char *place = conn_room(c, size + 128);
+    int head = sprintf(place, "PUB j.%s _INBOX.%s %zu\r\n", c->pair->receiver->name, c->name, size);
+    memcpy(place + head, body, size);
+    memcpy(place + head + size, "\r\n", 2);
+    conn_used(c, (size_t)head + size + 2);
 }
 
 const struct protocol nats = {

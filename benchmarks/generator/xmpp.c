@@ -65,7 +65,7 @@ static void message(struct conn *c, const char *at, size_t size)
 {
     const char *text = FIND(at, size, "<body>");
     const char *stop = text ? FIND(text, size - (size_t)(text - at), "</body>") : NULL;
-    if (!stop || !c->pair || FIND(at, size, "type='error'"))
+    if (!stop || !c->pair || FIND(at, size, "type='error'") || FIND(at, size, "type=\"error\""))
         die("%s: %.*s", c->name, (int)size, at);
     message_arrived(c, text + 6, (size_t)(stop - text - 6));
 }

@@ -32,6 +32,9 @@ ANY_BODY_BYTES: Final = 65_536
 IRC_BODY_BYTES: Final = 400
 """A line of IRC has 512 bytes with everything (RFC 2812, 2.3)."""
 
+OURS: Final = ("-m", "jim.server", "--version")
+"""What makes our own server say its version."""
+
 START_S: Final = 60.0
 """To wait for both ports: an Erlang node on a busy core takes 10 s."""
 
@@ -92,7 +95,6 @@ class Peer:
         programs: the names or paths of its program; the first that is there.
         template: its configuration, a file beside this module; empty for none.
         command: its command line, from program, configuration and place.
-        version: the arguments that make it say its version.
         prepare: what has to be done between its start and the load.
         environment: added to its environment; filled in like the template.
     """
@@ -101,7 +103,6 @@ class Peer:
     programs: tuple[str, ...]
     template: str
     command: Callable[[str, Path, Place], list[str]]
-    version: tuple[str, ...]
     systems: tuple[System, ...]
     prepare: Callable[[Place], None] | None = None
     environment: tuple[tuple[str, str], ...] = ()
@@ -113,13 +114,10 @@ class Peer:
         return next((program for program in found if program), None)
 
     def version_text(self) -> str:
-        """Give the first line that the program says about its version."""
-        program = self.program()
-        assert program is not None
-        command = [program, *self.version]
+        """Give the version: of the Debian package, or what our own program says."""
+        command = ["dpkg-query", "-W", self.package] if self.package else [*self.programs, *OURS]
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
-        lines = [line.strip() for line in (done.stdout + done.stderr).splitlines()]
-        return next((line for line in lines if line), "unknown")
+        return " ".join(done.stdout.split()) or "unknown"
 
 
 class Running:

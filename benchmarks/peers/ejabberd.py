@@ -10,21 +10,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def command(program: str, configuration: Path, place: Place) -> list[str]:
+def command(program: str, _configuration: Path, place: Place) -> list[str]:
     """Run its Erlang node in the foreground, without the control script's change of user."""
-    spool = f'"{place.directory}"'
-    return [
-        program,
-        "-noinput",
-        "-mnesia",
-        "dir",
-        spool,
-        "-ejabberd",
-        "config",
-        f'"{configuration}"',
-        "-s",
-        "ejabberd",
-    ]
+    spool = f'"{place.directory}/spool"'
+    options = ["+K", "true", "+P", "250000", "+Q", "65536", "-noinput"]
+    return [program, *options, "-mnesia", "dir", spool, "-s", "ejabberd"]
 
 
 PEER: Final = Peer(
@@ -32,6 +22,11 @@ PEER: Final = Peer(
     programs=("erl",),
     template="ejabberd.yml",
     command=command,
-    version=("-noshell", "-eval", "io:format(\"x\"), halt()."),
+    environment=(
+        ("ERL_LIBS", "/usr/lib/x86_64-linux-gnu"),
+        ("EJABBERD_CONFIG_PATH", "$directory/ejabberd.yml"),
+        ("EJABBERD_LOG_PATH", "$directory/ejabberd.log"),
+        ("HOME", "$directory"),
+    ),
     systems=(System("ejabberd", "ejabberd", "xmpp", False),),
 )

@@ -20,6 +20,5 @@ PEER: Final = Peer(
     programs=("inspircd",),
     template="inspircd.conf",
     command=command,
-    version=("--version",),
     systems=(System("inspircd", "InspIRCd", "irc", False, most_body_bytes=IRC_BODY_BYTES),),
 )

@@ -43,7 +43,6 @@ PEER: Final = Peer(
     programs=(sys.executable,),
     template="",
     command=command,
-    version=("-m", "jim.server", "--version"),
     prepare=prepare,
     systems=(
         System("jim", "JIM", "jim", True, tls=(True,), most_body_bytes=MOST_BODY_BYTES),

@@ -20,7 +20,6 @@ PEER: Final = Peer(
     programs=("mosquitto",),
     template="mosquitto.conf",
     command=command,
-    version=("-h",),
     systems=(
         System("mqtt0", "Mosquitto, QoS 0", "mqtt0", False),
         System("mqtt1", "Mosquitto, QoS 1", "mqtt1", False),

@@ -20,7 +20,6 @@ PEER: Final = Peer(
     programs=("nats-server",),
     template="nats.conf",
     command=command,
-    version=("--version",),
     systems=(
         System("nats", "nats-server, core", "nats", False, tls=(False,)),
         System("jetstream", "NATS JetStream, file store", "jetstream", False, tls=(False,)),

@@ -20,6 +20,5 @@ PEER: Final = Peer(
     programs=("ngircd",),
     template="ngircd.conf",
     command=command,
-    version=("--version",),
     systems=(System("ngircd", "ngIRCd", "irc", False, most_body_bytes=IRC_BODY_BYTES),),
 )

@@ -20,6 +20,5 @@ PEER: Final = Peer(
     programs=("prosody",),
     template="prosody.cfg.lua",
     command=command,
-    version=(),
     systems=(System("prosody", "Prosody", "xmpp", False),),
 )

@@ -20,6 +20,5 @@ PEER: Final = Peer(
     programs=("redis-server",),
     template="redis.conf",
     command=command,
-    version=("--version",),
     systems=(System("redis", "Redis streams, AOF always", "redis", True),),
 )
