@@ -51,6 +51,7 @@ struct pair {
 
 struct protocol {
     const char *name;
+    bool greets_plain; /* the server's first line comes before TLS begins, and is skipped then */
     bool acks; /* the server answers the sender: that, not the arrival, frees the window */
     void (*begin)(struct conn *c);                                     /* the transport is open */
     size_t (*take)(struct conn *c, const char *data, size_t size);     /* gives what it used */

@@ -7,7 +7,7 @@
 #include "gen.h"
 
 #define SECOND 1000000000ull
-#define STALLED_NS (10 * SECOND) /* without any progress: what is missing then is lost */
+#define STALLED_NS (4 * SECOND)  /* without any progress: what is missing then is lost */
 #define LOGIN_STALLED_NS (30 * SECOND)
 
 static struct pair *pairs;
@@ -125,8 +125,11 @@ void pairs_open(void)
     if (!pairs)
         die("out of memory");
     memset(body, 'x', sizeof body - 1);
-    for (unsigned i = 0; i < options.pairs; i++)
+    for (unsigned i = 0; i < options.pairs; i++) {
         pairs[i].receiver = enter("r", i, true, &pairs[i]);
+        if (i == 0)
+            wait_logins(0); /* it may have something to prepare for all */
+    }
     wait_logins(0);
     for (unsigned i = 0; i < options.pairs; i++)
         pairs[i].sender = enter("s", i, false, &pairs[i]);
@@ -165,7 +168,7 @@ static uint64_t settle(void)
         if (now_ns() - since > STALLED_NS)
             break;
     }
-    return count_sent - count_arrived;
+    return count_arrived < count_sent ? count_sent - count_arrived : 0;
 }
 
 static uint64_t wrong_ones(void)

@@ -216,6 +216,18 @@ static void read_all(struct conn *c)
         options.protocol->turn(c);
 }
 
+/* Skip the line that comes before TLS; give whether it was there, whole. */
+static bool skip_greeting(struct conn *c)
+{
+    long got = recv(c->fd, scratch, SCRATCH, MSG_PEEK);
+    char *end = got > 0 ? memchr(scratch, '\n', (size_t)got) : NULL;
+    if (got == 0 || (got < 0 && errno != EAGAIN))
+        die("%s: the server closed the connection", c->name);
+    if (!end && c->want_write)
+        watch(c, EPOLL_CTL_MOD, false);
+    return end && recv(c->fd, scratch, (size_t)(end + 1 - scratch), 0) > 0;
+}
+
 static void open_step(struct conn *c)
 {
     int error = 0;
@@ -224,6 +236,8 @@ static void open_step(struct conn *c)
         getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &size);
         if (error)
             die("%s: connect: %s", c->name, strerror(error));
+        if (options.tls && options.protocol->greets_plain && !skip_greeting(c))
+            return;
         if (options.tls)
             tls_begin(c);
     }

@@ -8,11 +8,21 @@
 
 #define STREAM "BENCH"
 
-enum step { WAITING, CONNECTED, STREAM_ASKED, CONSUMER_ASKED, ACTIVE };
+enum step { WAITING, CONNECTED, DELETE_ASKED, STREAM_ASKED, CONSUMER_ASKED, ACTIVE };
 
-static bool stream_exists;
+static void greet(struct conn *c)
+{
+    conn_print(c, "CONNECT {\"verbose\":false,\"pedantic\":false,\"tls_required\":%s,\"lang\":\"c\","
+                  "\"version\":\"1\",\"protocol\":1}\r\nPING\r\n",
+               options.tls ? "true" : "false");
+    c->step = CONNECTED;
+}
 
-static void nats_begin(struct conn *c) { c->step = WAITING; }
+static void nats_begin(struct conn *c)
+{
+    if (options.tls)
+        greet(c); /* INFO came before TLS */
+}
 
 static void api(struct conn *c, const char *what, const char *request)
 {
@@ -46,28 +56,27 @@ static void connected(struct conn *c)
         return;
     }
     conn_print(c, "SUB d.%s 2\r\n", c->name);
-    if (stream_exists) {
+    if (c->index) {
         ask_consumer(c);
         return;
     }
-    stream_exists = true;
-    api(c, "STREAM.CREATE." STREAM,
-        "{\"name\":\"" STREAM "\",\"subjects\":[\"j.>\"],\"storage\":\"file\",\"max_bytes\":-1}");
-    c->step = STREAM_ASKED;
+    /* The first receiver is alone: with the stream of the last run its consumers go, too. */
+    api(c, "STREAM.DELETE." STREAM, "");
+    c->step = DELETE_ASKED;
 }
 
 static void answered(struct conn *c, const char *text, size_t size)
 {
     bool failed = FIND(text, size, "\"error\"") != NULL;
-    if (c->step == STREAM_ASKED) {
-        if (failed && !FIND(text, size, "already in use"))
-            die("%s: %.*s", c->name, (int)size, text);
-        ask_consumer(c);
-        return;
-    }
-    if (failed)
+    if (failed && c->step != DELETE_ASKED)
         die("%s: %.*s", c->name, (int)size, text);
-    if (c->step == CONSUMER_ASKED) {
+    if (c->step == DELETE_ASKED) {
+        api(c, "STREAM.CREATE." STREAM,
+            "{\"name\":\"" STREAM "\",\"subjects\":[\"j.>\"],\"storage\":\"file\"}");
+        c->step = STREAM_ASKED;
+    } else if (c->step == STREAM_ASKED) {
+        ask_consumer(c);
+    } else if (c->step == CONSUMER_ASKED) {
         c->step = ACTIVE;
         conn_ready(c);
     } else {
@@ -78,9 +87,7 @@ static void answered(struct conn *c, const char *text, size_t size)
 static void control(struct conn *c, const char *line, size_t size)
 {
     if (STARTS(line, size, "INFO ") && c->step == WAITING) {
-        conn_print(c, "CONNECT {\"verbose\":false,\"pedantic\":false,\"lang\":\"c\",\"version\":\"1\","
-                      "\"protocol\":1}\r\nPING\r\n");
-        c->step = CONNECTED;
+        greet(c);
     } else if (STARTS(line, size, "PONG")) {
         if (c->step == CONNECTED)
             connected(c);
@@ -141,6 +148,11 @@ static void jetstream_put(struct conn *c, const char *body, size_t size)
 }
 
 const struct protocol nats = {
-    .name = "nats", .begin = nats_begin, .take = nats_take, .put = nats_put};
+    .name = "nats", .greets_plain = true, .begin = nats_begin, .take = nats_take, .put = nats_put};
 const struct protocol jetstream = {
-    .name = "jetstream", .acks = true, .begin = nats_begin, .take = nats_take, .put = jetstream_put};
+    .name = "jetstream",
+    .greets_plain = true,
+    .acks = true,
+    .begin = nats_begin,
+    .take = nats_take,
+    .put = jetstream_put};

@@ -20,6 +20,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final
 
 from benchmarks import targets
+from benchmarks.load import LOGINS_AT_ONCE
 from jim.crypto.certificate import ensure_certificate
 
 if TYPE_CHECKING:
@@ -76,6 +77,8 @@ class System:
         durable: whether a message is on disk before it is acknowledged.
         tls: the kinds of connection it has: with TLS, without.
         most_body_bytes: the longest body that its protocol carries.
+        one_port: whether the plain port speaks TLS, too.
+        logins_at_once: logins that the generator has under way together.
     """
 
     key: str
@@ -84,6 +87,8 @@ class System:
     durable: bool
     tls: tuple[bool, ...] = (True, False)
     most_body_bytes: int = ANY_BODY_BYTES
+    one_port: bool = False
+    logins_at_once: int = LOGINS_AT_ONCE
 
 
 @dataclass(frozen=True)
@@ -133,9 +138,9 @@ class Running:
         """The process that serves: its memory is the server's."""
         return self._process.pid
 
-    def port(self, *, tls: bool) -> int:
-        """Give the port with or without TLS."""
-        return self.place.tls_port if tls else self.place.port
+    def port(self, system: System, *, tls: bool) -> int:
+        """Give the port of a system with or without TLS."""
+        return self.place.tls_port if tls and not system.one_port else self.place.port
 
     def pause(self) -> None:
         """Stop the process where it is."""
@@ -178,7 +183,7 @@ def running(peer: Peer, scratch: Path | None = None) -> Iterator[Running]:
         place = new_place(Path(name))
         started = Running(peer, place, _start(peer, program, place))
         try:
-            for port in {started.port(tls=tls) for system in peer.systems for tls in system.tls}:
+            for port in {started.port(system, tls=tls) for system in peer.systems for tls in system.tls}:
                 _wait_for(started, port)
             if peer.prepare:
                 peer.prepare(place)

@@ -10,6 +10,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+LOGINS_AT_ONCE: Final = 1000
+"""InspIRCd completes logins once a second, all that are under way: 32 at once would be 32/s."""
+
+
 def command(program: str, configuration: Path, _place: Place) -> list[str]:
     """Run it in the foreground; root has to be meant."""
     return [program, "--nofork", "--nolog", "--runasroot", "--config", str(configuration)]
@@ -20,5 +24,14 @@ PEER: Final = Peer(
     programs=("inspircd",),
     template="inspircd.conf",
     command=command,
-    systems=(System("inspircd", "InspIRCd", "irc", False, most_body_bytes=IRC_BODY_BYTES),),
+    systems=(
+        System(
+            "inspircd",
+            "InspIRCd",
+            "irc",
+            False,
+            most_body_bytes=IRC_BODY_BYTES,
+            logins_at_once=LOGINS_AT_ONCE,
+        ),
+    ),
 )

@@ -21,7 +21,7 @@ PEER: Final = Peer(
     template="nats.conf",
     command=command,
     systems=(
-        System("nats", "nats-server, core", "nats", False, tls=(False,)),
-        System("jetstream", "NATS JetStream, file store", "jetstream", False, tls=(False,)),
+        System("nats", "nats-server, core", "nats", False, one_port=True),
+        System("jetstream", "NATS JetStream, file store", "jetstream", False, one_port=True),
     ),
 )
