@@ -19,8 +19,14 @@ def line(account: Account) -> str:
     return f"{account.name} {device} {account.key.seed.hex()} {account.head.hex()}\n"
 
 
-async def register(address: Address, names: list[str], file: Path) -> None:
+def register(address: Address, names: list[str], file: Path) -> None:
     """Register the names, which nobody may own yet, and write the accounts to the file."""
+    accounts = [Account(name) for name in names]
+    asyncio.run(_enter_all(address, accounts))
+    file.write_text("".join(map(line, accounts)), encoding="utf-8")
+
+
+async def _enter_all(address: Address, accounts: list[Account]) -> None:
     gate = asyncio.Semaphore(LOGINS_AT_ONCE)
 
     async def enter(account: Account) -> None:
@@ -29,6 +35,4 @@ async def register(address: Address, names: list[str], file: Path) -> None:
             await peer.login(account)
             peer.transport.close()
 
-    accounts = [Account(name) for name in names]
     await asyncio.gather(*map(enter, accounts))
-    file.write_text("".join(map(line, accounts)))

@@ -95,9 +95,11 @@ def _panel(found: Sequence[Bar], title: str, top: int) -> str:
     for index, bar in enumerate(found):
         y = top + HEAD + ROW * index
         length = max(1.0, BARS * bar.value / most)
+        place = f'x="{NAMES}" y="{y}" width="{length:.1f}" height="16"'
+        behind = f'x="{NAMES + length + 6:.1f}" y="{y + 12}"'
         lines += [
             f'<text x="0" y="{y + 12}">{escape(bar.name)}</text>',
-            f'<rect class="{bar.kind}" x="{NAMES}" y="{y}" width="{length:.1f}" height="16" rx="2"/>',
-            f'<text class="value" x="{NAMES + length + 6:.1f}" y="{y + 12}">{escape(bar.text)}</text>',
+            f'<rect class="{bar.kind}" {place} rx="2"/>',
+            f'<text class="value" {behind}>{escape(bar.text)}</text>',
         ]
     return "\n".join(lines)

@@ -197,7 +197,9 @@ def parsed() -> argparse.Namespace:
 def main() -> int:
     """Measure and print; fail when our server failed or misplaced a message."""
     options = parsed()
-    pace = Pace(0.2, 0.5, 1) if options.quick else Pace(options.warm, options.seconds, options.rounds)
+    pace = (
+        Pace(0.2, 0.5, 1) if options.quick else Pace(options.warm, options.seconds, options.rounds)
+    )
     targets.raise_descriptor_limit()
     try:
         program = generator.compiled()

@@ -117,7 +117,7 @@ def run(program: Path, values: Mapping[str, object], seconds: float) -> list[dic
             text=True,
             check=False,
             timeout=seconds + GRACE_S,
-            preexec_fn=_pinned,  # noqa: PLW1509 - no threads here
+            preexec_fn=_pinned,
         )
     except subprocess.TimeoutExpired as error:
         raise GeneratorError(f"no end after {error.timeout:.0f} s") from error

@@ -1,4 +1,4 @@
-"""Writes the figures of one run as tables in Markdown: medians, spread, ratios, and what went wrong."""
+"""Writes the figures of one run as Markdown: medians, spread, ratios, and what went wrong."""
 
 from __future__ import annotations
 

@@ -67,8 +67,8 @@ WORKLOADS: Final = (
 )
 """The method of docs/performance.md. Bodies of 16 kB have a quarter of the window: 50 windows of 64
 would be 51 MB under way, which measures buffers. Of the idle connections the first 200 are not
-counted: they pay for what a server allocates once. Latency is measured twice as long: its p99.9 lives
-on a thousandth of the messages."""
+counted: they pay for what a server allocates once. Latency is measured twice as long: its p99.9
+lives on a thousandth of the messages."""
 
 
 def summary(values: Sequence[float]) -> dict[str, float]:

@@ -1,5 +1,5 @@
-/* A log-linear histogram, laid out as HdrHistogram does it: 2,048 steps, then every further power of
- * two in 1,024, so that a value is known to better than a thousandth. */
+/* A log-linear histogram, laid out as HdrHistogram does it: 2,048 steps, then every further power
+ * of two in 1,024, so that a value is known to a thousandth. */
 #include <stdlib.h>
 
 #include "gen.h"

@@ -1,4 +1,5 @@
-/* IRC (RFC 2812): NICK, USER, welcome; then PRIVMSG to the other's nickname. Nothing is acknowledged. */
+/* IRC (RFC 2812): NICK, USER, welcome; then PRIVMSG to the other's nickname. Nothing is
+ * acknowledged. */
 #include <stdio.h>
 #include <string.h>
 

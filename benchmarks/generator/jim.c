@@ -22,7 +22,9 @@ static void jim_begin(struct conn *c)
     if (RAND_bytes(c->nonce, NONCE) != 1)
         die("no randomness");
     EVP_EncodeBlock(text, c->nonce, NONCE);
-    conn_print(c, "{\"action\":\"hello\",\"id\":1,\"v\":1,\"cnonce\":\"%s\",\"client\":\"bench\"}\n",
+    conn_print(c,
+               "{\"action\":\"hello\",\"id\":1,\"v\":1,\"cnonce\":\"%s\","
+               "\"client\":\"bench\"}\n",
                text);
 }
 
@@ -200,7 +202,9 @@ static void jim_put(struct conn *c, const char *body, size_t size)
 {
     char *place = conn_room(c, size + 128);
     unsigned long long n = ++c->n;
-    int head = sprintf(place, "{\"action\":\"msg\",\"id\":%llu,\"n\":%llu,\"to\":\"%s\",\"message\":\"",
+    int head = sprintf(place,
+                       "{\"action\":\"msg\",\"id\":%llu,\"n\":%llu,\"to\":\"%s\","
+                       "\"message\":\"",
                        n, n, c->pair->receiver->address);
     memcpy(place + head, body, size);
     memcpy(place + head + size, "\"}\n", 3);
@@ -208,4 +212,9 @@ static void jim_put(struct conn *c, const char *body, size_t size)
 }
 
 const struct protocol jim = {
-    .name = "jim", .acks = true, .begin = jim_begin, .take = jim_take, .put = jim_put, .turn = jim_turn};
+    .name = "jim",
+    .acks = true,
+    .begin = jim_begin,
+    .take = jim_take,
+    .put = jim_put,
+    .turn = jim_turn};

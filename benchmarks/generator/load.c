@@ -1,4 +1,5 @@
-/* The workloads, the same for every protocol: full windows, a schedule, idle connections, logins. */
+/* The workloads, the same for every protocol: full windows, a schedule, idle connections,
+ * logins. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -12,8 +12,9 @@ enum step { WAITING, CONNECTED, DELETE_ASKED, STREAM_ASKED, CONSUMER_ASKED, ACTI
 
 static void greet(struct conn *c)
 {
-    conn_print(c, "CONNECT {\"verbose\":false,\"pedantic\":false,\"tls_required\":%s,\"lang\":\"c\","
-                  "\"version\":\"1\",\"protocol\":1}\r\nPING\r\n",
+    conn_print(c,
+               "CONNECT {\"verbose\":false,\"pedantic\":false,\"tls_required\":%s,"
+               "\"lang\":\"c\",\"version\":\"1\",\"protocol\":1}\r\nPING\r\n",
                options.tls ? "true" : "false");
     c->step = CONNECTED;
 }
@@ -26,7 +27,8 @@ static void nats_begin(struct conn *c)
 
 static void api(struct conn *c, const char *what, const char *request)
 {
-    conn_print(c, "PUB $JS.API.%s _INBOX.%s %zu\r\n%s\r\n", what, c->name, strlen(request), request);
+    size_t size = strlen(request);
+    conn_print(c, "PUB $JS.API.%s _INBOX.%s %zu\r\n%s\r\n", what, c->name, size, request);
 }
 
 static void ask_consumer(struct conn *c)

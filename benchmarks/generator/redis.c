@@ -1,5 +1,5 @@
 /* Redis streams (RESP2): a sender XADDs to the receiver's stream and waits for the entry's id; the
- * receiver blocks in XREAD and asks on after its last entry. Streams are kept short by the sender. */
+ * receiver blocks in XREAD and asks on after its last entry. The sender keeps streams short. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -183,7 +183,9 @@ def running(peer: Peer, scratch: Path | None = None) -> Iterator[Running]:
         place = new_place(Path(name))
         started = Running(peer, place, _start(peer, program, place))
         try:
-            for port in {started.port(system, tls=tls) for system in peer.systems for tls in system.tls}:
+            for port in {
+                started.port(system, tls=tls) for system in peer.systems for tls in system.tls
+            }:
                 _wait_for(started, port)
             if peer.prepare:
                 peer.prepare(place)

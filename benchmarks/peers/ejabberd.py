@@ -28,5 +28,5 @@ PEER: Final = Peer(
         ("EJABBERD_LOG_PATH", "$directory/ejabberd.log"),
         ("HOME", "$directory"),
     ),
-    systems=(System("ejabberd", "ejabberd", "xmpp", False),),
+    systems=(System("ejabberd", "ejabberd", "xmpp", durable=False),),
 )

@@ -29,7 +29,7 @@ PEER: Final = Peer(
             "inspircd",
             "InspIRCd",
             "irc",
-            False,
+            durable=False,
             most_body_bytes=IRC_BODY_BYTES,
             logins_at_once=LOGINS_AT_ONCE,
         ),

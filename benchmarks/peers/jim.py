@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from typing import TYPE_CHECKING, Final
 
@@ -21,7 +20,8 @@ MOST_BODY_BYTES: Final = 16_384
 
 def command(program: str, _configuration: Path, place: Place) -> list[str]:
     """Run the server of this checkout."""
-    limits = [part for item in targets.LIFTED.items() for part in ("--limit", "=".join(map(str, item)))]
+    lifted = (f"{name}={value}" for name, value in targets.LIFTED.items())
+    limits = [part for limit in lifted for part in ("--limit", limit)]
     data = str(place.directory / "data")
     arguments = ["-a", HOST, "-p", str(place.tls_port), "--data-dir", data, *limits]
     return [program, "-m", "jim.server", *arguments]
@@ -35,7 +35,7 @@ def accounts_file(place: Place) -> Path:
 def prepare(place: Place) -> None:
     """Register the accounts of all pairs."""
     names = [f"{letter}{index}" for letter in "sr" for index in range(PAIRS)]
-    asyncio.run(accounts.register((HOST, place.tls_port), names, accounts_file(place)))
+    accounts.register((HOST, place.tls_port), names, accounts_file(place))
 
 
 PEER: Final = Peer(
@@ -45,6 +45,6 @@ PEER: Final = Peer(
     command=command,
     prepare=prepare,
     systems=(
-        System("jim", "JIM", "jim", True, tls=(True,), most_body_bytes=MOST_BODY_BYTES),
+        System("jim", "JIM", "jim", durable=True, tls=(True,), most_body_bytes=MOST_BODY_BYTES),
     ),
 )

@@ -21,7 +21,7 @@ PEER: Final = Peer(
     template="mosquitto.conf",
     command=command,
     systems=(
-        System("mqtt0", "Mosquitto, QoS 0", "mqtt0", False),
-        System("mqtt1", "Mosquitto, QoS 1", "mqtt1", False),
+        System("mqtt0", "Mosquitto, QoS 0", "mqtt0", durable=False),
+        System("mqtt1", "Mosquitto, QoS 1", "mqtt1", durable=False),
     ),
 )

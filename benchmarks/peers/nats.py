@@ -21,7 +21,9 @@ PEER: Final = Peer(
     template="nats.conf",
     command=command,
     systems=(
-        System("nats", "nats-server, core", "nats", False, one_port=True),
-        System("jetstream", "NATS JetStream, file store", "jetstream", False, one_port=True),
+        System("nats", "nats-server, core", "nats", durable=False, one_port=True),
+        System(
+            "jetstream", "NATS JetStream, file store", "jetstream", durable=False, one_port=True
+        ),
     ),
 )

@@ -20,5 +20,5 @@ PEER: Final = Peer(
     programs=("prosody",),
     template="prosody.cfg.lua",
     command=command,
-    systems=(System("prosody", "Prosody", "xmpp", False),),
+    systems=(System("prosody", "Prosody", "xmpp", durable=False),),
 )

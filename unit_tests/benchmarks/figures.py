@@ -1,0 +1,43 @@
+"""Figures as `benchmarks.compare` collects them, small enough to be seen through."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from benchmarks.workloads import summed_up
+
+
+def rate(*rates: float, share: float = 0.3, lost: int = 0) -> dict[str, Any]:
+    return summed_up([{"rate": value, "share": share, "lost": lost, "wrong": 0} for value in rates])
+
+
+def late(value_ms: float) -> dict[str, Any]:
+    points = ("p50_ms", "p90_ms", "p99_ms", "p999_ms", "max_ms")
+    return summed_up([dict.fromkeys(points, value_ms) | {"lost": 0, "wrong": 0}])
+
+
+def system(
+    key: str, title: str, *, tls: bool = True, durable: bool = False, **workloads: Any
+) -> Any:
+    return {
+        "key": key,
+        "title": title,
+        "tls": tls,
+        "durable": durable,
+        "workloads": workloads,
+        "failures": {},
+    }
+
+
+def run(*systems: Any) -> dict[str, Any]:
+    machine = {
+        "date": "2026-11-28",
+        "cores": "2",
+        "processor": "a processor",
+        "kernel": "6.18",
+        "python": "3.11.7",
+        "loop": "uvloop 0.23",
+        "flush_ms": 0.12,
+        "command": "python -m benchmarks.compare",
+    }
+    return {"machine": machine, "versions": {"JIM": "jim-server 0.1.0"}, "systems": list(systems)}
