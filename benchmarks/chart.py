@@ -75,12 +75,14 @@ def picture(figures: Mapping[str, Any]) -> str:
         if found:
             parts.append(_panel(found, title, top))
             top += HEAD + ROW * len(found)
-    note = (
-        f"One server core, TLS 1.3, bodies of 100 bytes, {machine['date']}. "
-        "Green: JIM, on disk before acknowledged. Blue: others that do this. Grey: nothing on disk."
+    notes = (
+        f"One server core, TLS 1.3, bodies of 100 bytes, {machine['date']}.",
+        "Green: JIM, on disk before it is acknowledged. Blue: others that do this. Grey: the rest.",
     )
-    parts.append(f'<text class="note" x="0" y="{top + 26}">{escape(note)}</text>')
-    size = f'width="{WIDTH}" height="{top + 36}" viewBox="0 0 {WIDTH} {top + 36}"'
+    for note in notes:
+        top += ROW
+        parts.append(f'<text class="note" x="0" y="{top + 6}">{escape(note)}</text>')
+    size = f'width="{WIDTH}" height="{top + ROW}" viewBox="0 0 {WIDTH} {top + ROW}"'
     label = 'role="img" aria-label="JIM beside other servers"'
     body = "\n".join(parts)
     return (

@@ -64,6 +64,10 @@ class Pace:
         return self.warm_s + self.measure_s
 
 
+QUICK = Pace(0.2, 0.5, 1)
+"""Long enough to see that every system and every workload works; the figures mean little."""
+
+
 def chosen(only: str | None) -> list[Peer]:
     """Give the servers to measure; those that are not installed are named with the command.
 
@@ -189,22 +193,19 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--quick", action="store_true", help="one round of 0.5 s, to see it work")
     parser.add_argument("--scratch", type=Path, help="where servers keep their data: a real disk")
+    parser.add_argument("--show", type=Path, help="measure nothing, show this file of figures")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     parser.add_argument("--svg", type=Path, help="draw the figures into this file")
     return parser.parse_args()
 
 
-def main() -> int:
-    """Measure and print; fail when our server failed or misplaced a message."""
-    options = parsed()
-    pace = (
-        Pace(0.2, 0.5, 1) if options.quick else Pace(options.warm, options.seconds, options.rounds)
-    )
+def measured(options: argparse.Namespace) -> dict[str, Any]:
+    """Measure everything that was chosen; give the figures."""
+    pace = Pace(options.warm, options.seconds, options.rounds)
+    if options.quick:
+        pace = QUICK
     targets.raise_descriptor_limit()
-    try:
-        program = generator.compiled()
-    except generator.GeneratorError as error:
-        raise SystemExit(str(error)) from error
+    program = generator.compiled()
     targets.pin(targets.LOAD_CORE)
     peers = chosen(options.only)
     figures: dict[str, Any] = {"machine": described(options.scratch)}
@@ -212,7 +213,16 @@ def main() -> int:
     figures["pace"] = vars(pace)
     with started(peers, options.only, options.scratch) as rows:
         rounds_of(rows, program, pace)
-    figures["systems"] = [row.figures() for row in rows]
+    return figures | {"systems": [row.figures() for row in rows]}
+
+
+def main() -> int:
+    """Measure and print; fail when our server failed or misplaced a message."""
+    options = parsed()
+    try:
+        figures = json.loads(options.show.read_text()) if options.show else measured(options)
+    except generator.GeneratorError as error:
+        raise SystemExit(str(error)) from error
     print(report.tables(figures))
     if options.json:
         options.json.write_text(json.dumps(figures, indent=1) + "\n")
