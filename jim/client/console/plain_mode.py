@@ -19,7 +19,7 @@ from jim.client.console.dialogue import Dialogue, Run, Stage
 from jim.client.console.explain import Exit
 from jim.client.console.lines import as_text, line
 from jim.client.console.session import leave, on_signals
-from jim.client.console.streams import LineReader, Writer
+from jim.client.console.streams import FLUSH_S, LineReader, Writer
 from jim.client.console.view import Look, banner
 from jim.i18n import _
 
@@ -102,7 +102,8 @@ class PlainMode:
         await self._talk()
         self._screen.answered()
         code = await leave(self._console)
-        await self._screen.flushed()
+        with contextlib.suppress(TimeoutError):  # a terminal that was stopped takes nothing
+            await asyncio.wait_for(self._screen.flushed(), FLUSH_S)
         self._console.seen.close()
         return Exit.INTERRUPTED if self._interrupted else code
 
