@@ -15,6 +15,7 @@ from jim.client.console.lines import as_text
 from jim.client.console.starting import started
 from jim.client.console.streams import is_thrown_away
 from jim.client.console.view import Look
+from jim.common.interrupts import run_loop
 from jim.errors import JimError
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def run_client(make: Callable[[], Client], work: Work) -> int:
     from jim import log_config
 
     with log_config.configure("client"):
-        return asyncio.run(_run(make, work))
+        return run_loop(_run(make, work))
 
 
 async def _run(make: Callable[[], Client], work: Work) -> int:

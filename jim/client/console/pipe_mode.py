@@ -22,6 +22,7 @@ from jim.client.console.lines import as_text
 from jim.client.console.session import on_signals, what_stays
 from jim.client.console.streams import FLUSH_S, LineReader, Writer, is_thrown_away
 from jim.client.console.view import Look
+from jim.common.interrupts import run_loop
 from jim.i18n import _
 
 if TYPE_CHECKING:
@@ -148,4 +149,4 @@ def run(make_session: Callable[[str], Session], name: str) -> int:
             return Exit.USAGE
         return await PipeMode(make_session(given), reader).run()
 
-    return asyncio.run(work())
+    return run_loop(work())

@@ -21,6 +21,7 @@ from jim.client.console.lines import as_text, line
 from jim.client.console.session import leave, on_signals
 from jim.client.console.streams import FLUSH_S, LineReader, Writer
 from jim.client.console.view import Look, banner
+from jim.common.interrupts import run_loop
 from jim.i18n import _
 
 if TYPE_CHECKING:
@@ -152,4 +153,4 @@ def run(session: Session) -> int:
     async def work() -> Exit:
         return await PlainMode(session, LineReader(sys.stdin.fileno())).run()
 
-    return asyncio.run(work())
+    return run_loop(work())
