@@ -52,6 +52,10 @@ AT_TERMINALS: Final = {"plain": "dumb", "line": "xterm-256color"}
 _IN_WHOLE: Final = frozenset({"json", "count", "listen", "pipe"})
 """Front ends that print a text as it is, in one line."""
 
+AGAIN_S: Final = 5.0
+"""After which somebody presses Ctrl+C again at a program that had only begun to start: in its first
+20 ms or so, before any code of ours, the interpreter may take no notice of a signal."""
+
 _PROMPT: Final = "Enter a command or its number:"
 _PASTE: Final = ("\x1b[200~", "\x1b[201~")
 """Around what is pasted (xterm, "Bracketed Paste Mode"): 2,000 single letters take 0.4 s."""
@@ -209,6 +213,8 @@ class FrontEnd:
         else:
             number = number or signal.SIGTERM
             program.signal(number)
+            if not self._life and not program.ends_within(AGAIN_S):
+                program.signal(number)
             status, expected = program.wait(), [_INTERRUPTED]
             if not self._life:
                 expected.append(-number)  # it was still starting, and took no notice of signals

@@ -198,6 +198,12 @@ class Program:
         """Send it a signal; does nothing to one that has ended."""
         self._process.send_signal(number)
 
+    def ends_within(self, timeout_s: float) -> bool:
+        """Wait for its end; tell whether it came."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(timeout_s)
+        return self.status is not None
+
     def kill(self) -> int:
         """End it with kill -9, frozen or not; give how it ended."""
         self._process.kill()

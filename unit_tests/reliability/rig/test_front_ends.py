@@ -1,3 +1,4 @@
+# long module: one suite for the lives of front ends
 from __future__ import annotations
 
 import json
@@ -45,6 +46,10 @@ class Faked:
 
     def signal(self, number: int) -> None:
         self.typed.append(str(number))
+
+    def ends_within(self, timeout_s: float) -> bool:
+        assert timeout_s > 0
+        return self.typed.count(self.typed[-1]) > 1
 
     def narrow(self, size_bytes: int) -> None:
         assert size_bytes > 0
@@ -321,10 +326,12 @@ def test_every_end_has_its_status(
     shown: int,
     found: int,
 ) -> None:
-    begin(dora, cast("Front", front), monkeypatch, status)
+    program = begin(dora, cast("Front", front), monkeypatch, status)
     dora._life.extend(["m1"] * shown)
     dora.quit(number)
     assert len(ledger.strange) == found
+    if number is not None:  # pressed again at one that has shown nothing yet
+        assert program.typed == [str(int(number))] * (1 if shown else 2)
 
 
 @pytest.mark.parametrize(("front", "status", "found"), [("count", 0, 0), ("listen", 1, 1)])
