@@ -194,11 +194,12 @@ class TlsChannel(asyncio.Transport, asyncio.Protocol):
             self._send_rest()
             return False
         self._send_rest()
-        inner = self._begin()
-        inner.connection_made(self)
-        self._inner = inner
+        # From here on it is the inner protocol's connection, also if it does not come to terms with
+        # that: it is told of the end then, and nobody else.
+        self._inner = inner = self._begin()
         if not self.shaken.done():
             self.shaken.set_result(None)
+        inner.connection_made(self)
         return True
 
     def _read(self, size_bytes: int) -> bytes:

@@ -281,3 +281,17 @@ async def test_a_handshake_that_never_ends_is_cut_off(tmp_path: Path, how: str) 
     await asyncio.sleep(0)
     assert ours.fileno() == -1
     theirs.close()
+
+
+async def test_a_protocol_that_cannot_begin_is_told_of_the_end_and_nobody_else(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(bench.inner, "connection_made", fail)
+    with pytest.raises(MemoryError):
+        bench.shake()
+    bench.channel.connection_lost(None)
+    assert bench.inner.calls == [("lost", None)]
+    await bench.shaken
