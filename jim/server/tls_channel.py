@@ -9,6 +9,7 @@ that came is not asked again, and what is written at once is encrypted at once.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ssl
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -140,7 +141,7 @@ class TlsChannel(asyncio.Transport, asyncio.Protocol):
         return self._raw.get_write_buffer_size()
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        """Set from how many bytes on the inner protocol is asked to stop writing, and until when."""
+        """Set from how many bytes on the inner protocol has to stop writing, and until when."""
         self._raw.set_write_buffer_limits(high, low)
 
     def pause_reading(self) -> None:
@@ -167,10 +168,8 @@ class TlsChannel(asyncio.Transport, asyncio.Protocol):
         if self._closing:
             return
         self._closing = True
-        try:
+        with contextlib.suppress(ssl.SSLError):  # it wants the client's part: nobody waits for it
             self._tls.unwrap()
-        except ssl.SSLError:  # it wants the client's part, which nobody waits for
-            pass
         self._send_rest()
         self._raw.resume_reading()
 
@@ -195,11 +194,12 @@ class TlsChannel(asyncio.Transport, asyncio.Protocol):
             self._send_rest()
             return False
         self._send_rest()
-        inner = self._begin()
-        inner.connection_made(self)
-        self._inner = inner
+        # From here on it is the inner protocol's connection, also if it does not come to terms with
+        # that: it is told of the end then, and nobody else.
+        self._inner = inner = self._begin()
         if not self.shaken.done():
             self.shaken.set_result(None)
+        inner.connection_made(self)
         return True
 
     def _read(self, size_bytes: int) -> bytes:
@@ -228,7 +228,7 @@ class TlsChannel(asyncio.Transport, asyncio.Protocol):
             self._raw.write(data)
 
     def _fail(self, error: ssl.SSLError) -> None:
-        """End the connection over something that is not TLS; OpenSSL has an alert for the client."""
+        """End the connection over what is no TLS; OpenSSL has an alert for the client."""
         self._closing = True
         self._send_rest()
         self._raw.close()

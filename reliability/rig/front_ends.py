@@ -12,19 +12,18 @@ that is a second showing, and anything that no life shows is lost.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
-import sqlite3
+import signal
 import sys
 from typing import TYPE_CHECKING, Final, Literal
 
 from msgspec import structs
 
-from jim.client.accounts import STORE_FILE
 from reliability.history import Displayed, digest
 from reliability.rig import lines
-from reliability.rig.programs import DEADLINE_S, PLAIN, ROOT, Ended, Launch, Program
+from reliability.rig.own_messages import OwnMessages
+from reliability.rig.programs import PLAIN, ROOT, Ended, Launch, Program
 from reliability.rig.terminals import TerminalProgram, plain
 
 if TYPE_CHECKING:
@@ -32,28 +31,41 @@ if TYPE_CHECKING:
 
     from reliability.rig.ledger import Ledger
 
-Kind = Literal["json", "listen", "pipe", "plain", "line"]
+Front = Literal["json", "count", "listen", "pipe", "plain", "line"]
 
-KINDS: Final[tuple[Kind, ...]] = ("json", "listen", "pipe", "plain", "line")
+FRONTS: Final[tuple[Front, ...]] = ("json", "count", "listen", "pipe", "plain", "line")
+"""`jim listen` in three ways, and the three modes of the client."""
+
 TYPED: Final = frozenset({"pipe", "plain", "line"})
 """Those that take what is typed."""
 
-_TERMINALS: Final = {"plain": "dumb", "line": "xterm-256color"}
+COUNT: Final = 7
+"""Messages after which `count` ends by itself."""
+
+PIPE_BYTES: Final = 4096
+"""Of the pipe that programs write into: the least that Linux gives (man 2 fcntl), so that a reader
+who stands still is soon noticed."""
+
+AT_TERMINALS: Final = {"plain": "dumb", "line": "xterm-256color"}
 """What TERM is; the others are no terminals. A dumb one gets plain mode."""
 
-_IN_WHOLE: Final = frozenset({"listen", "pipe"})
+_IN_WHOLE: Final = frozenset({"json", "count", "listen", "pipe"})
 """Front ends that print a text as it is, in one line."""
+
+AGAIN_S: Final = 5.0
+"""After which somebody presses Ctrl+C again at a program that had only begun to start: in its first
+20 ms or so, before any code of ours, the interpreter may take no notice of a signal."""
+
+_PROMPT: Final = "Enter a command or its number:"
+_PASTE: Final = ("\x1b[200~", "\x1b[201~")
+"""Around what is pasted (xterm, "Bracketed Paste Mode"): 2,000 single letters take 0.4 s."""
 
 _SHOWN: Final = re.compile(r"Message from (\S+?)(?: \([^)]*\))?: (.*)")
 _MISSING: Final = "Messages are missing here"
 
-_OUTGOING: Final = """
-SELECT message_id, device, text, state, seq, n, error_code FROM messages
-WHERE outgoing AND message_id > ? ORDER BY message_id
-"""
-
-_REFUSED: Final = "failed"
-_ACKED: Final = ("stored", "delivered")
+_KILLED: Final = -9
+_INTERRUPTED: Final = 130
+"""`jim.client.console.explain.Exit.INTERRUPTED`, as docs/client.md promises it to scripts."""
 
 
 class FrontEnd:
@@ -87,22 +99,24 @@ class FrontEnd:
         self._ledger = ledger
         self._server = f"{server[0]}:{server[1]}"
         self._launch = launch
-        self._kind: Kind = "json"
+        self.typed = 0
+        """Messages typed at programs that have ended."""
+        self.queued = 0
+        """How many of them the program put into the outbox before its end."""
+        self._front: Front = "json"
         self._program: Program | None = None
         self._life: list[str] = []
         """What the running program has shown."""
         self._again: list[str] = []
         """What may be shown again now, in this order."""
-        self._begun_again = False
+        self._has_begun = False
+        self._noted = 0
+        """Of `_life`, so many are certainly noted as shown, in line mode."""
+        self._is_stalled = False
+        self._sending: tuple[str, Program] | None = None
         self._typed: list[str] = []
         """Handed over to the running program."""
-        self._written = 0
-        self._open: dict[str, tuple[str, str]] = {}
-        """Own messages without a decision, in their order: addressee and text."""
-        self._numbers: dict[str, int] = {}
-        """Outgoing messages that are in the store, with their numbers there."""
-        self._decided_id = 0
-        """Up to this number everything of its own is decided."""
+        self._own = OwnMessages(name, self.data_dir, ledger)
 
     # --- programs ---------------------------------------------------------------------------------
 
@@ -132,6 +146,7 @@ class FrontEnd:
         if asking.wait():
             raise Ended(f"{self.name} does not know its device: {asking.last_words()}")
         self.device = json.loads(asking.lines[0])["device"]
+        self._own.device = self.device
         self._ledger.add_device(self.name, self.device)
 
     @property
@@ -139,71 +154,125 @@ class FrontEnd:
         """Whether a program runs."""
         return self._program is not None and self._program.status is None
 
-    def start(self, kind: Kind) -> None:
+    @property
+    def standing(self) -> str:
+        """What runs, in a few words."""
+        return f"{self.name} at {self._front} {'up' if self.is_up else 'down'}"
+
+    def start(self, front: Front) -> None:
         """Start a front end; returns at once."""
         assert not self.is_up, "another front end runs"
         with self._ledger.news:
-            self._kind, self._life, self._begun_again, self.shown = kind, [], False, 0
+            self._front, self._life, self._noted, self.shown = front, [], 0, 0
+            self._has_begun = False
         host, _, port = self._server.rpartition(":")
-        if kind in ("json", "listen"):
-            options = ["--json"] if kind == "json" else []
-            words = self._words("listen", *options, "-n", self.name, "--server", self._server)
-        else:
+        if front in TYPED:
             words = self._words(host, port, "-n", self.name)
-        if kind in _TERMINALS:
-            env = {**self._launch.env, "TERM": _TERMINALS[kind]}
+        else:
+            options = {"json": ["--json"], "count": ["--json", "--count", str(COUNT)]}
+            place = ("-n", self.name, "--server", self._server)
+            words = self._words("listen", *options.get(front, []), *place)
+        if front in AT_TERMINALS:
+            env = {**self._launch.env, "TERM": AT_TERMINALS[front]}
             launch = structs.replace(self._launch, env=env)
             self._program = TerminalProgram(words, self.directory, launch, self._take_line)
         else:
             self._program = Program(words, self.directory, self._launch, self._take_line)
+            self._program.narrow(PIPE_BYTES)
+
+    def stall(self) -> None:
+        """Let nobody read what the program prints, until it has ended."""
+        assert self._program is not None
+        self._program.stall()
+        self._is_stalled = True
 
     def kill(self) -> int:
         """End the program with kill -9; give how it ended."""
         assert self._program is not None
         status = self._program.kill()
-        with self._ledger.news:
-            last = self._life if self._kind == "line" else self._life[-1:]
-            self._again = last + self._again
+        if status == _KILLED:
+            self._may_repeat()
+        elif (self._front, status) != ("count", 0):
+            self._ledger.odd(f"{self._front} ended by itself: {self._program.last_words()}")
         self._end()
         return status
 
-    def quit(self) -> int:
-        """End the program as its user does; give how it ended.
+    def quit(self, number: signal.Signals | None = None) -> int:
+        """End the program as its user does, or with a signal; give how it ended.
 
         Raises:
             Ended: it does not end.
         """
         program = self._program
         assert program is not None
-        typed, stored = self._typed, self._kind == "pipe"
-        status = program.finish() if self._kind in TYPED else program.stop()
+        if self._front in AT_TERMINALS:
+            program.read_on()  # nobody types at a terminal that is stopped
+        typed, expected = self._typed, [0]
+        if number is None and self._front in TYPED:
+            status = program.finish()
+        else:
+            number = number or signal.SIGTERM
+            program.signal(number)
+            if not self._life and not program.ends_within(AGAIN_S):
+                program.signal(number)
+            status, expected = program.wait(), [_INTERRUPTED]
+            if not self._life:
+                expected.append(-number)  # it was still starting, and took no notice of signals
+        if self._is_stalled:
+            self._may_repeat()
         self._end()  # what it did not come to show again, it has left for the next one
-        if stored and status == 0 and (open_ := [uid for uid in typed if uid in self._open]):
-            self._ledger.odd(f"pipe mode ended with 0, and {open_[0]} is not stored")
+        if status not in expected and (self._front, status) != ("count", 0):
+            self._ledger.odd(f"{self._front} ended: {program.last_words()}")
+        if status == 0:
+            self._check_typed(typed)
         return status
+
+    def _may_repeat(self) -> None:
+        """Let the next program show what this one has printed and perhaps not noted."""
+        with self._ledger.news:
+            # Line mode prints what comes within a moment in one go, and then notes all of it.
+            unnoted = self._life[self._noted :] if self._front == "line" else self._life[-1:]
+            self._again = unnoted + self._again
+
+    def _check_typed(self, typed: list[str]) -> None:
+        """See that a program that has ended well has queued what was typed, pipe mode sent it."""
+        for uid in typed:
+            if not self._own.is_queued(uid):
+                self._ledger.odd(f"{self._front} ended well, and {uid} was not queued")
+            elif self._front == "pipe" and uid in self._own.open:
+                self._ledger.odd(f"pipe mode ended with 0, and {uid} is not stored")
 
     def _end(self) -> None:
         """Look at what the program has left behind."""
         assert self._program is not None
         for line in self._program.errors:
             self._take_complaint(line)
+        self._is_stalled = False
+        self._own.look_at_all()
+        self.typed += len(self._typed)
+        self.queued += sum(self._own.is_queued(uid) for uid in self._typed)
         self._typed = []
-        self.look()
 
     def close(self) -> None:
         """Leave nothing running."""
-        if self._program is not None:
-            self._program.kill()
+        for program in (self._program, self._sending[1] if self._sending else None):
+            if program is not None:
+                program.kill()
 
     # --- what is shown ----------------------------------------------------------------------------
 
     def _take_line(self, line: str) -> None:
-        if self._kind == "json":
-            record = json.loads(line)
-            self._take_shown(record["from"], record["text"], seq=record["seq"])
+        if self._front in ("json", "count"):
+            try:
+                record = json.loads(line)
+                self._take_shown(record["from"], record["text"], record["seq"])
+            except (ValueError, KeyError, TypeError) as error:
+                self._ledger.odd(f"{self._front} printed {line[:80]!r}: {error}")
             return
         line = plain(line)
         self._take_complaint(line)
+        if self._front == "line" and _PROMPT in line:
+            self._noted = len(self._life)
         if (found := _SHOWN.search(line)) is not None:
             self._take_shown(found[1], found[2])
 
@@ -211,36 +280,34 @@ class FrontEnd:
         if _MISSING in line:
             self._ledger.odd(f"{self.device} was told: {line}")
         elif "Traceback" in line:
-            self._ledger.odd(f"{self._kind} of {self.device} ended in a traceback")
+            self._ledger.odd(f"{self._front} of {self.device} ended in a traceback")
 
     def _take_shown(self, sender: str, text: str, seq: int = 0) -> None:
-        whole = self._kind == "json" or self._kind in _IN_WHOLE
         uid = lines.uid_of(text)
         with self._ledger.news:
             self._life.append(uid)
             self.shown += 1
             if self._is_repeat(uid):
                 self.repeats += 1
-                return
-            shown = Displayed(
-                self._ledger.now_s(), self.name, self.device, uid, sender, seq,
-                digest=digest(text) if whole else "",
-            )  # fmt: skip
-            self._ledger.displayed(shown)
+            else:
+                told = digest(text) if self._front in _IN_WHOLE else ""
+                now_s = self._ledger.now_s()
+                self._ledger.displayed(
+                    Displayed(now_s, self.name, self.device, uid, sender, seq, digest=told)
+                )
             self._ledger.news.notify_all()
 
     def _is_repeat(self, uid: str) -> bool:
-        """Tell whether this is what the killed program before may have left behind."""
-        if not self._begun_again:
-            self._begun_again = True
+        """Tell whether this is what a killed program before may have left behind."""
+        if not self._has_begun:
+            self._has_begun = True
             if uid in self._again:
                 del self._again[: self._again.index(uid)]
-            else:
-                self._again = []
-        if self._again[:1] != [uid]:
-            return False
-        del self._again[0]
-        return True
+        if self._again[:1] == [uid]:
+            del self._again[0]
+            return True
+        self._again = []  # a later one was shown: those before it are noted
+        return False
 
     def wait_shown(self, count: int, timeout_s: float) -> bool:
         """Wait until the running program has shown so many messages; tell whether it has."""
@@ -250,11 +317,12 @@ class FrontEnd:
 
     def say(self, to: str, size_bytes: int) -> None:
         """Type a message at the running program."""
-        assert self._kind in TYPED, f"{self._kind} takes no input"
+        assert self._front in TYPED, f"{self._front} takes no input"
         assert self._program is not None
-        uid, text = self._write(to, size_bytes)
+        uid, text = self._own.write(to, size_bytes)
         self._typed.append(uid)
-        self._program.say(f"@{to} {text}")
+        line = f"@{to} {text}"
+        self._program.say(line.join(_PASTE) if self._front == "line" else line)
 
     def send(self, to: str, size_bytes: int, killed_after_s: float = 0.0) -> None:
         """Send a message by `jim send`; killed, it is repeated under the same key as by a script.
@@ -263,12 +331,27 @@ class FrontEnd:
             Ended: it did not send.
         """
         self.send_rest()  # what is older goes first
-        uid, _ = self._write(to, size_bytes)
+        uid, _ = self._own.write(to, size_bytes)
         if killed_after_s:
             sending = self._begin_send(uid)
             self._ledger.wait(lambda: sending.status is not None, killed_after_s)
             sending.kill()
         self._send(uid)
+
+    def begin_send(self, to: str, size_bytes: int) -> None:
+        """Begin to send a message by `jim send`; `end_send` has to follow."""
+        uid, _ = self._own.write(to, size_bytes)
+        self._sending = uid, self._begin_send(uid)
+
+    def end_send(self) -> None:
+        """Wait for the end of what was begun.
+
+        Raises:
+            Ended: it did not send.
+        """
+        assert self._sending is not None
+        (uid, sending), self._sending = self._sending, None
+        self._check_sent(uid, sending)
 
     def send_rest(self) -> None:
         """Send what was typed and was not queued when the program was killed.
@@ -277,69 +360,23 @@ class FrontEnd:
             Ended: `jim send` did not send.
         """
         self.look()
-        for uid in [uid for uid in self._open if uid not in self._numbers]:
+        for uid in [uid for uid in self._own.open if not self._own.is_queued(uid)]:
             self._send(uid)
 
     def _send(self, uid: str) -> None:
-        sending = self._begin_send(uid)
+        self._check_sent(uid, self._begin_send(uid))
+
+    def _check_sent(self, uid: str, sending: Program) -> None:
         if sending.wait():
             raise Ended(f"jim send: {sending.last_words()}")
         self.look()
-        if uid in self._open:
+        if uid in self._own.open:
             self._ledger.odd(f"jim send ended with 0, and {uid} is not stored")
 
     def _begin_send(self, uid: str) -> Program:
-        to, text = self._open[uid]
+        to, text = self._own.open[uid]
         return self._run("send", to, text, "--id", uid, "-n", self.name, "--server", self._server)
 
-    def _write(self, to: str, size_bytes: int) -> tuple[str, str]:
-        self._written += 1
-        uid = f"{self.name}-{self.device[:4]}-{self._written}"
-        text = lines.text_of(uid, size_bytes).rstrip()
-        self._ledger.written(uid, self.name, self.device, to, digest(text))
-        self._open[uid] = (to, text)
-        return uid, text
-
     def look(self) -> None:
-        """Read in the store what has become of own messages, and which copies have come.
-
-        What other devices of the account have sent is kept, for `jim history`, and not printed.
-        """
-        path = next(self.data_dir.glob(f"accounts/*/{self.name}/{STORE_FILE}"))
-        uri = f"{path.absolute().as_uri()}?mode=ro"
-        with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=DEADLINE_S)) as store:
-            rows = store.execute(_OUTGOING, (self._decided_id,)).fetchall()
-        everything_decided = True
-        for message_id, device, text, state, seq, n, code in rows:
-            uid = lines.uid_of(text)
-            known = self._numbers.get(uid)
-            self._numbers[uid] = message_id
-            if known not in (None, message_id):
-                self._ledger.odd(f"{self.device} has {uid} as number {known} and {message_id}")
-            if device == self.device:
-                everything_decided &= self._take_own(uid, state, seq, n, code)
-            elif known is None:
-                self._take_copy(uid, digest(text))
-            if everything_decided:
-                self._decided_id = message_id
-
-    def _take_own(self, uid: str, state: str, seq: int, n: int, code: str | None) -> bool:
-        """Take the state of an own message; tell whether it is decided."""
-        is_decided = state in _ACKED or state == _REFUSED
-        if uid not in self._open:
-            if not is_decided:
-                self._ledger.odd(f"✓ of {uid} was taken back: {self.device} sends it again")
-        elif is_decided:
-            del self._open[uid]
-            if state in _ACKED:
-                self._ledger.acked(uid, seq, n)
-            else:
-                self._ledger.failed(uid, code or "")
-        return is_decided
-
-    def _take_copy(self, uid: str, text_digest: str) -> None:
-        now_s = self._ledger.now_s()
-        # Without its place: when it is looked at has nothing to do with when it came.
-        self._ledger.displayed(
-            Displayed(now_s, self.name, self.device, uid, self.name, 0, digest=text_digest)
-        )
+        """Read in the store what has become of what it has sent."""
+        self._own.look()

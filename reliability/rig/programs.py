@@ -6,6 +6,7 @@ It knows nothing of JIM.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import re
 import socket
@@ -19,7 +20,7 @@ from msgspec import Struct
 
 if TYPE_CHECKING:
     import signal
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 """The checkout: where the programs under test are."""
@@ -77,6 +78,8 @@ class Program:
         self.errors: list[str] = []
         self._news = threading.Condition()
         self._on_line = on_line
+        self._is_read = threading.Event()
+        self._is_read.set()
         self._process = self._begin((*launch.prefix, *arguments), environment(home, launch.env))
         self._readers = [
             threading.Thread(target=self._read, args=(stream, take), daemon=True)
@@ -105,14 +108,32 @@ class Program:
     # --- what it says -----------------------------------------------------------------------------
 
     def _read(self, stream: IO[str] | None, take: Callable[[str], None]) -> None:
+        for line in self._lines(stream):
+            # A kill tears a line off; whoever reads lines as they come wants whole ones.
+            if line.endswith("\n") or self._on_line is None:
+                take(line.rstrip("\n"))
+        with self._news:
+            self._news.notify_all()
+
+    def _lines(self, stream: IO[str] | None) -> Iterator[str]:
         # Closed by `wait`; a terminal that nobody works at any more says EIO (man 4 pty).
         with contextlib.suppress(ValueError, OSError):
             for line in stream or ():
-                # A kill tears a line off; whoever reads lines as they come wants whole ones.
-                if line.endswith("\n") or self._on_line is None:
-                    take(line.rstrip("\n"))
-        with self._news:
-            self._news.notify_all()
+                yield line
+                self._is_read.wait()
+
+    def narrow(self, size_bytes: int) -> None:
+        """Let the pipe of its standard output take so little, where the system can (Linux)."""
+        if self._process.stdout is not None and hasattr(fcntl, "F_SETPIPE_SZ"):
+            fcntl.fcntl(self._process.stdout, fcntl.F_SETPIPE_SZ, size_bytes)
+
+    def stall(self) -> None:
+        """Read no further line, so that its output fills the pipe, until `read_on` or its end."""
+        self._is_read.clear()
+
+    def read_on(self) -> None:
+        """Go on after `stall`."""
+        self._is_read.set()
 
     def _take_line(self, line: str) -> None:
         if self._on_line is not None:
@@ -177,6 +198,12 @@ class Program:
         """Send it a signal; does nothing to one that has ended."""
         self._process.send_signal(number)
 
+    def ends_within(self, timeout_s: float) -> bool:
+        """Wait for its end; tell whether it came."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(timeout_s)
+        return self.status is not None
+
     def kill(self) -> int:
         """End it with kill -9, frozen or not; give how it ended."""
         self._process.kill()
@@ -219,6 +246,7 @@ class Program:
     def _read_the_rest(self) -> None:
         """Read what is left of the output of a process that is dead, and close everything."""
         self._close_stdin()
+        self.read_on()
         for reader in self._readers:
             reader.join(DEADLINE_S)
         for stream in (self._process.stdout, self._process.stderr):

@@ -184,6 +184,7 @@ class Scene:
 
     def _standing(self) -> str:
         told = [f"{p.name} {p.state or 'down'} {p.error or p.fatal}".strip() for p in self.people]
+        told += [front_end.standing for front_end in self.front_ends]
         return "; ".join([*told, f"server {'up' if self.server.is_up else 'down'}"])
 
     # --- traffic ----------------------------------------------------------------------------------
@@ -309,10 +310,16 @@ class Scene:
                 self.ledger.odd(f"{person.device} has lost {len(gone)} messages, first {gone[0]}")
 
     def _end_everything(self) -> None:
-        for one in self._all:
-            if one.is_up:
+        for person in self.people:
+            if person.is_up:
                 with contextlib.suppress(Ended):
-                    one.quit()
+                    person.quit()
+        for front_end in self.front_ends:
+            if front_end.is_up:
+                try:
+                    front_end.quit()
+                except Ended as error:
+                    self.ledger.odd(f"{front_end.standing}: {error}")
         if self.server.is_up and (status := self.server.stop()):
             self.ledger.odd(f"the server ended with {status}: {self.server.complaint}")
 

@@ -242,8 +242,8 @@ class Node:
             refused = self.hub.submit(link, run)
         except WireError as error:
             refused = [(run[0], error)]
-        for message, error in refused:
-            self._refuse(wire, message, error)
+        for message, reason in refused:
+            self._refuse(wire, message, reason)
 
     def _refuse(self, wire: Wire, message: ClientMessage, error: WireError) -> None:
         request_id = getattr(message, "id", None)

@@ -7,6 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec import UNSET
 
 from jim.bus.local import LocalBus
 from jim.core.hub import Hub
@@ -134,7 +135,7 @@ def test_the_mark_goes_to_the_store_and_is_empty_without_one(node: Node) -> None
     node.send(link, 2, "alice")
     batch = node.hub.take()
     assert batch is not None
-    assert [msg.mark for run in batch.runs for msg in run.messages] == ["0a1b", m.UNSET]
+    assert [msg.mark for run in batch.runs for msg in run.messages] == ["0a1b", UNSET]
 
 
 def test_a_batch_is_what_has_gathered_while_the_last_one_was_written(node: Node) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from typing import TYPE_CHECKING, Final
 
@@ -11,6 +10,7 @@ from jim.client.cli.check import FAIL, Check, here
 from jim.client.cli.check_server import server_checks
 from jim.client.cli.output import json_line, put
 from jim.client.console.explain import Exit
+from jim.common.interrupts import run_loop
 from jim.errors import JimError
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def run(options: argparse.Namespace) -> int:
     failed = False
     for check in [
         *here(address, name, options.data_dir),
-        *asyncio.run(server_checks(address, options.data_dir, options.ca_file)),
+        *run_loop(server_checks(address, options.data_dir, options.ca_file)),
     ]:
         failed = failed or check.status == FAIL
         _print(check, as_json=options.json)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ from jim.client.console.explain import Exit
 from jim.client.console.lines import as_text
 from jim.client.console.text import safe_line
 from jim.client.console.view import Look
+from jim.common.interrupts import run_loop
 from jim.i18n import _
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def run(options: argparse.Namespace) -> int:
 
     chosen = account(options)
     client = Client(chosen.address, chosen.name, data_dir=options.data_dir, share=True)
-    messages = asyncio.run(_read(client, options.to, options.limit))
+    messages = run_loop(_read(client, options.to, options.limit))
     if not messages:
         complain(_("No messages with {name}.").format(name=safe_line(options.to)))
     now_ms = time.time_ns() // 1_000_000

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
+import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 from jim.client import events
 from jim.client.cli.accounts import client_for
-from jim.client.cli.output import json_line, message_record, put
+from jim.client.cli.output import json_line, message_record
 from jim.client.cli.places import open_shown
 from jim.client.cli.work import LOOK, run_client
 from jim.client.console import shown, view
 from jim.client.console.explain import Exit
 from jim.client.console.lines import as_text
+from jim.client.console.streams import FLUSH_S, Writer, is_thrown_away
 from jim.errors import JimError
 
 if TYPE_CHECKING:
@@ -25,16 +28,22 @@ if TYPE_CHECKING:
     from jim.client.console.shown import Shown
     from jim.client.events import Message
 
+AHEAD: Final = 64
+"""Messages handed to the output before it is waited for: what a reader takes in one go, and no
+more in memory for one that has stopped."""
+
 
 def run(options: argparse.Namespace) -> int:
     """Print messages until `--count`, `--timeout` or a signal.
 
     Raises:
         JimError: the account cannot be opened, or the client has stopped for good.
+        OSError: the output cannot be written.
     """
-    client = client_for(options)
-    stream = client.events()
-    return run_client(client, lambda: _Listener(options, client, stream).run())
+    return run_client(
+        lambda: client_for(options),
+        lambda client, stream: _Listener(options, client, stream).run(),
+    )
 
 
 class _Listener:
@@ -46,14 +55,33 @@ class _Listener:
         self._options, self._client, self._stream = options, client, stream
         self._left = options.count
         self._cursor: Shown | None = None
+        self._out = Writer(sys.stdout.fileno())
+        self._is_lost = is_thrown_away(sys.stdout.fileno())
+        """Nobody can read the output: nothing counts as shown."""
+        self._ahead = 0
 
     async def run(self) -> int:
         """Print what waits, then what arrives; ends with 6 if `--count` were not there in time."""
+        working = asyncio.ensure_future(self._print_all())
+        broken = self._out.broken
+        ends: set[asyncio.Future[Any]] = {working, broken}
+        try:
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            if broken.done():
+                raise broken.result()
+            return working.result()
+        finally:
+            working.cancel()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._out.flushed(), FLUSH_S)
+
+    async def _print_all(self) -> int:
         if self._left == 0:
             return Exit.OK
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._options.timeout):
                 await self._follow()
+                await self._out.flushed()
             return Exit.OK
         if self._client.state != "online":
             return Exit.NO_CONNECTION
@@ -68,7 +96,7 @@ class _Listener:
                 case events.Received(message):
                     if self._cursor is None:
                         await self._print_waiting()
-                    self._print(message)
+                    await self._print(message)
             if self._left == 0:
                 return
         raise self._client.error or JimError
@@ -83,19 +111,22 @@ class _Listener:
         if options.after is not None:
             cursor.number = options.after
         for message in await shown.after(client, cursor.number):
-            self._print(message)
+            await self._print(message)
 
-    def _print(self, message: Message) -> None:
-        if self._left == 0 or message.outgoing or self._cursor is None:
-            return
-        if not self._cursor.advance(message):
+    async def _print(self, message: Message) -> None:
+        cursor = self._cursor
+        if self._left == 0 or message.outgoing or cursor is None or not cursor.advance(message):
             return
         if self._left is not None:
             self._left -= 1
         if self._options.json:
-            put(json_line(message_record(message)))
+            text = json_line(message_record(message))
         else:
-            now_ms = time.time_ns() // 1_000_000
-            for line in view.incoming(message, LOOK, now_ms):
-                put(as_text(line))
-        self._cursor.written(message)
+            lines = view.incoming(message, LOOK, time.time_ns() // 1_000_000)
+            text = "\n".join(map(as_text, lines))
+        then = None if self._is_lost else functools.partial(cursor.written, message)
+        self._out.write(f"{text}\n", then)
+        self._ahead += 1
+        if self._ahead == AHEAD:
+            self._ahead = 0
+            await self._out.flushed()

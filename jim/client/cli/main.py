@@ -9,6 +9,7 @@ import sys
 from jim import i18n
 from jim.client.cli.parsers import parse
 from jim.common.exits import INTERRUPTED_STATUS, PIPE_STATUS, forget_stdout
+from jim.common.interrupts import ending_at_once
 from jim.errors import JimError
 from jim.i18n import _
 
@@ -22,7 +23,11 @@ def main(arguments: list[str] | None = None) -> int:
     Raises:
         SystemExit: argparse has shown a help text (0) or a usage error (2).
     """
-    given = sys.argv[1:] if arguments is None else arguments
+    with ending_at_once():
+        return _main(sys.argv[1:] if arguments is None else arguments)
+
+
+def _main(given: list[str]) -> int:
     i18n.set_language(_language(given))
     i18n.install_argparse()
     try:

@@ -25,9 +25,16 @@ def complain(text: str) -> None:
 
 
 def put(text: str) -> None:
-    """Write one line of data, at once: a reader at the other end of a pipe is waiting."""
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
+    """Write one line of data, at once: a reader at the other end of a pipe is waiting.
+
+    All of it: without a buffer of Python's own (PYTHONUNBUFFERED) a write that a signal interrupts
+    ends early, and Python's text layer does not go on with the rest.
+    """
+    stream = sys.stdout
+    rest = memoryview(f"{text}\n".encode(stream.encoding, stream.errors or "strict"))
+    while rest:
+        rest = rest[stream.buffer.write(rest) :]
+    stream.flush()
 
 
 def json_line(record: Mapping[str, object]) -> str:

@@ -40,11 +40,13 @@ def run(options: argparse.Namespace) -> int:
     if not words.strip():
         complain(_("No words: nothing was done."))
         return Exit.USAGE
-    client = Client.recover(
-        target.address, options.to, words, data_dir=options.data_dir, ca_file=options.ca_file
-    )
-    stream = client.events()
-    return run_client(client, lambda: _log_in(client, stream, options.timeout))
+
+    def make() -> Client:
+        return Client.recover(
+            target.address, options.to, words, data_dir=options.data_dir, ca_file=options.ca_file
+        )
+
+    return run_client(make, lambda client, stream: _log_in(client, stream, options.timeout))
 
 
 def _ask_words() -> str:

@@ -38,8 +38,9 @@ def run(options: argparse.Namespace) -> int:
     if not text.strip():
         complain(_("The text is empty; nothing was sent."))
         return Exit.USAGE
-    client = client_for(options, share=True)
-    return run_client(client, lambda: _send(client, options, text))
+    return run_client(
+        lambda: client_for(options, share=True), lambda client, _: _send(client, options, text)
+    )
 
 
 def _text(options: argparse.Namespace) -> str:

@@ -12,8 +12,10 @@ from jim.client import events
 from jim.client.console import view
 from jim.client.console.explain import Exit
 from jim.client.console.lines import as_text
+from jim.client.console.starting import started
 from jim.client.console.streams import is_thrown_away
 from jim.client.console.view import Look
+from jim.common.interrupts import run_loop
 from jim.errors import JimError
 
 if TYPE_CHECKING:
@@ -22,13 +24,18 @@ if TYPE_CHECKING:
     from jim.client import Client
     from jim.client.console.lines import Line
 
+    Events = AsyncIterator[events.Event]
+    Work = Callable[[Client, Events], Awaitable[int]]
+    """Takes a client that has been started, and its events since before that."""
+
 CLOSE_S = 3.0
 LOOK = Look(one_line=True, words=True)
 
 
-def run_client(client: Client, work: Callable[[], Awaitable[int]]) -> int:
-    """Start the client, do the work, close the client; the status is the work's.
+def run_client(make: Callable[[], Client], work: Work) -> int:
+    """Start a client, do the work with it, close it; the status is the work's.
 
+    `make` makes the client: again if another command has the account, which is waited for a moment.
     What a first contact brings (fingerprint, recovery words) goes to standard error.
 
     Raises:
@@ -37,16 +44,19 @@ def run_client(client: Client, work: Callable[[], Awaitable[int]]) -> int:
     from jim import log_config
 
     with log_config.configure("client"):
-        return asyncio.run(_run(client, work))
+        return run_loop(_run(make, work))
 
 
-async def _run(client: Client, work: Callable[[], Awaitable[int]]) -> int:
-    stream = client.events()
-    working: asyncio.Task[int] | None = None
-    telling = asyncio.create_task(_tell(stream, client))
+async def _run(make: Callable[[], Client], work: Work) -> int:
+    async def made() -> tuple[Client, tuple[Events, Events]]:
+        client = make()
+        return client, (client.events(), client.events())
+
+    client, (stream, notices) = await started(made)
+    working: asyncio.Future[int] | None = None
+    telling = asyncio.create_task(_tell(notices, client))
     try:
-        await client.start()
-        working = asyncio.ensure_future(work())
+        working = asyncio.ensure_future(work(client, stream))
         signalled = asyncio.ensure_future(_signal())
         await asyncio.wait({working, telling, signalled}, return_when=asyncio.FIRST_COMPLETED)
         if working.done():
@@ -55,8 +65,10 @@ async def _run(client: Client, work: Callable[[], Awaitable[int]]) -> int:
             return Exit.INTERRUPTED
         return await _after_the_end(client, working)
     finally:
-        for task in filter(None, (working, telling)):
-            task.cancel()
+        telling.cancel()
+        if working is not None:
+            working.cancel()
+            await asyncio.wait({working}, timeout=CLOSE_S)
         with contextlib.suppress(TimeoutError, JimError):
             await asyncio.wait_for(client.aclose(), CLOSE_S)
 

@@ -15,7 +15,8 @@ from jim.client.console import actions, view
 from jim.client.console.dialogue import Hint, Run, Send
 from jim.client.console.explain import Exit, code_exit, exit_code, startup_exit
 from jim.client.console.reactions import Reactions
-from jim.errors import AccountInUse, JimError
+from jim.client.console.starting import started
+from jim.errors import JimError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -25,12 +26,6 @@ if TYPE_CHECKING:
     from jim.client.console.reactions import Screen
     from jim.client.console.session import Session
     from jim.client.events import Event
-
-BRIEF_S: Final = 5.0
-"""How long a command such as `jim send` is waited for that has the account right now."""
-
-AGAIN_S: Final = 0.1
-"""Between two looks whether it has ended: short beside its own start, which takes longer."""
 
 NOTED_S: Final = 1.0
 """For noting that the last thing shown was shown: one transaction, once the screen has taken it."""
@@ -174,19 +169,12 @@ class Console:
 
     async def _open(self) -> tuple[Messenger, AsyncIterator[Event]]:
         """Open the client; a short command that has the account just now is waited for."""
-        loop = asyncio.get_running_loop()
-        deadline_s = loop.time() + BRIEF_S
-        while True:
+
+        async def made() -> tuple[Messenger, AsyncIterator[Event]]:
             self.client = client = await self._session.open_client()
-            stream = client.events()
-            try:
-                await client.start()
-            except AccountInUse:
-                if loop.time() > deadline_s:
-                    raise
-                await asyncio.sleep(AGAIN_S)
-            else:
-                return client, stream
+            return client, client.events()
+
+        return await started(made)
 
     async def _work(self) -> None:
         while True:

@@ -26,6 +26,7 @@ from jim.client.console.lines import Span, Style
 from jim.client.console.session import leave, on_signals
 from jim.client.console.text import safe_block
 from jim.client.console.view import Look, banner
+from jim.common.interrupts import run_loop
 from jim.i18n import _
 
 if TYPE_CHECKING:
@@ -236,5 +237,5 @@ class LineMode:
 def run(session: Session) -> int:
     """Run line mode to its end; the status to exit with."""
     with contextlib.suppress(KeyboardInterrupt, asyncio.CancelledError):
-        return asyncio.run(LineMode(session).run())
+        return run_loop(LineMode(session).run())
     return Exit.INTERRUPTED

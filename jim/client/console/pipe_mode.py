@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import sys
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from jim.client.console import status, view
 from jim.client.console.commands import Action
@@ -20,8 +20,9 @@ from jim.client.console.dialogue import Dialogue, Run
 from jim.client.console.explain import Exit
 from jim.client.console.lines import as_text
 from jim.client.console.session import on_signals, what_stays
-from jim.client.console.streams import LineReader, Writer, is_thrown_away
+from jim.client.console.streams import FLUSH_S, LineReader, Writer, is_thrown_away
 from jim.client.console.view import Look
+from jim.common.interrupts import run_loop
 from jim.i18n import _
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ class PipeScreen:
         self._reader = reader
         self.out = Writer(sys.stdout.fileno())
         self._errors = Writer(sys.stderr.fileno())
+        self._out_is_lost = is_thrown_away(sys.stdout.fileno())
+        self._errors_are_lost = is_thrown_away(sys.stderr.fileno())
 
     @property
     def look(self) -> Look:
@@ -48,15 +51,16 @@ class PipeScreen:
         return LOOK
 
     def show(self, lines: Sequence[Line], then: Then | None = None) -> None:
-        """Write to standard output."""
-        self.out.write("".join(f"{as_text(line)}\n" for line in lines), then)
+        """Write to standard output; thrown away there, nothing has been shown."""
+        self._write(self.out, lines, None if self._out_is_lost else then)
 
     def report(self, lines: Sequence[Line], then: Then | None = None) -> None:
-        """Write to standard error; thrown away there, nothing has been shown."""
-        self._errors.write(
-            "".join(f"{as_text(line)}\n" for line in lines),
-            None if is_thrown_away(sys.stderr.fileno()) else then,
-        )
+        """Write to standard error, in the same way."""
+        self._write(self._errors, lines, None if self._errors_are_lost else then)
+
+    @staticmethod
+    def _write(writer: Writer, lines: Sequence[Line], then: Then | None) -> None:
+        writer.write("".join(f"{as_text(line)}\n" for line in lines), then)
 
     def refresh(self) -> None:
         """Show nothing: there is no status line."""
@@ -88,7 +92,7 @@ class PipeMode:
         signalled = asyncio.Event()
         on_signals(signalled.set, signalled.set)
         waiting = asyncio.ensure_future(signalled.wait())
-        ends: set[asyncio.Future[object]] = {working, waiting, self._screen.out.broken}  # type: ignore[arg-type]
+        ends: set[asyncio.Future[Any]] = {working, waiting, self._screen.out.broken}
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         if self._screen.out.broken.done():
             code = Exit.PIPE
@@ -100,7 +104,7 @@ class PipeMode:
         working.cancel()
         await self._console.aclose()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._screen.flushed(), 1)
+            await asyncio.wait_for(self._screen.flushed(), FLUSH_S)
         self._console.seen.close()
         return code
 
@@ -145,4 +149,4 @@ def run(make_session: Callable[[str], Session], name: str) -> int:
             return Exit.USAGE
         return await PipeMode(make_session(given), reader).run()
 
-    return asyncio.run(work())
+    return run_loop(work())

@@ -19,8 +19,9 @@ from jim.client.console.dialogue import Dialogue, Run, Stage
 from jim.client.console.explain import Exit
 from jim.client.console.lines import as_text, line
 from jim.client.console.session import leave, on_signals
-from jim.client.console.streams import LineReader, Writer
+from jim.client.console.streams import FLUSH_S, LineReader, Writer
 from jim.client.console.view import Look, banner
+from jim.common.interrupts import run_loop
 from jim.i18n import _
 
 if TYPE_CHECKING:
@@ -102,7 +103,8 @@ class PlainMode:
         await self._talk()
         self._screen.answered()
         code = await leave(self._console)
-        await self._screen.flushed()
+        with contextlib.suppress(TimeoutError):  # a terminal that was stopped takes nothing
+            await asyncio.wait_for(self._screen.flushed(), FLUSH_S)
         self._console.seen.close()
         return Exit.INTERRUPTED if self._interrupted else code
 
@@ -151,4 +153,4 @@ def run(session: Session) -> int:
     async def work() -> Exit:
         return await PlainMode(session, LineReader(sys.stdin.fileno())).run()
 
-    return asyncio.run(work())
+    return run_loop(work())

@@ -200,14 +200,14 @@ class Reactions:
             return
         try:
             cursor = await self._open_shown(client)
-        except JimError:
-            if self.closing:
-                return
-            raise
-        with contextlib.suppress(JimError):
             self.names.update(each.peer for each in await client.conversations())
             for message in await after(client, cursor.number):
                 self._show_received(message, cursor)
+        except JimError:
+            # Gone on without it, the next message would pass by what was not read.
+            if self.closing:
+                return
+            raise
         self._shown = cursor
 
     def _show_received(self, message: events.Message, cursor: Shown) -> None:

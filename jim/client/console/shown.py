@@ -46,6 +46,7 @@ class Shown:
             OSError: the file cannot be opened.
         """
         self.number = 0
+        """The last message shown; may be put back to show older ones again."""
         self._store_id = store_id.encode()
         self._lock = threading.Lock()
         self._descriptor: int | None = None
@@ -55,6 +56,7 @@ class Shown:
             found_id, _space, digits = written.partition(b" ")
             known = found_id == self._store_id and digits.isdigit()
             self.number = min(int(digits), highest_id) if known else 0
+        self._noted = self.number
 
     def advance(self, message: Message) -> bool:
         """Say whether the message has still to be shown; the next time it has not."""
@@ -64,12 +66,16 @@ class Shown:
         return True
 
     def written(self, message: Message) -> None:
-        """Note on disk that the message has been shown; any thread may call it."""
+        """Note on disk that the message has been shown; any thread may call it.
+
+        One that is shown again, by its number, changes nothing.
+        """
+        number = message.message_id
         with self._lock:
-            if self._descriptor is not None:
+            if self._descriptor is not None and number > self._noted:
                 os.lseek(self._descriptor, 0, os.SEEK_SET)
-                number = message.message_id
                 os.write(self._descriptor, b"%b %0*d" % (self._store_id, DIGITS, number))
+                self._noted = number
 
     def close(self) -> None:
         """Close the file."""

@@ -13,7 +13,7 @@ import os
 import queue
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -23,6 +23,10 @@ CHUNK_BYTES: Final = 65_536
 
 AHEAD_LINES: Final = 64
 """Lines read before they are used: keeps a thread switch from every line, bounds the memory."""
+
+FLUSH_S: Final = 1.0
+"""At the end, for what is still to be written: a reader that has not taken it by then may be
+stopped for good. What was not written is shown the next time."""
 
 
 Then = Callable[[], None]
@@ -97,8 +101,8 @@ class Writer:
         self._loop = asyncio.get_running_loop()
         self._texts: queue.SimpleQueue[tuple[str, Then | None] | asyncio.Event]
         self._texts = queue.SimpleQueue()
-        self.broken: asyncio.Future[object] = self._loop.create_future()
-        """Done when nothing can be written any more: the reader is gone, or the disk is full."""
+        self.broken: asyncio.Future[OSError] = self._loop.create_future()
+        """Has the reason when nothing can be written any more: no reader, or no room on a disk."""
         threading.Thread(target=self._write, name="output", daemon=True).start()
 
     def write(self, text: str, then: Then | None = None) -> None:
@@ -109,8 +113,8 @@ class Writer:
         """Wait until everything is written, or nothing can be."""
         done = asyncio.Event()
         self._texts.put(done)
-        waiting: asyncio.Future[object] = asyncio.ensure_future(done.wait())
-        ends: set[asyncio.Future[object]] = {waiting, self.broken}
+        waiting = asyncio.ensure_future(done.wait())
+        ends: set[asyncio.Future[Any]] = {waiting, self.broken}
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         waiting.cancel()
 

@@ -12,13 +12,23 @@ import pytest
 
 from jim.client.cli import work
 from jim.client.console.reactions import Reactions
+from jim.client.console.shown import Shown
 from jim.client.console.view import Look
-from jim.client.events import Event, MissingNotice, Registered
-from jim.errors import ConnectFailed
-from unit_tests.support.fake_client import WORDS, Fake
+from jim.client.events import (
+    Event,
+    LinkChanged,
+    LinkState,
+    MissingNotice,
+    Received,
+    Registered,
+)
+from jim.errors import ConnectFailed, StoreError
+from unit_tests.support.fake_client import WORDS, Fake, message
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from jim.client.events import Message
 
 NOTICE = MissingNotice("mailbox_full", 1_700_000_000_000, 7)
 
@@ -66,6 +76,28 @@ async def test_recovery_words_are_erased_when_they_are_on_the_screen() -> None:
     await asyncio.sleep(0)
     await reactions.noted()
     assert fake.words_were_shown
+
+
+async def test_a_store_that_cannot_be_read_is_no_empty_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fake = Fake()
+    fake.messages[1] = message(1)
+
+    async def unreadable(*_: object) -> list[Message]:
+        raise StoreError("disk")
+
+    async def opened(_: object) -> Shown:
+        return Shown(None)
+
+    monkeypatch.setattr(fake, "received_after", unreadable)
+    screen: Any = SimpleNamespace(look=Look(), shown=[], show=lambda *_: None)
+    reactions = Reactions(screen, opened)
+    with pytest.raises(StoreError):
+        await reactions.take(LinkChanged(LinkState.ONLINE), fake)
+    # Whoever goes on all the same must not take a later message for the next one.
+    await reactions.take(Received(message(2)), fake)
+    assert reactions._shown is None
 
 
 async def test_a_notice_that_cannot_be_marked_stops_nothing(

@@ -96,3 +96,13 @@ async def test_the_thread_that_writes_a_text_notes_it_only_then() -> None:
     await writer.flushed()
     assert noted.is_set()
     os.close(reading)
+
+
+def test_what_is_shown_again_by_its_number_moves_nothing_back(tmp_path: Path) -> None:
+    shown = Shown(tmp_path / "shown", FIRST, 99)
+    shown.written(message(40))
+    again = Shown(tmp_path / "shown", FIRST, 99)
+    again.number = 0
+    assert again.advance(message(3))
+    again.written(message(3))
+    assert Shown(tmp_path / "shown", FIRST, 99).number == 40

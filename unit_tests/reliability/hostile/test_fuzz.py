@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from jim.core.link import Link
-    from jim.core.model import Segment
+    from jim.core.model import Committed, Segment
 
 
 def broken_by(target: str, run: Callable[[bytes], None] | None = None, runs: int = 4_000) -> str:
@@ -116,18 +116,19 @@ def test_an_unforeseen_error_of_a_handler_is_caught(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_request_without_an_answer_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Active, "_report", lambda _self, _error, _message: None)
+    monkeypatch.setattr(Active, "report", lambda _self, _error, _message: None)
     assert "has no answer" in broken_by("session")
 
 
 def test_two_answers_to_one_request_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    answer = Hub._answer
+    committed = Hub.committed
 
-    def twice(*arguments: object) -> None:
-        answer(*arguments)  # type: ignore[arg-type]
-        answer(*arguments)  # type: ignore[arg-type]
+    def twice(self: Hub, result: Committed) -> None:
+        for answers in result.answers:
+            answers.frames *= 2
+        committed(self, result)
 
-    monkeypatch.setattr(Hub, "_answer", twice)
+    monkeypatch.setattr(Hub, "committed", twice)
     assert "two replies" in broken_by("session")
 
 

@@ -1,6 +1,8 @@
+# long module: one suite for the lives of front ends
 from __future__ import annotations
 
 import json
+import signal
 import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING, cast
@@ -8,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from reliability.history import Acked, Displayed, Failed
-from reliability.rig.front_ends import FrontEnd, Kind
+from reliability.rig.front_ends import Front, FrontEnd
 from reliability.rig.ledger import Ledger
 from reliability.rig.programs import Ended, Program
 
@@ -33,14 +35,30 @@ class Faked:
         return True
 
     def kill(self) -> int:
-        self.status = -9
-        return -9
+        self.status = -9 if self.status is None else self.status
+        return self.status
 
     def wait(self) -> int:
         self.status = self._end
         return self._end
 
-    stop = finish = wait
+    finish = wait
+
+    def signal(self, number: int) -> None:
+        self.typed.append(str(number))
+
+    def ends_within(self, timeout_s: float) -> bool:
+        assert timeout_s > 0
+        return self.typed.count(self.typed[-1]) > 1
+
+    def narrow(self, size_bytes: int) -> None:
+        assert size_bytes > 0
+
+    def stall(self) -> None:
+        self.typed.append("stalled")
+
+    def read_on(self) -> None:
+        self.typed.append("read on")
 
     def last_words(self) -> str:
         return "it is broken"
@@ -57,7 +75,7 @@ def ledger() -> Ledger:
 @pytest.fixture
 def dora(tmp_path: Path, ledger: Ledger) -> FrontEnd:
     dora = FrontEnd("dora", tmp_path, ledger, ("127.0.0.1", 7777))
-    dora.device = DEVICE
+    dora.device = dora._own.device = DEVICE
     store = tmp_path / "data" / "accounts" / "server" / "dora" / "store.db"
     store.parent.mkdir(parents=True)
     with closing(sqlite3.connect(store)) as connection:
@@ -79,18 +97,26 @@ def keep(dora: FrontEnd, uid: str, state: str, device: str = DEVICE, code: str =
         )
 
 
-def begin(dora: FrontEnd, kind: Kind, monkeypatch: pytest.MonkeyPatch, status: int = 0) -> Faked:
+def begin(dora: FrontEnd, front: Front, monkeypatch: pytest.MonkeyPatch, status: int = 0) -> Faked:
     """Start a front end that is none."""
     made = Faked(status)
     for name in ("Program", "TerminalProgram"):
         monkeypatch.setattr(f"reliability.rig.front_ends.{name}", lambda *_, **__: made)
-    dora.start(kind)
+    dora.start(front)
     return made
 
 
 def show(dora: FrontEnd, *uids: str) -> None:
     for uid in uids:
         dora._take_line(f"Message from anna: {uid} text")
+
+
+def draw(dora: FrontEnd, *uids: str) -> None:
+    """Show messages as line mode does, in one go above the prompt."""
+    before = "\x1b[0mEnter a command or its number:\x1b[J"
+    for uid in uids:
+        dora._take_line(f"{before}Message from anna: {uid} text")
+        before = ""
 
 
 def displayed(ledger: Ledger) -> list[str]:
@@ -127,28 +153,32 @@ def test_what_is_typed_is_not_shown(
 
 
 @pytest.mark.parametrize(
-    ("kind", "again", "counted"),
+    ("front", "again", "counted"),
     [
         ("pipe", ["m3"], []),
         ("pipe", ["m2", "m3"], ["m2", "m3"]),
         ("pipe", ["m4", "m3"], ["m4", "m3"]),
         ("pipe", ["m3", "m3"], ["m3"]),
         ("line", ["m2", "m3", "m4"], ["m4"]),
-        ("line", ["m1", "m2", "m3"], []),
+        ("line", ["m1", "m2", "m3"], ["m1", "m2", "m3"]),
         ("line", ["m3", "m2"], ["m2"]),
-        ("line", ["m1", "m3"], ["m3"]),
+        ("line", ["m2", "m4", "m3"], ["m4", "m3"]),
     ],
 )
 def test_only_what_a_kill_left_unnoted_may_be_shown_again(
     dora: FrontEnd,
     ledger: Ledger,
     monkeypatch: pytest.MonkeyPatch,
-    kind: str,
+    front: str,
     again: Sequence[str],
     counted: Sequence[str],
 ) -> None:
-    begin(dora, cast("Kind", kind), monkeypatch)
-    show(dora, "m1", "m2", "m3")
+    begin(dora, cast("Front", front), monkeypatch)
+    if front == "line":
+        draw(dora, "m1")
+        draw(dora, "m2", "m3")
+    else:
+        show(dora, "m1", "m2", "m3")
     dora.kill()
     begin(dora, "listen", monkeypatch)
     show(dora, *again)
@@ -171,7 +201,7 @@ def test_what_a_short_life_did_not_come_to_is_left_for_the_next(
     dora: FrontEnd, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begin(dora, "line", monkeypatch)
-    show(dora, "m1", "m2", "m3")
+    draw(dora, "m1", "m2", "m3")
     dora.kill()
     begin(dora, "pipe", monkeypatch)
     dora.quit()
@@ -210,6 +240,7 @@ def test_the_store_says_what_became_of_own_messages(
     assert [event.uid for event in ledger.events(Failed)] == ["dora-dddd-3"]
     assert displayed(ledger) == ["copy"]
     assert set(ledger.undecided) == {"dora-dddd-1", "copy"}
+    assert ledger.strange == []
 
 
 def test_one_message_under_two_numbers_is_noticed(
@@ -244,18 +275,121 @@ def test_what_was_typed_and_not_queued_is_sent_before_anything_else(
     assert sent == ["dora-dddd-2", "dora-dddd-3", "dora-dddd-3"]
 
 
-@pytest.mark.parametrize(("status", "found"), [(0, 1), (3, 0)])
-def test_an_end_with_0_promises_that_everything_is_stored(
+@pytest.mark.parametrize(
+    ("front", "state", "found"),
+    [
+        ("pipe", "stored", 0),
+        ("pipe", "queued", 1),
+        ("pipe", "", 1),
+        ("line", "queued", 0),
+        ("line", "", 1),
+    ],
+)
+def test_an_orderly_end_promises_what_the_manual_says(
     dora: FrontEnd,
     ledger: Ledger,
     monkeypatch: pytest.MonkeyPatch,
+    front: str,
+    state: str,
+    found: int,
+) -> None:
+    begin(dora, cast("Front", front), monkeypatch)
+    dora.say("anna", 40)
+    if state:
+        keep(dora, "dora-dddd-1", state)
+    dora.quit()
+    assert len(ledger.strange) == found
+    assert (dora.typed, dora.queued) == (1, bool(state))
+
+
+@pytest.mark.parametrize(
+    ("front", "number", "status", "shown", "found"),
+    [
+        ("pipe", None, 0, 0, 0),
+        ("pipe", None, 3, 0, 1),
+        ("pipe", signal.SIGHUP, 130, 1, 0),
+        ("pipe", signal.SIGHUP, -1, 0, 0),
+        ("pipe", signal.SIGHUP, -1, 1, 1),
+        ("listen", None, 130, 1, 0),
+        ("listen", None, 0, 1, 1),
+        ("count", None, 0, 1, 0),
+        ("plain", None, 1, 0, 1),
+    ],
+)
+def test_every_end_has_its_status(
+    dora: FrontEnd,
+    ledger: Ledger,
+    monkeypatch: pytest.MonkeyPatch,
+    front: str,
+    number: signal.Signals | None,
+    status: int,
+    shown: int,
+    found: int,
+) -> None:
+    program = begin(dora, cast("Front", front), monkeypatch, status)
+    dora._life.extend(["m1"] * shown)
+    dora.quit(number)
+    assert len(ledger.strange) == found
+    if number is not None:  # pressed again at one that has shown nothing yet
+        assert program.typed == [str(int(number))] * (1 if shown else 2)
+
+
+@pytest.mark.parametrize(("front", "status", "found"), [("count", 0, 0), ("listen", 1, 1)])
+def test_what_has_ended_by_itself_was_not_killed(
+    dora: FrontEnd,
+    ledger: Ledger,
+    monkeypatch: pytest.MonkeyPatch,
+    front: str,
     status: int,
     found: int,
 ) -> None:
-    begin(dora, "pipe", monkeypatch, status)
-    dora.say("anna", 40)
-    dora.quit()
+    program = begin(dora, cast("Front", front), monkeypatch)
+    dora._take_shown("anna", "m1 text")
+    program.status = status
+    assert dora.kill() == status
     assert len(ledger.strange) == found
+    begin(dora, "listen", monkeypatch)
+    show(dora, "m1")
+    assert displayed(ledger) == ["m1", "m1"]
+
+
+def test_one_who_is_stalled_may_leave_its_last_message(
+    dora: FrontEnd, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = begin(dora, "listen", monkeypatch, 130)
+    show(dora, "m1", "m2")
+    dora.stall()
+    dora.quit()
+    assert program.typed == ["stalled", str(int(signal.SIGTERM))]
+    begin(dora, "listen", monkeypatch, 130)
+    show(dora, "m2", "m3")
+    dora.quit()
+    begin(dora, "listen", monkeypatch)
+    show(dora, "m3")
+    assert displayed(ledger) == ["m1", "m2", "m3", "m3"]
+
+
+def test_a_line_that_is_no_json_is_noticed(
+    dora: FrontEnd, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin(dora, "json", monkeypatch)
+    for line in ('{"from":"anna"}{"from":', "[]", '{"from":"anna"}'):
+        dora._take_line(line)
+    assert len(ledger.strange) == 3
+
+
+def test_a_decision_that_is_taken_back_is_noticed(
+    dora: FrontEnd, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin(dora, "pipe", monkeypatch)
+    dora.say("anna", 40)
+    keep(dora, "dora-dddd-1", "stored")
+    dora.look()
+    path = next(dora.data_dir.glob("accounts/*/dora/store.db"))
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE messages SET state = 'queued'")
+    dora.quit()
+    assert "taken back" in ledger.strange[0]
 
 
 def test_a_send_that_only_says_so_is_noticed(
@@ -267,3 +401,6 @@ def test_a_send_that_only_says_so_is_noticed(
     monkeypatch.setattr(dora, "_run", lambda *_: Faked(5))
     with pytest.raises(Ended, match="it is broken"):
         dora.send("anna", 40)
+    dora.begin_send("anna", 40)
+    with pytest.raises(Ended, match="it is broken"):
+        dora.end_send()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import subprocess
 import sys
 import threading
 from typing import TYPE_CHECKING
@@ -66,3 +67,25 @@ def test_nothing_is_inherited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert "JIM_SERVER_PORT" not in found
     assert found["HOME"] == str(tmp_path / "home")
     assert found["PYTHONPATH"].startswith("first:")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="pipes have another size elsewhere")
+def test_one_that_nobody_reads_stands_still(tmp_path: Path) -> None:
+    taken: list[str] = []
+    came = threading.Event()
+
+    def take(line: str) -> None:
+        taken.append(line)
+        came.set()
+
+    code = "import os\nfor n in range(100): os.write(1, b'x' * 1000 + b'\\n')"
+    program = Program([sys.executable, "-c", f"input()\n{code}"], tmp_path, on_line=take)
+    program.narrow(4096)
+    program.stall()
+    program.say("")
+    assert came.wait(20)
+    with pytest.raises(subprocess.TimeoutExpired):
+        program._process.wait(0.3)
+    program.read_on()
+    assert program.wait() == 0
+    assert len(taken) == 100

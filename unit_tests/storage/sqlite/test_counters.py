@@ -9,7 +9,6 @@ import msgspec
 import pytest
 
 from jim.core.limits import Limits
-from jim.core.model import Batch
 from jim.storage.memory import MemoryStore
 from jim.storage.sqlite import counters, open_store
 from unit_tests.support.accounts import NOW_MS, add_account, enrolment, send
@@ -18,7 +17,7 @@ from unit_tests.support.outcomes import Append, batch_of, introduced, outcomes, 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from jim.core.model import Committed, Identity
+    from jim.core.model import Batch, Committed, Identity
     from jim.core.numbering import AccountView
     from jim.core.ports import Store
     from jim.storage.sqlite import SqliteStore

@@ -124,7 +124,7 @@ async def test_what_was_queued_behind_a_failing_commit_is_refused(
     store, alice, bob = await begin(path)
 
     def fail_once(batch: Batch, *rest: object) -> object:
-        if batch.appends[0].n == 2:
+        if batch.runs[0].messages[0].n == 2:
             raise KeyError("a bug")
         return plan(batch, *rest)  # type: ignore[arg-type]
 
