@@ -33,6 +33,7 @@ async def _enter_all(address: Address, accounts: list[Account]) -> None:
         async with gate:
             peer = await connect(Peer, address)
             await peer.login(account)
-            peer.transport.close()
+            peer.transport.abort()  # registered is registered; there is nothing to wait for
+            await peer.gone.wait()
 
     await asyncio.gather(*map(enter, accounts))

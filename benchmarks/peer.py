@@ -54,6 +54,7 @@ class Peer(asyncio.Protocol):
         self._rest = b""
         self._replies: asyncio.Queue[bytes] | None = asyncio.Queue()
         self.lost = False
+        self.gone = asyncio.Event()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport."""
@@ -62,6 +63,7 @@ class Peer(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Note the loss, and wake whoever waits for a reply."""
         self.lost = True
+        self.gone.set()
         if self._replies is not None:
             self._replies.put_nowait(b"")
 

@@ -10,6 +10,7 @@ import random
 import shutil
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -81,11 +82,12 @@ class Sweep:
 
 
 def choose(whole: list[Point], wanted: int, chance: random.Random) -> list[Point]:
-    """Spread points evenly over all there are; give all if so many are wanted."""
+    """Spread points evenly over all there are, each once; give all if so many are wanted."""
     if wanted >= len(whole):
         return whole
-    step = len(whole) / wanted
-    return [whole[min(len(whole) - 1, int((i + chance.random()) * step))] for i in range(wanted)]
+    # Whole numbers: two shares must not meet in one point, which would be played twice at once.
+    edges = [number * len(whole) // wanted for number in range(wanted + 1)]
+    return [whole[chance.randrange(first, end)] for first, end in pairwise(edges)]
 
 
 def sweep(target: Target, cycles: int, seed: int, directory: Path, report: Report) -> Result:

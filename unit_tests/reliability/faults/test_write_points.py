@@ -22,6 +22,9 @@ def test_a_sample_is_spread_and_a_campaign_takes_all() -> None:
     chosen = choose(ALL, 10, random.Random(1))
     assert [(point.k - 1) // 10 for point in chosen] == list(range(10))
     assert choose(ALL, 100, random.Random(1)) == ALL
+    for seed in range(20):  # played twice at once, a point would be in its own way
+        found = choose(ALL, 97, random.Random(seed))
+        assert len(set(found)) == len(found) == 97
 
 
 def test_what_is_done_is_not_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
