@@ -93,6 +93,6 @@ def test_our_server_gets_and_gives_everything_once_and_in_order(
         closed = generator.run(program, values, 1)
         opened = generator.run(program, values | {"mode": "latency", "rate": 100}, 1)
     assert closed[0]["rate"] > 0
-    assert opened[0]["samples"] == pytest.approx(50, abs=1)
+    assert 0 < opened[0]["samples"] <= 51
     for found in (*closed, *opened):
         assert (found["lost"], found["wrong"]) == (0, 0)
