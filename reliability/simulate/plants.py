@@ -11,10 +11,10 @@ import msgspec
 from jim.client import sync
 from jim.core import numbering
 from jim.core.hub import Hub
-from jim.core.model import Answers, MailboxState, Run, Segment
+from jim.core.model import MailboxState, Segment
 from jim.protocol import messages as m
-from jim.protocol.codec import encode_value, stored_template
 from jim.storage.memory import MemoryStore
+from reliability import planner_bugs
 from reliability.history import Acked, Cursor
 from reliability.plants import Plant, replaced, together
 from reliability.simulate.client import Client
@@ -76,31 +76,10 @@ def _forget_numbers(self: ServerDisk) -> None:
 
 # --- numbering ------------------------------------------------------------------------------------
 
-_take = _Planner._take  # noqa: SLF001
 _begin = _Planner._begin  # noqa: SLF001
 _store = _Planner._store  # noqa: SLF001
-_answer_again = _Planner._answer_again  # noqa: SLF001
 _collect = _Planner._collect  # noqa: SLF001
 _close = _Planner._close  # noqa: SLF001
-
-
-def _take_again(self: Any, run: Run) -> Answers:
-    return _take_singly(self, run, lambda last_n, n: min(last_n, n - 1))
-
-
-def _take_behind_gap(self: Any, run: Run) -> Answers:
-    return _take_singly(self, run, lambda last_n, n: max(last_n, n - 1))
-
-
-def _take_singly(self: Any, run: Run, last_n: Callable[[int, int], int]) -> Answers:
-    """Number messages one by one, each after an invented last number."""
-    sender = self._counters.device(run.sender.device_id)
-    done = []
-    for message in run.messages:
-        sender.last_n = last_n(sender.last_n, message.n)
-        done.append(_take(self, Run(run.sender, [message])))
-    frames = b"".join(each.frames for each in done)
-    return Answers(frames, tuple(new for each in done for new in each.introduced))
 
 
 def _begin_and_leak(self: Any, me: Identity, sender: DeviceCounters, *rest: Any) -> Any:
@@ -140,15 +119,6 @@ def _close_reversed(self: Any, opened: Any) -> None:
 
 def _turn_stale_silently(self: Any, device: DeviceCounters) -> None:
     device.state = MailboxState.STALE
-
-
-def _answer_with_next(self: Any, sender: DeviceCounters, message: Msg) -> bytes:
-    """Answer a repetition with the place of the last message, not of the repeated one."""
-    if message.n > sender.last_n:
-        return _answer_again(self, sender, message)
-    last = sender.answers[-1]
-    template = stored_template(202, last.time_ms, last.skipped)
-    return template % (encode_value(message.id), message.n, last.seq + last.count - 1)
 
 
 # --- hub ------------------------------------------------------------------------------------------
@@ -341,7 +311,11 @@ PLANTS: Final = (
         "the server answers when it takes a batch, not when it is durable",
         together(replaced(Node, commit=_answer_first), replaced(ServerDisk, crash=_reopen)),
     ),
-    Plant("no_dedupe", "a repeated number is stored again", replaced(_Planner, _take=_take_again)),
+    Plant(
+        "no_dedupe",
+        "a repeated number is stored again",
+        replaced(_Planner, _take=planner_bugs.take_again),
+    ),
     Plant(
         "numbers_forgotten",
         "after a restart the server does not know which numbers it has stored",
@@ -350,7 +324,7 @@ PLANTS: Final = (
     Plant(
         "number_gap_accepted",
         "a number behind a gap is stored",
-        replaced(_Planner, _take=_take_behind_gap),
+        replaced(_Planner, _take=planner_bugs.take_behind_gap),
     ),
     Plant(
         "leak",
@@ -381,7 +355,7 @@ PLANTS: Final = (
     Plant(
         "another_answer",
         "a repetition is told the place of another message",
-        replaced(_Planner, _answer_again=_answer_with_next),
+        replaced(_Planner, _answer_again=planner_bugs.answer_with_latest),
     ),
     Plant(
         "dropped_on_slow_reader",

@@ -16,11 +16,11 @@ from msgspec import Struct
 
 from jim.client import sync
 from jim.core.hub import Hub
-from jim.core.model import Answers, Run, Stored
+from jim.core.model import Stored
 from jim.core.numbering import _Planner
 from jim.errors import RecipientUnknown
-from jim.protocol.codec import encode_value, stored_template
 from jim.server.catch_up import CatchUp
+from reliability import planner_bugs
 from reliability.plants import CAUGHT_WITHIN_S
 from reliability.virtual import plants_client
 from reliability.virtual.edges import replaced
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from jim.core.model import Batch, Committed, Identity, Segment
     from jim.core.numbering import DeviceCounters
     from jim.core.ports import Store
-    from jim.protocol.messages import Msg
     from reliability.virtual.loop import VirtualLoop
 
 Plant = contextlib.AbstractContextManager[Any]
@@ -152,32 +151,12 @@ def _at_restart(change: Callable[[DeviceCounters], None]) -> Plant:
 
 def no_dedupe() -> Plant:
     """A number that was stored before is stored again."""
-    usual = _Planner._take
-
-    def take(self: _Planner, run: Run) -> Answers:
-        sender = self._counters.device(run.sender.device_id)
-        done = []
-        for message in run.messages:
-            sender.last_n = min(sender.last_n, message.n - 1)
-            done.append(usual(self, Run(run.sender, [message])))
-        frames = b"".join(each.frames for each in done)
-        return Answers(frames, tuple(new for each in done for new in each.introduced))
-
-    return _patch(_Planner, "_take", take)
+    return _patch(_Planner, "_take", planner_bugs.take_again)
 
 
 def wrong_answer() -> Plant:
     """A repetition gets the latest answer instead of its own."""
-    usual = _Planner._answer_again
-
-    def answer_again(self: _Planner, sender: DeviceCounters, message: Msg) -> bytes:
-        if message.n > sender.last_n:
-            return usual(self, sender, message)
-        latest = sender.answers[-1]
-        template = stored_template(202, latest.time_ms, latest.skipped)
-        return template % (encode_value(message.id), message.n, latest.seq + latest.count - 1)
-
-    return _patch(_Planner, "_answer_again", answer_again)
+    return _patch(_Planner, "_answer_again", planner_bugs.answer_with_latest)
 
 
 def refusal_takes_number() -> Plant:

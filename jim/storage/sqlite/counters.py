@@ -50,9 +50,8 @@ _NEW_MEMBER: Final = "INSERT OR IGNORE INTO member VALUES (?, ?, 0, 0)"  # once 
 class StoredDevice(DeviceCounters):
     """A device together with what the database has of it."""
 
-    packed: bytes = NO_ANSWERS
-    """The answers as they were stored; `answers` has them once they are `unpacked`."""
-    unpacked: bool = False
+    packed: bytes | None = NO_ANSWERS
+    """The answers as they are stored, until somebody asks for them: then `answers` has them."""
     stored_n: int = 0
     stored_position: int = 0
     stored_acked: int = 0
@@ -98,10 +97,10 @@ class SqliteCounters:
                 raise LookupError(f"no device {device_id}")
             self._load_account(row[0])
             device = self._devices[device_id]
-        if not device.unpacked:
+        if device.packed is not None:
             # Most devices only receive; their answers would be the larger part of the memory.
             device.answers = unpack_answers(device.packed, device.last_n)
-            device.unpacked = True
+            device.packed = None
         return device
 
     def account(self, account_id: int) -> AccountView:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -59,6 +60,14 @@ def test_a_message_begins_on_its_own_line_and_the_question_is_repeated(
     terminal.send("\x15")
     terminal.line("help")
     terminal.expect("/history NAME")
+
+
+def test_a_terminal_that_is_stopped_does_not_keep_it(start: Callable[..., FakeTerminal]) -> None:
+    terminal = start()
+    terminal.send("\x13")  # Ctrl+S
+    terminal.do("receive", text="nobody sees it")
+    terminal.kill(signal.SIGTERM)
+    assert terminal.wait() == 130
 
 
 def test_ctrl_c_twice_leaves_and_ctrl_d_too(start: Callable[..., FakeTerminal]) -> None:

@@ -156,8 +156,8 @@ async def test_only_what_is_asked_for_is_loaded(path: Path) -> None:
     await send(store, alice, "bob", 1)
     loaded = store._counters
     assert sorted(view.name for view in loaded._accounts.values()) == ["alice", "bob"]
-    assert loaded._devices[alice.device_id].unpacked
-    assert not loaded._devices[bob.device_id].unpacked
+    assert loaded._devices[alice.device_id].packed is None
+    assert loaded._devices[bob.device_id].packed is not None
     with pytest.raises(LookupError):
         await store._writing.call(lambda: loaded.account(999))
     await store.aclose()
