@@ -75,6 +75,7 @@ class Stock:
 
     def close(self) -> None:
         """Make everything durable and close."""
+        self._batches.settle()
         self._connection.execute("PRAGMA synchronous = FULL")
         self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._connection.close()

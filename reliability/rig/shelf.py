@@ -1,6 +1,7 @@
 """What the server's store holds, read from a copy while the server is down.
 
 From a copy, because opening a database that was cut off repairs it, and that is the server's job.
+The journal is laid over the tables by the server's own code: its next start has to show the same.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
+from jim.errors import StoreError
+from jim.storage.sqlite.overlay import lay_over
 from reliability.history import Acked
 
 if TYPE_CHECKING:
@@ -55,14 +58,15 @@ def read(database: Path, scratch: Path) -> Shelf:
 def _read(connection: sqlite3.Connection) -> Shelf:
     try:
         (damage,) = connection.execute("PRAGMA integrity_check").fetchone()
-        if not connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'sending'").fetchone():
+        if not connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'journal'").fetchone():
             return Shelf(str(damage), {}, {})
+        lay_over(connection)
         waiting: dict[str, set[str]] = {}
         for device, frames in connection.execute(_WAITING):
             names = {name.decode() for name in _UID.findall(frames)}
             waiting.setdefault(device, set()).update(names)
         return Shelf(str(damage), dict(connection.execute(_LAST)), waiting)
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, StoreError) as error:
         return Shelf(str(error), {}, {})
 
 

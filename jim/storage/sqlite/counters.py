@@ -1,7 +1,9 @@
 """The counters of the database in memory, for `jim.core.numbering`: loaded when first asked for.
 
 They belong to the thread that writes, and are right as long as every change goes through it and
-every transaction commits. After one that failed they are worthless, and so is the store.
+every transaction commits. After one that failed they are worthless, and so is the store. Their
+tables get to know of a change some commits later (`jim.storage.sqlite.write_back`); until then the
+counters stay here.
 """
 
 from __future__ import annotations
@@ -11,16 +13,22 @@ from typing import TYPE_CHECKING, Final
 from msgspec import field
 
 from jim.core.model import MailboxState
-from jim.core.numbering import AccountView, ConversationCounters, DeviceCounters
+from jim.core.numbering import (
+    AccountView,
+    ConversationCounters,
+    DeviceCounters,
+    PlannedSegment,
+)
 from jim.storage.sqlite.packing import NO_ANSWERS, unpack_answers
 
 if TYPE_CHECKING:
     import sqlite3
 
 MAX_DEVICES: Final = 8192
-"""Devices in memory before all is forgotten between two transactions. One that has sent a full
-window takes 8.4 kB, one that only receives 2.3 kB (measured), so at most 70 MB. Loading one again
-takes 40 µs, so a server on which 15,000 devices take turns spends 0.6 s more on each round."""
+"""Devices in memory before those are forgotten that their tables know as they are, between two
+transactions. One that has sent a full window takes 8.4 kB, one that only receives 2.3 kB
+(measured), so at most 70 MB. Loading one again takes 40 µs, so a server on which 15,000 devices
+take turns spends 0.6 s more on each round."""
 
 MAX_CONVERSATIONS: Final = 65_536
 """Conversations in memory, 590 bytes each, so 39 MB: eight for each device; 9 µs to load."""
@@ -34,7 +42,8 @@ FROM device JOIN sending USING (device_id) JOIN receiving USING (device_id)
 WHERE account_id = ? ORDER BY device_id
 """
 _CONVERSATION: Final = """
-SELECT c.conversation_id, low, high, last_seq, l.wrote, h.wrote, l.delivered_seq, h.delivered_seq
+SELECT c.conversation_id, low, high, last_seq, last_ms, l.wrote, h.wrote,
+    l.delivered_seq, h.delivered_seq
 FROM conversation AS c
 JOIN member AS l ON l.account_id = c.low AND l.conversation_id = c.conversation_id
 JOIN member AS h ON h.account_id = c.high AND h.conversation_id = c.conversation_id
@@ -52,9 +61,20 @@ class StoredDevice(DeviceCounters):
 
     packed: bytes | None = NO_ANSWERS
     """The answers as they are stored, until somebody asks for them: then `answers` has them."""
-    stored_n: int = 0
-    stored_position: int = 0
-    stored_acked: int = 0
+    journaled_n: int = 0
+    journaled_position: int = 0
+    journaled_acked: int = 0
+    """As of the last commit."""
+    has_sent: bool = False
+    has_received: bool = False
+    """What the tables `sending` and `receiving` have is older."""
+    dirty_since: int = 0
+    """The first commit that its tables do not know, 0 if there is none."""
+    filed: int = 0
+    """Segments up to this position are in the table `mailbox`, or were."""
+    waiting: tuple[PlannedSegment, ...] = ()
+    """Durable segments that the table does not have, oldest first. Replaced, never changed: the
+    thread that reads looks at it."""
 
 
 class StoredConversation(ConversationCounters):
@@ -62,7 +82,13 @@ class StoredConversation(ConversationCounters):
 
     delivered: dict[int, int] = field(default_factory=dict)
     """Account to the highest sequence that one of its devices holds."""
+    last_ms: int = 0
+    """When it last grew."""
     stored_wrote: tuple[bool, bool] = (False, False)
+    filed_delivered: tuple[int, ...] = ()
+    """The sequences of `delivered` that the table has."""
+    dirty_since: int = 0
+    """The first commit that its tables do not know, 0 if there is none."""
 
     def deliver(self, account_id: int, seq: int) -> bool:
         """Note that the account holds everything up to `seq`; tell whether that is news."""
@@ -83,6 +109,8 @@ class SqliteCounters:
         self._names: dict[str, AccountView] = {}
         self._pairs: dict[tuple[int, int], StoredConversation] = {}
         self._conversations: dict[int, StoredConversation] = {}
+        self._most_devices = MAX_DEVICES
+        self._most_conversations = MAX_CONVERSATIONS
 
     def device(self, device_id: int) -> StoredDevice:
         """Give the counters of a device that exists, with its answers.
@@ -136,25 +164,46 @@ class SqliteCounters:
             conversation = self._keep(row)
         return conversation
 
+    def delivered(self, conversation_id: int, account_id: int, filed: int) -> int:
+        """Give how far an account holds a conversation; `filed` is what the table says."""
+        conversation = self._conversations.get(conversation_id)
+        return conversation.delivered[account_id] if conversation is not None else filed
+
+    def devices_of(self, account_id: int) -> list[int]:
+        """Give the devices of an account that are in memory, also the revoked ones."""
+        # Not from its view, which lacks those; rare enough to look at all.
+        return [k for k, v in self._devices.items() if v.account_id == account_id]
+
     def forget(self, account_id: int) -> None:
-        """Drop an account that has changed otherwise than by `plan`; between transactions only."""
+        """Drop an account that changes otherwise than by `plan`; its tables know all about it."""
         view = self._accounts.pop(account_id, None)
         if view is not None:
             del self._names[view.name]
-            # Not from the view, which has no revoked devices; rare enough to look at all.
-            for device in list(self._devices.values()):
-                if device.account_id == account_id:
-                    del self._devices[device.device_id]
+        for device_id in self.devices_of(account_id):
+            del self._devices[device_id]
 
     def trim(self) -> None:
-        """Forget everything if it has become too much; between transactions only."""
-        if len(self._devices) > MAX_DEVICES:
-            self._devices.clear()
-            self._accounts.clear()
-            self._names.clear()
-        if len(self._conversations) > MAX_CONVERSATIONS:
-            self._pairs.clear()
-            self._conversations.clear()
+        """Forget what the tables know, if it has become too much; between transactions only."""
+        if len(self._devices) > self._most_devices:
+            dirty = {each.account_id for each in self._devices.values() if each.dirty_since}
+            self._devices = {k: v for k, v in self._devices.items() if v.account_id in dirty}
+            self._accounts = {k: v for k, v in self._accounts.items() if k in dirty}
+            self._names = {v.name: v for v in self._accounts.values()}
+            # Where nearly all of it has to stay, it must not be looked through at every commit.
+            self._most_devices = max(MAX_DEVICES, 2 * len(self._devices))
+        if len(self._conversations) > self._most_conversations:
+            kept = {k: v for k, v in self._conversations.items() if v.dirty_since}
+            self._conversations = kept
+            self._pairs = {(v.low, v.high): v for v in kept.values()}
+            self._most_conversations = max(MAX_CONVERSATIONS, 2 * len(kept))
+
+    def waiting(self, device_id: int) -> tuple[PlannedSegment, ...]:
+        """Give durable segments that the table may not have yet, oldest first; from any thread.
+
+        Whoever reads the table too has to read it afterwards: segments only go from here to there.
+        """
+        device = self._devices.get(device_id)
+        return device.waiting if device is not None else ()
 
     def _load_account(self, account_id: int) -> AccountView:
         row = self._connection.execute(_LOAD_ACCOUNT, (account_id,)).fetchone()
@@ -193,28 +242,32 @@ class SqliteCounters:
             state=MailboxState(state),
             waiting_since_ms=waiting_since_ms,
             packed=answers,
-            stored_n=last_n,
-            stored_position=last_position,
-            stored_acked=acked,
+            journaled_n=last_n,
+            journaled_position=last_position,
+            journaled_acked=acked,
+            filed=last_position,
         )
 
     def _create(self, low: int, high: int) -> StoredConversation:
         cursor = self._connection.execute(_NEW_CONVERSATION, (low, high))
         conversation_id = cursor.lastrowid or 0  # never None after an INSERT
         self._connection.executemany(_NEW_MEMBER, [(low, conversation_id), (high, conversation_id)])
-        return self._keep((conversation_id, low, high, 0, False, False, 0, 0))
+        return self._keep((conversation_id, low, high, 0, 0, False, False, 0, 0))
 
     def _keep(self, row: tuple[int, ...]) -> StoredConversation:
-        conversation_id, low, high, last_seq, low_wrote, high_wrote, low_seq, high_seq = row
+        conversation_id, low, high, last_seq, last_ms, low_wrote, high_wrote, *seqs = row
         wrote = (bool(low_wrote), bool(high_wrote))
+        delivered = {low: seqs[0], high: seqs[1]}
         conversation = StoredConversation(
             conversation_id,
             low,
             high,
             last_seq,
             *wrote,
-            delivered={low: low_seq, high: high_seq},
+            delivered=delivered,
+            last_ms=last_ms,
             stored_wrote=wrote,
+            filed_delivered=tuple(delivered.values()),
         )
         self._pairs[low, high] = self._conversations[conversation.conversation_id] = conversation
         return conversation

@@ -65,6 +65,16 @@ def translate(path: Path, error: BaseException, *, reading: bool = False) -> Sto
     return cls(f"{path}: {_(text).format(reason=reason)}", **fields)
 
 
+def located(path: Path, error: BaseException) -> BaseException:
+    """Say in the error which file it is about."""
+    if isinstance(error, sqlite3.Error):
+        return translate(path, error)
+    if isinstance(error, StoreError) and str(path) not in error.detail:
+        fields = {**error.fields, "path": str(path)}
+        return type(error)(f"{path}: {error.detail}", **fields)
+    return error
+
+
 @contextlib.contextmanager
 def translated(path: Path, *, reading: bool = False) -> Iterator[None]:
     """Raise what SQLite raises inside as a `StoreError`; other exceptions pass."""

@@ -12,8 +12,8 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 from jim.errors import StoreCorrupt, StoreError, StoreUnwritable
-from jim.storage.sqlite import schema
-from jim.storage.sqlite.failures import translate, translated
+from jim.storage.sqlite import journal, schema
+from jim.storage.sqlite.failures import located, translated
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -83,7 +83,7 @@ def _sync_directory(path: Path) -> None:
 
 
 def open_writer(path: Path) -> sqlite3.Connection:
-    """Open, check and migrate the database; the file has to exist.
+    """Open, check and migrate the database, with an empty journal; the file has to exist.
 
     Raises:
         StoreCorrupt: it is damaged, or not ours.
@@ -99,9 +99,10 @@ def open_writer(path: Path) -> sqlite3.Connection:
             _check_sound(connection, path)
         _make_durable(connection)
         schema.migrate(connection, steps)
+        journal.fold(connection)
     except BaseException as error:
         connection.close()
-        raise _located(path, error) from error
+        raise located(path, error) from error
     return connection
 
 
@@ -163,13 +164,3 @@ def _check_sound(connection: sqlite3.Connection, path: Path) -> None:
                 f"the database is damaged ({damage}); "
                 "put a backup in its place, or move it away to begin empty"
             )
-
-
-def _located(path: Path, error: BaseException) -> BaseException:
-    """Say in the error which file it is about."""
-    if isinstance(error, sqlite3.Error):
-        return translate(path, error)
-    if isinstance(error, StoreError) and str(path) not in error.detail:
-        fields = {**error.fields, "path": str(path)}
-        return type(error)(f"{path}: {error.detail}", **fields)
-    return error

@@ -7,15 +7,16 @@ but the caller's request, nothing is known about the disk: every later call is r
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import sqlite3
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from jim.core.model import Standing
 from jim.errors import StoreError, WireError
 from jim.i18n import _
 from jim.storage.lock_file import LockFile
-from jim.storage.sqlite import accounts, files, reading, schema
+from jim.storage.sqlite import accounts, contacts, files, reading, schema
 from jim.storage.sqlite.counters import SqliteCounters
 from jim.storage.sqlite.failures import translate, translated
 from jim.storage.sqlite.offline import LOCK_NAME
@@ -39,6 +40,11 @@ if TYPE_CHECKING:
     )
 
 T = TypeVar("T")
+
+SETTLE_S: Final = 1.0
+"""How long the journal of a server that has little to do keeps a message that was collected. The
+server is to forget it, and as soon as the mailbox does; but on the disk writing it off costs as
+much as a commit, and so it is done for everything of a second."""
 
 _REFUSALS = (WireError, sqlite3.IntegrityError)
 """Failures of a registration that roll back cleanly: nothing in memory has changed with it."""
@@ -78,6 +84,8 @@ class SqliteStore:
         self._reader: sqlite3.Connection
         self._counters: SqliteCounters
         self._batches: BatchWriter
+        self._timer: asyncio.TimerHandle | None = None
+        self._settling: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
         """Open the files; see `open_store`. After an exception the store is closed."""
@@ -91,7 +99,9 @@ class SqliteStore:
 
     async def commit(self, batch: Batch, now_ms: int) -> Committed:
         """Number and store a batch; what is given back is on disk."""
-        return await self._write(lambda: self._batches.commit(batch, self.limits, now_ms))
+        committed = await self._write(lambda: self._batches.commit(batch, self.limits, now_ms))
+        self._settle_soon()
+        return committed
 
     async def standing(self, device_id: int) -> Standing:
         """Read where a device stands, after every commit that was submitted before this call."""
@@ -99,9 +109,12 @@ class SqliteStore:
 
     async def load_after(self, device_id: int, position: int, limit_bytes: int) -> list[Segment]:
         """Read waiting segments behind `position`, in order, gapless."""
-        return await self._read(
-            lambda: reading.load_after(self._reader, device_id, position, limit_bytes)
-        )
+
+        def load() -> list[Segment]:
+            newest = self._counters.waiting(device_id)
+            return reading.load_after(self._reader, newest, device_id, position, limit_bytes)
+
+        return await self._read(load)
 
     async def find_account(self, name_key: str) -> AccountRecord | None:
         """Read the account of a normalised name, after every earlier call that changes one."""
@@ -119,7 +132,9 @@ class SqliteStore:
 
     async def receipts(self, account_id: int, name_keys: Sequence[str]) -> dict[str, int]:
         """Read how far each of the named accounts holds its conversation with this one."""
-        return await self._read(lambda: reading.receipts(self._reader, account_id, name_keys))
+        return await self._ask(
+            lambda: contacts.receipts(self._connection, self._counters, account_id, name_keys)
+        )
 
     async def visible_to(self, account_id: int) -> list[Contact]:
         """Read whom the account wrote to."""
@@ -127,7 +142,12 @@ class SqliteStore:
 
     async def visible(self, account_id: int) -> list[Contact]:
         """Read who wrote to the account, at most 1,000, the latest conversation first."""
-        return await self._read(lambda: reading.visible(self._reader, account_id))
+
+        def look() -> list[Contact]:
+            changed = self._batches.conversations_of(account_id)
+            return contacts.visible(self._connection, self._counters, changed, account_id)
+
+        return await self._ask(look)
 
     async def add_invite(self, invite: InviteRecord, now_ms: int) -> None:
         """Keep an invite; those that nobody can use any more are removed on the way."""
@@ -141,6 +161,9 @@ class SqliteStore:
                 lost: the log keeps it, and the next opening tries again.
         """
         self._closing = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         unmoved: StoreError | None = None
         if self._failure is None and not self._writing.closed:
             unmoved = await self._writing.call(self._move_log)
@@ -156,6 +179,22 @@ class SqliteStore:
         self._lock.release()
         if unmoved is not None:
             raise unmoved
+
+    # --- forgetting -------------------------------------------------------------------------------
+
+    def _settle_soon(self) -> None:
+        """See to it that the journal is empty within `SETTLE_S`, or a little later."""
+        if self._timer is None and not self._closing:
+            self._timer = asyncio.get_running_loop().call_later(SETTLE_S, self._begin_settling)
+
+    def _begin_settling(self) -> None:
+        self._timer = None
+        self._settling = asyncio.get_running_loop().create_task(self._settle())
+
+    async def _settle(self) -> None:
+        # A failure ends the store, and the next call tells it.
+        with contextlib.suppress(StoreError):
+            await self._write(self._batches.settle)
 
     # --- how calls get into the threads -----------------------------------------------------------
 
@@ -220,6 +259,7 @@ class SqliteStore:
         if self._failure is not None or not hasattr(self, "_connection"):
             return None
         try:
+            self._batches.settle()
             self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         except sqlite3.Error as error:
             cause = translate(self.path, error)
@@ -244,6 +284,7 @@ class SqliteStore:
         def hand_over(account_id: int, device_id: int) -> None:
             self._batches.hand_over(account_id, device_id, self.limits, now_ms)
 
+        self._batches.settle_account(enrolment.account_id)
         try:
             return accounts.enrol(self._connection, enrolment, hand_over)
         finally:

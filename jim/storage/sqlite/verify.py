@@ -4,7 +4,8 @@
 
 The segments are streamed, and what tells messages apart over all mailboxes is kept in a temporary
 database of SQLite's own, which moves to the disk when it becomes large: memory does not grow with
-the number of messages. While it runs, the log of a running server cannot shrink.
+the number of messages. What only the journal has counts as if it were in the tables. While it runs,
+the log of a running server cannot shrink.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ from jim.errors import JimError, StoreCorrupt, StoreError, StoreTooNew
 from jim.i18n import _
 from jim.protocol.messages import Link
 from jim.storage.sqlite import files, schema
-from jim.storage.sqlite.failures import translated
+from jim.storage.sqlite.failures import located, translated
+from jim.storage.sqlite.overlay import lay_over
 from jim.storage.sqlite.packing import unpack_answers, unpack_marks
 from jim.storage.sqlite.verify_memory import Memory
 
@@ -127,6 +129,10 @@ def _reading(path: Path) -> Iterator[sqlite3.Connection]:
         with contextlib.closing(connection):
             connection.execute("BEGIN")
             _check_version(connection, path)
+            try:
+                lay_over(connection)
+            except StoreCorrupt as error:
+                raise located(path, error) from error
             yield connection
 
 

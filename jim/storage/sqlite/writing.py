@@ -1,4 +1,4 @@
-"""The transaction of a batch: number it, write what it touched, drop what was collected."""
+"""The transaction of a batch: number it, note in the journal what it did, file a share."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Final
 from jim.core.inheritance import inherit
 from jim.core.model import Committed, DeliveredUpTo
 from jim.core.numbering import delivered_up_to, plan
+from jim.storage.sqlite import journal
 from jim.storage.sqlite.failures import transaction
-from jim.storage.sqlite.packing import pack_answers, pack_marks, unpack_marks
+from jim.storage.sqlite.packing import pack_answers, unpack_marks
+from jim.storage.sqlite.tables import Rows, segment_row
+from jim.storage.sqlite.write_back import WriteBack
 
 if TYPE_CHECKING:
     import sqlite3
@@ -18,8 +21,8 @@ if TYPE_CHECKING:
     from jim.core.model import Batch
     from jim.core.numbering import Plan, PlannedSegment
     from jim.storage.sqlite.counters import SqliteCounters, StoredConversation, StoredDevice
+    from jim.storage.sqlite.write_back import Due
 
-_ADD_SEGMENT: Final = "INSERT INTO mailbox VALUES (?, ?, ?, ?, ?)"
 _DROP_SEGMENTS: Final = """
 DELETE FROM mailbox WHERE device_id = ? AND first_position <= ? AND last_position <= ?
 RETURNING marks
@@ -28,25 +31,23 @@ _WAITING: Final = """
 SELECT acked, frames FROM mailbox JOIN receiving USING (device_id)
 WHERE device_id = ? ORDER BY first_position
 """
-_SENT: Final = "UPDATE sending SET last_n = ?, last_mark = ?, answers = ? WHERE device_id = ?"
-_RECEIVED: Final = """
-UPDATE receiving SET last_position = ?, acked = ?, state = ?, waiting_since_ms = ?
-WHERE device_id = ?
-"""
-_GREW: Final = "UPDATE conversation SET last_seq = ?, last_ms = ? WHERE conversation_id = ?"
 _WROTE: Final = "UPDATE member SET wrote = 1 WHERE account_id = ? AND conversation_id = ?"
-_DELIVERED: Final = (
-    "UPDATE member SET delivered_seq = ? WHERE account_id = ? AND conversation_id = ?"
-)
 
 
 class BatchWriter:
     """Commits batches on one connection; belongs to the thread of that connection."""
 
     def __init__(self, connection: sqlite3.Connection, counters: SqliteCounters) -> None:
-        """Take the writing connection and its counters."""
+        """Take the writing connection, whose journal is empty, and its counters."""
         self._connection = connection
         self._counters = counters
+        self._write_back = WriteBack()
+        self._last_commit = 0
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the tables know everything."""
+        return self._write_back.is_empty
 
     def commit(self, batch: Batch, limits: Limits, now_ms: int) -> Committed:
         """Store a batch durably; whatever is raised, nothing of it is stored.
@@ -54,94 +55,172 @@ class BatchWriter:
         After an exception the counters no longer match the database.
         """
         self._counters.trim()
+        commit_id = self._last_commit + 1
+        due = self._write_back.due()
         with transaction(self._connection):
+            self._write(due)
             planned = plan(batch, self._counters, limits, now_ms)
-            delivered = self._collect(planned.collected)
-            self._write(planned, now_ms)
+            devices: list[StoredDevice] = list(planned.devices.values())  # type: ignore[arg-type]
+            conversations: dict[int, StoredConversation] = planned.conversations  # type: ignore[assignment]
+            self._note_writers(conversations.values())
+            delivered, held = self._deliver(self._collect(planned))
+            for conversation in conversations.values():
+                conversation.last_ms = now_ms
+            size_bytes = 0
+            if devices or held:
+                body = journal.encode(_entry(planned, devices, held, now_ms))
+                journal.append(self._connection, commit_id, body)
+                size_bytes = len(body)
+        self._forget_filed(due)
+        if size_bytes:
+            self._last_commit = commit_id
+            self._keep_waiting(planned.segments, devices)
+            told = [self._counters.conversation_of(each[-1]) for each in held]
+            changed = (*conversations.values(), *told)
+            self._write_back.note(commit_id, devices, changed, size_bytes)
         segments = [each.segment for each in planned.segments]
         return Committed(planned.answers, segments, delivered)
+
+    def settle(self) -> None:
+        """Write everything into the tables and empty the journal, as a transaction of its own."""
+        self._settle(self._write_back.all())
+
+    def settle_account(self, account_id: int) -> None:
+        """Let the tables know everything about the devices of an account, and forget them."""
+        self._settle(self._write_back.of(self._counters.devices_of(account_id)))
+        self._counters.forget(account_id)
 
     def hand_over(self, account_id: int, device_id: int, limits: Limits, now_ms: int) -> None:
         """Put what waits for an account into the mailbox of its new device.
 
-        Runs in the transaction that adds the device. The account's counters have to be forgotten
-        behind it.
+        Runs in the transaction that adds the device; the account has to be settled before it, and
+        forgotten behind it.
         """
-        self._counters.forget(account_id)
         account = self._counters.account(account_id)
         heir = self._counters.device(device_id)
         waiting: list[tuple[int, bytes]] = []
         for device in account.devices:
             waiting += self._connection.execute(_WAITING, (device.device_id,)).fetchall()
-        self._add(inherit(heir, account, waiting, self._counters, limits, now_ms))
-        self._connection.executemany(_RECEIVED, _received([heir]))
+        segments = inherit(heir, account, waiting, self._counters, limits, now_ms)
+        counters = (heir.last_position, heir.acked, int(heir.state), heir.waiting_since_ms)
+        rows = Rows(received=[(*counters, device_id)], segments=[segment_row(s) for s in segments])
+        rows.write(self._connection)
 
-    def _collect(self, collected: dict[int, int]) -> list[DeliveredUpTo]:
-        """Delete the segments that are wholly confirmed; give what the other sides should hear."""
+    def conversations_of(self, account_id: int) -> list[StoredConversation]:
+        """Give the conversations of an account that their table does not know as they are."""
+        return self._write_back.conversations_of(account_id)
+
+    def _write(self, due: Due) -> None:
+        """Write into the tables, and drop what the journal needs no longer, in a transaction."""
+        due.rows.write(self._connection)
+        if due.needed:
+            journal.forget(self._connection, due.needed)
+
+    def _settle(self, due: Due) -> None:
+        if due.needed:
+            with transaction(self._connection):
+                self._write(due)
+            self._forget_filed(due)
+
+    @staticmethod
+    def _forget_filed(due: Due) -> None:
+        """Only now: until the transaction had ended, whoever reads had to find them in memory."""
+        for device in due.devices:
+            device.waiting = ()
+
+    @staticmethod
+    def _keep_waiting(segments: Iterable[PlannedSegment], devices: Iterable[StoredDevice]) -> None:
+        """Note what only the journal has, without what has been confirmed."""
+        added: dict[int, list[PlannedSegment]] = {}
+        for each in segments:
+            added.setdefault(each.segment.device_id, []).append(each)
+        for device in devices:
+            kept = [each for each in device.waiting if each.segment.last > device.acked]
+            device.waiting = (*kept, *added.get(device.device_id, ()))
+
+    def _collect(self, planned: Plan) -> dict[tuple[int, int], int]:
+        """Delete the segments that are wholly confirmed.
+
+        Gives up to which sequence an account, the first key, holds a conversation, the second one.
+        """
         seen: dict[tuple[int, int], int] = {}
-        for device_id, position in collected.items():
-            account_id = self._counters.device(device_id).account_id
-            dropped = self._connection.execute(_DROP_SEGMENTS, (device_id, position, position))
-            for (packed,) in dropped.fetchall():
-                for conversation_id, seq in unpack_marks(packed).items():
-                    key = (account_id, conversation_id)
+        for device_id, position in planned.collected.items():
+            device = self._counters.device(device_id)
+            collected: list[dict[int, int]] = []
+            if device.journaled_acked < device.filed:
+                dropped = self._connection.execute(_DROP_SEGMENTS, (device_id, position, position))
+                collected += [unpack_marks(packed) for (packed,) in dropped.fetchall()]
+            collected += [
+                each.marks
+                for each in device.waiting
+                if device.filed < each.segment.last <= position
+            ]
+            for marks in collected:
+                for conversation_id, seq in marks.items():
+                    key = (device.account_id, conversation_id)
                     seen[key] = max(seq, seen.get(key, 0))
-        return self._deliver(seen)
+        return seen
 
-    def _deliver(self, seen: dict[tuple[int, int], int]) -> list[DeliveredUpTo]:
+    def _deliver(
+        self, seen: dict[tuple[int, int], int]
+    ) -> tuple[list[DeliveredUpTo], list[tuple[int, int, int]]]:
+        """Note what accounts hold; give what others should hear of it, and the journal."""
         news = []
-        rows = []
+        held = []
         for (account_id, conversation_id), seq in seen.items():
             conversation = self._counters.conversation_of(conversation_id)
             if conversation.deliver(account_id, seq):
-                rows.append((seq, account_id, conversation_id))
+                held.append((seq, account_id, conversation_id))
                 by = self._counters.account(account_id)
                 news.append(delivered_up_to(conversation, by, seq))
-        self._connection.executemany(_DELIVERED, rows)
-        return news
+        return news, held
 
-    def _write(self, planned: Plan, now_ms: int) -> None:
-        devices: Iterable[StoredDevice] = planned.devices.values()  # type: ignore[assignment]
-        conversations: Iterable[StoredConversation] = planned.conversations.values()  # type: ignore[assignment]
-        write = self._connection.executemany
-        self._add(planned.segments)
-        write(_SENT, _sent(devices))
-        write(_RECEIVED, _received(devices))
-        write(_GREW, [(c.last_seq, now_ms, c.conversation_id) for c in conversations])
-        write(_WROTE, _wrote(conversations))
-
-    def _add(self, segments: Iterable[PlannedSegment]) -> None:
-        self._connection.executemany(
-            _ADD_SEGMENT,
-            [
-                (segment.device_id, segment.first, segment.last, segment.frames, pack_marks(marks))
-                for segment, marks in ((each.segment, each.marks) for each in segments)
-            ],
-        )
+    def _note_writers(self, conversations: Iterable[StoredConversation]) -> None:
+        """Write who wrote for the first time into the table at once: that is rare."""
+        rows = _wrote(conversations)
+        if rows:
+            self._connection.executemany(_WROTE, rows)
 
 
-def _sent(devices: Iterable[StoredDevice]) -> list[tuple[int, str, bytes, int]]:
-    """Give the rows of the devices that have sent, and note them as stored."""
-    rows = []
+def _entry(
+    planned: Plan,
+    devices: Iterable[StoredDevice],
+    held: list[tuple[int, int, int]],
+    now_ms: int,
+) -> journal.Entry:
+    """Give what a commit has changed; the devices are noted as journaled."""
+    sent: list[journal.Sent] = []
+    received: list[journal.Received] = []
     for device in devices:
-        if device.last_n != device.stored_n:
-            device.stored_n = device.last_n
-            answers = pack_answers(device.answers)
-            rows.append((device.last_n, device.last_mark, answers, device.device_id))
-    return rows
-
-
-def _received(devices: Iterable[StoredDevice]) -> list[tuple[int, int, int, int, int]]:
-    """Give the rows of the mailboxes that have changed, and note them as stored."""
-    rows = []
-    for device in devices:
+        device_id = device.device_id
         position, acked = device.last_position, device.acked
-        if position != device.stored_position or acked != device.stored_acked:
-            device.stored_position = position
-            device.stored_acked = acked
+        if device.last_n != device.journaled_n:
+            after_n, last_n = device.journaled_n, device.last_n
+            answers = _answers_after(device, after_n)
+            sent.append(journal.Sent(device_id, after_n, last_n, device.last_mark, answers))
+            device.journaled_n, device.has_sent = last_n, True
+        if position != device.journaled_position or acked != device.journaled_acked:
             state, since_ms = int(device.state), device.waiting_since_ms
-            rows.append((position, acked, state, since_ms, device.device_id))
-    return rows
+            received.append(journal.Received(device_id, position, acked, state, since_ms))
+            device.journaled_position, device.journaled_acked = position, acked
+            device.has_received = True
+    added = [
+        journal.Added(s.device_id, s.first, s.last, s.frames, each.marks)
+        for s, each in ((each.segment, each) for each in planned.segments)
+    ]
+    grew = [(c.conversation_id, c.last_seq) for c in planned.conversations.values()]
+    return journal.Entry(now_ms, sent, received, added, grew, held)
+
+
+def _answers_after(device: StoredDevice, n: int) -> bytes:
+    """Pack the answers to later numbers."""
+    answers = []
+    for answer in reversed(device.answers):
+        if answer.n <= n:
+            break
+        answers.append(answer)
+    answers.reverse()
+    return pack_answers(answers)
 
 
 def _wrote(conversations: Iterable[StoredConversation]) -> list[tuple[int, int]]:

@@ -3,27 +3,30 @@ from __future__ import annotations
 import sqlite3
 from typing import TYPE_CHECKING
 
+from jim.core.limits import Limits
+from jim.storage.sqlite import open_store, schema
 from reliability.rig import shelf
 from reliability.rig.ledger import Ledger
 from reliability.rig.lines import text_of
+from unit_tests.support.accounts import add_account, send
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-SCHEMA = """
-CREATE TABLE device (device_id INTEGER PRIMARY KEY, device TEXT);
-CREATE TABLE sending (device_id INTEGER, last_n INTEGER);
-CREATE TABLE mailbox (device_id INTEGER, frames BLOB);
-INSERT INTO device VALUES (1, 'a1'), (2, 'b1');
-INSERT INTO sending VALUES (1, 2);
+    import pytest
+
+ROWS = """
+INSERT INTO device VALUES (1, 1, 'a1', x''), (2, 2, 'b1', x'');
+INSERT INTO sending VALUES (1, 2, x'01', '');
 """
 
 
 def store(path: Path, *waiting: str) -> Path:
     connection = sqlite3.connect(path)
-    connection.executescript(SCHEMA)
+    schema.migrate(connection, schema.migrations())
+    connection.executescript(ROWS)
     frames = "".join(f'{{"position":1,"message":"{text_of(uid, 60)}"}}\n' for uid in waiting)
-    connection.execute("INSERT INTO mailbox VALUES (2, ?)", (frames.encode(),))
+    connection.execute("INSERT INTO mailbox VALUES (2, 1, 9, ?, x'')", (frames.encode(),))
     connection.commit()
     connection.close()
     return path
@@ -64,3 +67,18 @@ def test_damage_and_an_empty_store_are_told_apart(tmp_path: Path) -> None:
     database.write_bytes(b"this is no database, whatever its name says" * 40)
     damaged = shelf.read(database, tmp_path / "copy")
     assert "damaged" in shelf.broken_promises(book(0), damaged)[0]
+
+
+async def test_what_only_the_journal_has_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jim.storage.sqlite.store.SETTLE_S", 1e6)
+    current = await open_store(tmp_path / "server.db", Limits())
+    [anna] = await add_account(current, "anna")
+    [boris] = await add_account(current, "boris")
+    await send(current, anna, "boris", 1, text=text_of("anna-1", 60))
+    found = shelf.read(tmp_path / "server.db", tmp_path / "copy")
+    assert found.damage == "ok"
+    assert found.last_n == {anna.device: 1, boris.device: 0}
+    assert found.waiting == {boris.device: {"anna-1"}}
+    await current.aclose()

@@ -5,25 +5,22 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING
 
-import msgspec
 import pytest
 
 from jim.core.limits import Limits
 from jim.storage.memory import MemoryStore
-from jim.storage.sqlite import counters, open_store
+from jim.storage.sqlite import counters, open_store, write_back
 from unit_tests.support.accounts import NOW_MS, add_account, enrolment, send
-from unit_tests.support.outcomes import Append, batch_of, introduced, outcomes, stored
+from unit_tests.support.outcomes import outcomes, stored
+from unit_tests.support.store_model import NAMES, compare, grow, plain, random_batch
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from jim.core.model import Batch, Committed, Identity
+    from jim.core.model import Identity
     from jim.core.numbering import AccountView
-    from jim.core.ports import Store
-    from jim.storage.sqlite import SqliteStore
 
 LIMITS = Limits(window=5, waiting_messages=12)
-NAMES = ["a", "b", "c", "d", "e"]
 
 
 @pytest.fixture
@@ -57,62 +54,6 @@ async def test_forgetting_and_reopening_change_no_answer(
         assert plain(await store.commit(batch, now_ms)) == plain(await model.commit(batch, now_ms))
     await compare(model, store, devices)
     await store.aclose()
-
-
-def random_batch(rng: random.Random, devices: list[Identity], standings: list[object]) -> Batch:
-    appends: list[Append] = []
-    next_n = [standing.last_n + 1 for standing in standings]  # type: ignore[attr-defined]
-    for _ in range(rng.randrange(6)):
-        sender = rng.randrange(len(devices))
-        n = max(1, next_n[sender] - rng.choice([0, 0, 0, 0, 1, 3, -1]))
-        next_n[sender] = max(next_n[sender], n + 1)
-        mark = rng.choice(["", f"mark {len(appends)}"])
-        appends.append(Append(devices[sender], n, rng.choice([*NAMES, "nobody"]), "t" * n, mark))
-    acks = {}
-    for _ in range(rng.randrange(3)):
-        place = rng.randrange(len(devices))
-        last = standings[place].position  # type: ignore[attr-defined]
-        acks[devices[place].device_id] = rng.randrange(last + 2)
-    return batch_of(appends, acks)
-
-
-async def grow(
-    model: MemoryStore, store: SqliteStore, rng: random.Random, devices: list[Identity]
-) -> None:
-    account = await model.find_account(rng.choice(NAMES))
-    assert account is not None
-    if len(account.devices) < 4:
-        step = enrolment(account)
-        grown = await model.enrol(step, NOW_MS)
-        assert await store.enrol(step, NOW_MS) == grown
-        device = grown.devices[-1]
-        owner = next(each for each in devices if each.name == account.name)
-        devices.append(
-            msgspec.structs.replace(owner, device_id=device.device_id, device=device.device)
-        )
-
-
-def plain(committed: Committed) -> object:
-    """Make a result comparable: errors by class and fields."""
-    told = [
-        (type(each.error), each.error.fields) if hasattr(each, "error") else each
-        for each in outcomes(committed)
-    ]
-    return told, introduced(committed), committed.segments, committed.delivered
-
-
-async def compare(model: Store, store: Store, devices: list[Identity]) -> None:
-    for device in devices:
-        assert await store.standing(device.device_id) == await model.standing(device.device_id)
-        for position in range(0, 40, 3):
-            wanted = await model.load_after(device.device_id, position, 300)
-            assert await store.load_after(device.device_id, position, 300) == wanted
-    for account_id in {device.account_id for device in devices}:
-        wanted_receipts = await model.receipts(account_id, NAMES)
-        assert await store.receipts(account_id, NAMES) == wanted_receipts
-        for name in ("visible", "visible_to"):
-            wanted_contacts = await getattr(model, name)(account_id)
-            assert await getattr(store, name)(account_id) == wanted_contacts
 
 
 async def test_an_enrolled_device_is_seen_by_the_next_commit(path: Path) -> None:
@@ -168,14 +109,17 @@ async def test_what_is_kept_in_memory_is_bounded(
 ) -> None:
     monkeypatch.setattr(counters, "MAX_DEVICES", 4)
     monkeypatch.setattr(counters, "MAX_CONVERSATIONS", 4)
+    monkeypatch.setattr(write_back, "MAX_DIRTY", 2)
     store = await open_store(path, LIMITS)
-    people = [(await add_account(store, f"u{k}"))[0] for k in range(20)]
+    people = [(await add_account(store, f"u{k}"))[0] for k in range(80)]
     for k, sender in enumerate(people[1:]):
         await send(store, sender, f"u{k}", 1)
         kept = store._counters
-        assert len(kept._devices) == sum(len(view.devices) for view in kept._accounts.values()) <= 6
+        assert (
+            len(kept._devices) == sum(len(view.devices) for view in kept._accounts.values()) <= 20
+        )
         assert len(kept._names) == len(kept._accounts)
-        assert len(kept._pairs) == len(kept._conversations) <= 5
+        assert len(kept._pairs) == len(kept._conversations) <= 20
     await store.aclose()
 
 

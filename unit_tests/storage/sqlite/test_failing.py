@@ -88,7 +88,7 @@ async def test_a_bug_inside_a_commit_ends_the_store(
     def fail(*_: object) -> None:
         raise KeyError("a bug")
 
-    monkeypatch.setattr(writing, "_received", fail)
+    monkeypatch.setattr(writing, "_entry", fail)
     with pytest.raises(StoreError, match="a bug"):
         await send(store, alice, "bob", 2)
     monkeypatch.undo()
@@ -106,16 +106,19 @@ async def test_an_unknown_device_ends_the_store_rather_than_guessing(path: Path)
     await assert_intact(path, alice, bob)
 
 
-async def test_a_broken_constraint_in_a_commit_ends_the_store(path: Path) -> None:
+async def test_a_broken_constraint_in_the_tables_ends_the_store(path: Path) -> None:
     store, alice, bob = await begin(path)
     row = (bob.device_id, 2, 2, b"", b"")
     await store._writing.call(
         lambda: store._connection.execute("INSERT INTO mailbox VALUES (?, ?, ?, ?, ?)", row)
     )
+    await send(store, alice, "bob", 2)
     with pytest.raises(StoreError, match="UNIQUE"):
-        await send(store, alice, "bob", 2)
+        await store._write(store._batches.settle)
     await assert_refuses_everything(store, alice, StoreError)
     await store.aclose()
+    with pytest.raises(StoreError, match="UNIQUE"):
+        await open_store(path, LIMITS)
 
 
 async def test_what_was_queued_behind_a_failing_commit_is_refused(

@@ -1,0 +1,195 @@
+"""What the tables do not know yet, and when they are told: bit by bit, the oldest first.
+
+A commit changes counters in memory and says so in the journal. Each later commit writes a share of
+them into their tables, so that the journal stays short and no commit has to do much more than the
+others. An entry of the journal is dropped once everything that it changed has been written.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
+
+from msgspec import Struct
+
+from jim.storage.sqlite.counters import StoredConversation, StoredDevice
+from jim.storage.sqlite.packing import pack_answers
+from jim.storage.sqlite.tables import Rows, segment_row
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+MAX_ENTRIES: Final = 128
+"""The journal's length that is aimed at: a busy counter is then written once in so many commits,
+which makes its cost disappear in theirs."""
+
+MAX_BYTES: Final = 8 * 1024 * 1024
+"""The journal's size that is aimed at. It fits into half of SQLite's cache (`files.CACHE_KIB`), so
+that dropping an entry reads nothing from the disk, and is replayed in a tenth of a second."""
+
+MAX_DIRTY: Final = 4096
+"""Devices that wait at most, half of those in memory (`counters.MAX_DEVICES`); conversations too.
+With more, each commit writes as many as it adds."""
+
+MIN_SHARE: Final = 8
+"""Counters written together at least: a statement costs as much as a row or two."""
+
+T = TypeVar("T", StoredDevice, StoredConversation)
+
+
+class Due(Struct):
+    """What has to be written in the next transaction."""
+
+    rows: Rows
+    devices: list[StoredDevice]
+    """Their segments are in `rows`, and still in `waiting` until the transaction has ended."""
+    needed: int
+    """Entries of the journal before this commit are needed no longer."""
+
+
+class _Queue(Generic[T]):
+    """Counters of one kind in the order in which their tables fell behind."""
+
+    def __init__(self) -> None:
+        self.items: dict[int, T] = {}
+        self._credit = 0.0
+
+    @property
+    def oldest(self) -> int | None:
+        """The first commit that a table does not know, None if there is none."""
+        for item in self.items.values():
+            return item.dirty_since
+        return None
+
+    def add(self, key: int, item: T, commit_id: int) -> None:
+        if not item.dirty_since:
+            item.dirty_since = commit_id
+            self.items[key] = item
+
+    def due(self, entries: float) -> list[T]:
+        """Take this commit's share, where one entity shall wait for about so many commits."""
+        self._credit += len(self.items) / entries
+        share = max(int(self._credit), len(self.items) - MAX_DIRTY)
+        if share < min(MIN_SHARE, len(self.items)):
+            return []
+        self._credit = max(0.0, self._credit - share)
+        return [self._pop() for _ in range(min(share, len(self.items)))]
+
+    def since(self, commit_id: int) -> list[T]:
+        """Take what has waited since this commit, or longer."""
+        taken = []
+        while (oldest := self.oldest) is not None and oldest <= commit_id:
+            taken.append(self._pop())
+        return taken
+
+    def take(self, key: int) -> T | None:
+        """Take one of them, if it waits."""
+        item = self.items.pop(key, None)
+        if item is not None:
+            item.dirty_since = 0
+        return item
+
+    def _pop(self) -> T:
+        item = self.items.pop(next(iter(self.items)))
+        item.dirty_since = 0
+        return item
+
+
+class WriteBack:
+    """Knows what is dirty, and which entries of the journal are still needed for it."""
+
+    def __init__(self) -> None:
+        """Begin with tables that know everything, and an empty journal."""
+        self._devices: _Queue[StoredDevice] = _Queue()
+        self._conversations: _Queue[StoredConversation] = _Queue()
+        self._entries: deque[tuple[int, int]] = deque()
+        """Commit and size in bytes."""
+        self._size_bytes = 0
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the journal holds nothing."""
+        return not self._entries
+
+    def note(
+        self,
+        commit_id: int,
+        devices: Iterable[StoredDevice],
+        conversations: Iterable[StoredConversation],
+        size_bytes: int,
+    ) -> None:
+        """Note what a commit has changed, and how large its entry is."""
+        for device in devices:
+            self._devices.add(device.device_id, device, commit_id)
+        for conversation in conversations:
+            self._conversations.add(conversation.conversation_id, conversation, commit_id)
+        self._entries.append((commit_id, size_bytes))
+        self._size_bytes += size_bytes
+
+    def due(self) -> Due:
+        """Take what is written along with the next commit."""
+        if not self._entries:
+            return Due(Rows(), [], 0)
+        usual_bytes = self._size_bytes / len(self._entries)
+        entries = max(1.0, min(MAX_ENTRIES, MAX_BYTES / max(1.0, usual_bytes)))
+        devices = self._devices.due(entries)
+        conversations = self._conversations.due(entries)
+        excess, last = self._size_bytes - 2 * MAX_BYTES, 0
+        for commit_id, size_bytes in self._entries:
+            if excess <= 0:
+                break
+            last, excess = commit_id, excess - size_bytes
+        devices += self._devices.since(last)
+        conversations += self._conversations.since(last)
+        return self._written(devices, conversations)
+
+    def all(self) -> Due:
+        """Take everything."""
+        end = self._entries[-1][0] if self._entries else 0
+        return self._written(self._devices.since(end), self._conversations.since(end))
+
+    def of(self, device_ids: Iterable[int]) -> Due:
+        """Take these devices."""
+        taken = (self._devices.take(device_id) for device_id in device_ids)
+        return self._written([device for device in taken if device is not None], [])
+
+    def conversations_of(self, account_id: int) -> list[StoredConversation]:
+        """Give the conversations of an account that their table does not know as they are."""
+        waiting = self._conversations.items.values()
+        return [each for each in waiting if account_id in (each.low, each.high)]
+
+    def _written(self, devices: list[StoredDevice], conversations: list[StoredConversation]) -> Due:
+        rows = Rows()
+        for device in devices:
+            _add_device(rows, device)
+        for conversation in conversations:
+            _add_conversation(rows, conversation)
+        oldest = [each for each in (self._devices.oldest, self._conversations.oldest) if each]
+        needed = min(oldest, default=self._entries[-1][0] + 1 if self._entries else 0)
+        while self._entries and self._entries[0][0] < needed:
+            self._size_bytes -= self._entries.popleft()[1]
+        return Due(rows, devices, needed)
+
+
+def _add_device(rows: Rows, device: StoredDevice) -> None:
+    device_id = device.device_id
+    if device.has_sent:
+        answers = pack_answers(device.answers)
+        rows.sent.append((device.last_n, device.last_mark, answers, device_id))
+    if device.has_received:
+        counters = (device.last_position, device.acked, int(device.state), device.waiting_since_ms)
+        rows.received.append((*counters, device_id))
+        rows.segments += [segment_row(each) for each in device.waiting]
+        device.filed = device.last_position
+    device.has_sent = device.has_received = False
+
+
+def _add_conversation(rows: Rows, conversation: StoredConversation) -> None:
+    conversation_id = conversation.conversation_id
+    rows.grew.append((conversation.last_seq, conversation.last_ms, conversation_id))
+    delivered = tuple(conversation.delivered.values())
+    if delivered != conversation.filed_delivered:
+        conversation.filed_delivered = delivered
+        rows.delivered += [
+            (seq, account_id, conversation_id) for account_id, seq in conversation.delivered.items()
+        ]
