@@ -1,0 +1,120 @@
+"""What is dirty gets into its table bit by bit, the oldest first, and no entry is dropped early."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+from jim.storage.sqlite import write_back
+from jim.storage.sqlite.counters import StoredConversation, StoredDevice
+from jim.storage.sqlite.write_back import WriteBack
+
+if TYPE_CHECKING:
+    import pytest
+
+
+def device(device_id: int) -> StoredDevice:
+    return StoredDevice(device_id, device_id, f"d{device_id}", has_received=True)
+
+
+def conversation(number: int) -> StoredConversation:
+    return StoredConversation(number, number, number, delivered={number: 0})
+
+
+def test_nothing_is_due_where_nothing_is_dirty() -> None:
+    behind = WriteBack()
+    assert behind.is_empty
+    assert behind.due().needed == behind.all().needed == 0
+
+
+def test_an_entry_is_needed_until_everything_in_it_is_written(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(write_back, "MAX_ENTRIES", 4)
+    monkeypatch.setattr(write_back, "MIN_SHARE", 1)
+    rng = random.Random(1)
+    devices = [device(k) for k in range(1, 20)]
+    talks = [conversation(k) for k in range(1, 20)]
+    behind = WriteBack()
+    last_change: dict[int, int] = {}
+    last_growth: dict[int, int] = {}
+    longest = 0
+    first = 1
+    for commit_id in range(1, 400):
+        due = behind.due()
+        for row in due.rows.received:
+            last_change.pop(row[-1], None)
+        for grew in due.rows.grew:
+            last_growth.pop(grew[-1], None)
+        if due.needed:
+            # Whatever changed last in an entry that is dropped has been written since.
+            assert all(at >= due.needed for at in (*last_change.values(), *last_growth.values()))
+            first = due.needed
+        changed = rng.sample(devices, rng.randrange(1, 4))
+        grown = rng.sample(talks, rng.randrange(3))
+        for each in changed:
+            each.has_received = True
+            last_change.setdefault(each.device_id, commit_id)
+        for talk in grown:
+            last_growth.setdefault(talk.conversation_id, commit_id)
+        behind.note(commit_id, changed, grown, 10)
+        longest = max(longest, commit_id - first + 1)
+    assert 4 <= longest <= 40
+    everything = behind.all()
+    assert {row[-1] for row in everything.rows.received} == set(last_change)
+    assert {row[-1] for row in everything.rows.grew} == set(last_growth)
+    assert behind.is_empty
+    assert everything.needed == 400
+
+
+def test_a_share_is_small_and_the_oldest_come_first() -> None:
+    behind = WriteBack()
+    behind.note(1, [device(k) for k in range(1, 1001)], [], 10)
+    behind.note(2, [device(k) for k in range(1001, 2001)], [], 10)
+    written: list[int] = []
+    for commit_id in range(3, 60):
+        due = behind.due()
+        assert len(due.devices) <= 2 * 2000 / write_back.MAX_ENTRIES
+        written += [each.device_id for each in due.devices]
+        behind.note(commit_id, [], [], 10)
+    assert written == sorted(written)
+    assert len(written) > 400
+
+
+def test_few_are_written_together() -> None:
+    behind = WriteBack()
+    behind.note(1, [device(k) for k in range(1, 6)], [], 10)
+    shares = []
+    for commit_id in range(2, 3 * write_back.MAX_ENTRIES):
+        shares.append(len(behind.due().devices))
+        behind.note(commit_id, [], [], 10)
+    assert sorted(shares, reverse=True)[:2] == [5, 0]
+
+
+def test_too_many_are_written_at_once() -> None:
+    behind = WriteBack()
+    behind.note(1, [device(k) for k in range(write_back.MAX_DIRTY + 100)], [], 10)
+    assert len(behind.due().devices) == 100
+
+
+def test_too_large_a_journal_is_written_off_at_once() -> None:
+    behind = WriteBack()
+    behind.note(1, [device(1)], [conversation(1)], write_back.MAX_BYTES)
+    behind.note(2, [device(2)], [], write_back.MAX_BYTES)
+    behind.note(3, [device(3)], [], 1)
+    due = behind.due()
+    assert {each.device_id for each in due.devices} >= {1}
+    assert [row[-1] for row in due.rows.grew] == [1]
+    assert due.needed >= 2
+
+
+def test_what_is_asked_for_is_taken_out_of_turn() -> None:
+    behind = WriteBack()
+    behind.note(1, [device(1), device(2), device(3)], [conversation(7)], 10)
+    due = behind.of([2, 99])
+    assert [each.device_id for each in due.devices] == [2]
+    assert due.needed == 1
+    assert [each.conversation_id for each in behind.conversations_of(7)] == [7]
+    assert behind.conversations_of(8) == []
+    assert {each.device_id for each in behind.all().devices} == {1, 3}
+    assert behind.conversations_of(7) == []
