@@ -42,9 +42,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 SETTLE_S: Final = 1.0
-"""How long the journal of a server that has little to do keeps a message that was collected. The
-server is to forget it, and as soon as the mailbox does; but on the disk writing it off costs as
-much as a commit, and so it is done for everything of a second."""
+"""How long the journal of a server that has little to do keeps a message that was collected, and a
+commit's time more. It is to be forgotten, but that costs as much as a commit, and so it is done for
+everything of a second at once."""
 
 _REFUSALS = (WireError, sqlite3.IntegrityError)
 """Failures of a registration that roll back cleanly: nothing in memory has changed with it."""
@@ -183,18 +183,23 @@ class SqliteStore:
     # --- forgetting -------------------------------------------------------------------------------
 
     def _settle_soon(self) -> None:
-        """See to it that the journal is empty within `SETTLE_S`, or a little later."""
+        """See to it that in `SETTLE_S` the journal has nothing more of what it has now."""
         if self._timer is None and not self._closing:
-            self._timer = asyncio.get_running_loop().call_later(SETTLE_S, self._begin_settling)
+            loop = asyncio.get_running_loop()
+            last = self._batches.last_commit
+            self._timer = loop.call_later(SETTLE_S, self._begin_settling, last)
 
-    def _begin_settling(self) -> None:
+    def _begin_settling(self, commit_id: int) -> None:
         self._timer = None
-        self._settling = asyncio.get_running_loop().create_task(self._settle())
+        self._settling = asyncio.get_running_loop().create_task(self._settle(commit_id))
 
-    async def _settle(self) -> None:
+    async def _settle(self, commit_id: int) -> None:
         # A failure ends the store, and the next call tells it.
         with contextlib.suppress(StoreError):
-            await self._write(self._batches.settle)
+            while await self._write(lambda: self._batches.settle_some(commit_id)):
+                pass
+            if not self._batches.is_settled:
+                self._settle_soon()
 
     # --- how calls get into the threads -----------------------------------------------------------
 

@@ -75,10 +75,10 @@ class _Queue(Generic[T]):
         self._credit = max(0.0, self._credit - share)
         return [self._pop() for _ in range(min(share, len(self.items)))]
 
-    def since(self, commit_id: int) -> list[T]:
+    def since(self, commit_id: int, most: int | None = None) -> list[T]:
         """Take what has waited since this commit, or longer."""
-        taken = []
-        while (oldest := self.oldest) is not None and oldest <= commit_id:
+        taken: list[T] = []
+        while (oldest := self.oldest) is not None and oldest <= commit_id and len(taken) != most:
             taken.append(self._pop())
         return taken
 
@@ -145,8 +145,17 @@ class WriteBack:
 
     def all(self) -> Due:
         """Take everything."""
-        end = self._entries[-1][0] if self._entries else 0
-        return self._written(self._devices.since(end), self._conversations.since(end))
+        return self.since(self._entries[-1][0]) if self._entries else Due(Rows(), [], 0)
+
+    def since(self, commit_id: int, most: int | None = None) -> Due:
+        """Take what has waited since this commit, or longer; at most so many of each kind."""
+        devices = self._devices.since(commit_id, most)
+        return self._written(devices, self._conversations.since(commit_id, most))
+
+    def waits_since(self, commit_id: int) -> bool:
+        """Tell whether anything has waited since this commit, or longer."""
+        oldest = (self._devices.oldest, self._conversations.oldest)
+        return any(each is not None and each <= commit_id for each in oldest)
 
     def of(self, device_ids: Iterable[int]) -> Due:
         """Take these devices."""

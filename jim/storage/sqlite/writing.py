@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from jim.storage.sqlite.counters import SqliteCounters, StoredConversation, StoredDevice
     from jim.storage.sqlite.write_back import Due
 
+SETTLED_AT_ONCE: Final = 256
+"""Devices and conversations each: 3 ms here, so that a commit behind them does not wait longer."""
+
 _DROP_SEGMENTS: Final = """
 DELETE FROM mailbox WHERE device_id = ? AND first_position <= ? AND last_position <= ?
 RETURNING marks
@@ -43,6 +46,11 @@ class BatchWriter:
         self._counters = counters
         self._write_back = WriteBack()
         self._last_commit = 0
+
+    @property
+    def last_commit(self) -> int:
+        """The number of the last commit that changed anything, counted from the opening."""
+        return self._last_commit
 
     @property
     def is_settled(self) -> bool:
@@ -84,6 +92,14 @@ class BatchWriter:
     def settle(self) -> None:
         """Write everything into the tables and empty the journal, as a transaction of its own."""
         self._settle(self._write_back.all())
+
+    def settle_some(self, commit_id: int) -> bool:
+        """Write into the tables some of what they lack since this commit or longer.
+
+        Gives whether more of that is left.
+        """
+        self._settle(self._write_back.since(commit_id, SETTLED_AT_ONCE))
+        return self._write_back.waits_since(commit_id)
 
     def settle_account(self, account_id: int) -> None:
         """Let the tables know everything about the devices of an account, and forget them."""
