@@ -27,9 +27,14 @@ LIFTED |= {"unauthenticated_full": 8192, "waiting_messages": 100_000_000}
 """Flood limits that would measure themselves; 0 means none. Everything else is as delivered."""
 
 
+_CORES = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
+"""What this process was started with. A server inherits what the load generator is bound to, so
+that asking later would leave both of them on one core."""
+
+
 def pin(core: int) -> None:
-    """Bind this process to a core, where the machine has more than one."""
-    if core in os.sched_getaffinity(0):
+    """Bind this process to a core, where it has more than one."""
+    if core in _CORES:
         os.sched_setaffinity(0, {core})
 
 
