@@ -5,9 +5,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from jim.core.model import Answers, Run
 from jim.core.numbering import _Planner
-from jim.protocol.codec import encode_value, stored_template
+from jim.protocol.messages import ErrorReply, Stored
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,10 +42,10 @@ def _take_singly(self: _Planner, run: Run, last_n: Callable[[int, int], int]) ->
     return Answers(frames, tuple(new for each in done for new in each.introduced))
 
 
-def answer_with_latest(self: _Planner, sender: DeviceCounters, message: Msg) -> bytes:
+def answer_with_latest(self: _Planner, sender: DeviceCounters, message: Msg) -> Stored | ErrorReply:
     """Answer a repetition with the place of the last message, not of the repeated one."""
-    if message.n > sender.last_n:
-        return _answer_again(self, sender, message)
+    answer = _answer_again(self, sender, message)
+    if message.n > sender.last_n or not isinstance(answer, Stored):
+        return answer
     last = sender.answers[-1]
-    template = stored_template(202, last.time_ms, last.skipped)
-    return template % (encode_value(message.id), message.n, last.seq + last.count - 1)
+    return msgspec.structs.replace(answer, seq=last.seq + last.count - 1, time=last.time_ms)

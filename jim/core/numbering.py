@@ -7,7 +7,8 @@ device; and it builds the frames, of deliveries and of answers. The store then w
 touched and commits. Nothing here does I/O.
 
 This is the hottest code of the server. What consecutive messages of one device to one addressee
-have in common is worked out once, as a `_Stretch`; each message is then touched once.
+have in common is worked out once, as a `_Stretch`; each message is then made into its answer and
+its deliveries, and everything for one socket or mailbox is encoded in one go.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
-from msgspec import Struct, field
+from msgspec import UNSET, Struct, field
 
 from jim.core.model import (
     Answers,
@@ -29,11 +30,14 @@ from jim.core.model import (
 )
 from jim.core.names import lookup_key
 from jim.errors import MailboxFull, NameInvalid, NumberGap, RecipientUnknown, WireError
-from jim.protocol.codec import delivery_template, encode, encode_value, stored_template
-from jim.protocol.messages import Msg, Notice
+from jim.protocol.codec import encode_all
+from jim.protocol.messages import Delivery, ErrorReply, Msg, Notice
+from jim.protocol.messages import Stored as StoredReply
 from jim.protocol.replies import error_reply
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from jim.core.limits import Limits
 
 _STORED = 202
@@ -132,20 +136,24 @@ def plan(batch: Batch, counters: Counters, limits: Limits, now_ms: int) -> Plan:
 
 
 class _Open(Struct):
-    """The frames that this batch adds to one mailbox, still growing."""
+    """What this batch adds to one mailbox, still growing."""
 
     device: DeviceCounters
     first: int
-    frames: list[bytes]
-    marks: dict[int, int]
-    size_bytes: int = 0
+    """The position of the first frame."""
+    frames: list[Delivery | Notice] = field(default_factory=list)
+    foreign: list[tuple[int, int, int]] = field(default_factory=list)
+    """Which of them somebody else wrote: from, up to (excluded), and in which conversation."""
 
 
 class _Stretch(Struct):
     """What consecutive messages of one device to one addressee have in common."""
 
+    me: Identity
     to: str
     """The addressee as the sender spells it."""
+    name: str
+    """Its name."""
     conversation: ConversationCounters
     boxes: list[_Open]
     """The mailboxes that get a copy: the addressee's first, then the sender's other devices'."""
@@ -153,9 +161,6 @@ class _Stretch(Struct):
     """How many of the boxes belong to somebody else than the sender."""
     left: int
     """So many more messages fit into every box."""
-    delivery: bytes
-    answer: bytes
-    """Templates (`jim.protocol.codec`)."""
     stored: Stored
     """What the sender's device will be told again; grows with every message."""
 
@@ -210,44 +215,64 @@ class _Planner:
     def _take(self, run: Run) -> Answers:
         """Number the messages of a run."""
         sender = self._counters.device(run.sender.device_id)
-        frames: list[bytes] = []
+        messages = run.messages
+        answers: list[StoredReply | ErrorReply] = []
         introduced: list[int] = []
         stretch: _Stretch | None = None
-        for message in run.messages:
+        place = 0
+        while place < len(messages):
+            message = messages[place]
             if message.n != sender.last_n + 1:
-                frames.append(self._answer_again(sender, message))
+                answers.append(self._answer_again(sender, message))
+                place += 1
                 continue
             if stretch is None or not stretch.left or message.to != stretch.to:
                 try:
                     stretch = self._begin(run.sender, sender, message.to, introduced)
                 except WireError as error:
                     stretch = None
-                    frames.append(self._refuse(message, error))
+                    answers.append(self._refuse(message, error))
+                    place += 1
                     continue
-            frames.append(self._store(message, sender, stretch))
+            end = _end_of_sequence(messages, place, place + stretch.left)
+            answers += self._store(messages[place:end], sender, stretch)
+            place = end
         self._forget_old_answers(sender)
-        return Answers(b"".join(frames), tuple(introduced))
+        return Answers(encode_all(answers), tuple(introduced))
 
-    def _store(self, message: Msg, sender: DeviceCounters, stretch: _Stretch) -> bytes:
-        """Give a message its place and its positions; gives the answer."""
-        conversation = stretch.conversation
-        n = sender.last_n = message.n
-        seq = conversation.last_seq = conversation.last_seq + 1
-        sender.last_mark = message.mark or ""
-        stretch.stored.count += 1
-        stretch.left -= 1
-        text = encode_value(message.message)
+    def _store(
+        self, messages: Sequence[Msg], sender: DeviceCounters, stretch: _Stretch
+    ) -> list[StoredReply]:
+        """Give messages their places and their positions; gives the answers."""
+        conversation, me, now_ms = stretch.conversation, stretch.me, self._now_ms
+        last_n, last_seq = sender.last_n, conversation.last_seq
+        count = len(messages)
         for index, box in enumerate(stretch.boxes):
-            position = box.device.last_position = box.device.last_position + 1
-            frame = stretch.delivery % (position, seq, n, text)
-            box.frames.append(frame)
-            box.size_bytes += len(frame)
+            frames, begin = box.frames, len(box.frames)
+            n, seq, position = last_n, last_seq, box.device.last_position
+            for message in messages:
+                n, seq, position = n + 1, seq + 1, position + 1
+                frames.append(
+                    Delivery(
+                        position=position,
+                        seq=seq,
+                        sender=me.name,
+                        device=me.device,
+                        n=n,
+                        to=stretch.name,
+                        time=now_ms,
+                        message=message.message,
+                    )
+                )
+            box.device.last_position = position
             if index < stretch.marked:
-                box.marks[conversation.conversation_id] = seq
-            if box.size_bytes >= self._limits.page_bytes:
-                # A segment is sent whole: a larger one might never fit into an outgoing buffer.
-                self._close(box)
-        return stretch.answer % (encode_value(message.id), n, seq)
+                box.foreign.append((begin, begin + count, conversation.conversation_id))
+        sender.last_n += count
+        sender.last_mark = messages[-1].mark or ""
+        conversation.last_seq += count
+        stretch.stored.count += count
+        stretch.left -= count
+        return _answers(messages, last_n, last_seq, now_ms, stretch.stored.skipped)
 
     def _begin(
         self, me: Identity, sender: DeviceCounters, to: str, introduced: list[int]
@@ -279,14 +304,14 @@ class _Planner:
         self._conversations[conversation.conversation_id] = conversation
         room = [self._limits.waiting_messages - d.last_position + d.acked for d in receiving]
         return _Stretch(
+            me=me,
             to=to,
+            name=addressee.name,
             conversation=conversation,
             boxes=[self._opened(device) for device in receiving],
             marked=marked,
             # An empty mailbox takes one message whatever the limit is.
             left=max(1, min(room, default=self._limits.window)),
-            delivery=delivery_template(me.name, me.device, addressee.name, self._now_ms),
-            answer=stored_template(_STORED, self._now_ms, skipped),
             stored=stored,
         )
 
@@ -299,19 +324,20 @@ class _Planner:
             raise RecipientUnknown
         return account
 
-    def _answer_again(self, sender: DeviceCounters, message: Msg) -> bytes:
+    def _answer_again(self, sender: DeviceCounters, message: Msg) -> StoredReply | ErrorReply:
         """Repeat the first answer; one older than the window was confirmed long ago."""
         n = message.n
         if sender.last_n - self._limits.window < n <= sender.last_n:
             for stored in reversed(sender.answers):
                 if stored.n <= n <= stored.last_n:
-                    template = stored_template(_STORED, stored.time_ms, stored.skipped)
-                    return template % (encode_value(message.id), n, stored.seq + n - stored.n)
+                    before = stored.seq + n - stored.n - 1
+                    [again] = _answers([message], n - 1, before, stored.time_ms, stored.skipped)
+                    return again
         return self._refuse(message, NumberGap(n=n, expected=sender.last_n + 1))
 
-    def _refuse(self, message: Msg, error: WireError) -> bytes:
+    def _refuse(self, message: Msg, error: WireError) -> ErrorReply:
         error.fields.setdefault("n", message.n)
-        return encode(error_reply(error, self._now_ms, message.id))
+        return error_reply(error, self._now_ms, message.id)
 
     def _forget_old_answers(self, sender: DeviceCounters) -> None:
         answers, oldest_n = sender.answers, sender.last_n - self._limits.window + 1
@@ -342,9 +368,7 @@ class _Planner:
         opened = self._opened(device)
         device.last_position += 1
         notice = Notice(position=device.last_position, code=MailboxFull.code, time=self._now_ms)
-        frame = encode(notice)
-        opened.frames.append(frame)
-        opened.size_bytes += len(frame)
+        opened.frames.append(notice)
 
     def _opened(self, device: DeviceCounters) -> _Open:
         """Give what a mailbox gets in this batch; at least one frame will follow."""
@@ -352,25 +376,71 @@ class _Planner:
             device.waiting_since_ms = self._begins_ms
         opened = self._open.get(device.device_id)
         if opened is None:
-            opened = _Open(device, device.last_position + 1, [], {})
+            opened = _Open(device, device.last_position + 1)
             self._open[device.device_id] = opened
             self._devices[device.device_id] = device
         return opened
 
     def _close(self, opened: _Open) -> None:
-        """Make a segment of what a mailbox has got so far."""
-        if not opened.frames:
+        """Make segments of what a mailbox has got."""
+        frames = encode_all(opened.frames)
+        page_bytes = self._limits.page_bytes
+        if len(frames) <= page_bytes:
+            self._add_segment(opened, 0, len(opened.frames), frames)
             return
+        # A segment is sent whole: a larger one might never fit into an outgoing buffer.
+        begin, page, size_bytes = 0, list[bytes](), 0
+        lines = frames.splitlines(keepends=True)
+        for end, line in enumerate(lines, 1):
+            page.append(line)
+            size_bytes += len(line)
+            if size_bytes >= page_bytes or end == len(lines):
+                self._add_segment(opened, begin, end, b"".join(page))
+                begin, page, size_bytes = end, [], 0
+
+    def _add_segment(self, opened: _Open, begin: int, end: int, frames: bytes) -> None:
+        """Make a segment of the frames from `begin` on and before `end`, encoded as `frames`."""
         device = opened.device
-        segment = Segment(
-            account_id=device.account_id,
-            device_id=device.device_id,
-            first=opened.first,
-            last=opened.first + len(opened.frames) - 1,
-            frames=b"".join(opened.frames),
+        first, last = opened.first + begin, opened.first + end - 1
+        marks: dict[int, int] = {}
+        for from_, up_to, conversation_id in opened.foreign:
+            latest = min(up_to, end) - 1
+            if max(from_, begin) <= latest:
+                marks[conversation_id] = opened.frames[latest].seq  # type: ignore[union-attr]
+        segment = Segment(device.account_id, device.device_id, first, last, frames)
+        self._closed.append(PlannedSegment(segment, marks))
+
+
+def _answers(
+    messages: Iterable[Msg], n: int, seq: int, time_ms: int, skipped: int
+) -> list[StoredReply]:
+    """Answer consecutive messages, of which the first comes behind the number and the place."""
+    answers = []
+    for message in messages:
+        n, seq = n + 1, seq + 1
+        answers.append(
+            StoredReply(
+                id=message.id,
+                response=_STORED,
+                time=time_ms,
+                n=n,
+                seq=seq,
+                skipped=skipped or UNSET,
+            )
         )
-        self._closed.append(PlannedSegment(segment, opened.marks))
-        opened.first, opened.frames, opened.marks, opened.size_bytes = segment.last + 1, [], {}, 0
+    return answers
+
+
+def _end_of_sequence(messages: Sequence[Msg], begin: int, limit: int) -> int:
+    """Give where messages end that follow `begin` with the next number and the same addressee."""
+    n, to = messages[begin].n, messages[begin].to
+    end = begin + 1
+    for message in messages[end:limit]:
+        n += 1
+        if message.n != n or message.to != to:
+            break
+        end += 1
+    return end
 
 
 def delivered_up_to(conversation: ConversationCounters, by: AccountView, seq: int) -> DeliveredUpTo:

@@ -208,35 +208,5 @@ def encode(message: Struct) -> bytes:
     return _encoder.encode(message) + b"\n"
 
 
-encode_value = _encoder.encode
-"""Write any value as JSON, for the templates below."""
-
-
-def delivery_template(sender: str, device: str, to: str, time_ms: int) -> bytes:
-    """Give what the frames of consecutive `Delivery` messages have in common.
-
-    `template % (position, seq, n, encode_value(text))` is a frame, its newline included.
-    """
-    fixed = (_literal(sender), _literal(device), _literal(to), time_ms)
-    return (
-        b'{"action":"msg","position":%%d,"seq":%%d,"from":%b,"device":%b,"n":%%d,"to":%b,'
-        b'"time":%d,"message":%%b}\n'
-    ) % fixed
-
-
-def stored_template(response: int, time_ms: int, skipped: int) -> bytes:
-    """Give what the frames of consecutive `Stored` messages have in common.
-
-    `template % (encode_value(id), n, seq)` is a frame, its newline included.
-    """
-    tail = b',"skipped":%d' % skipped if skipped else b""
-    return b'{"action":"stored","id":%%b,"response":%d,"time":%d,"n":%%d,"seq":%%d%b}\n' % (
-        response,
-        time_ms,
-        tail,
-    )
-
-
-def _literal(text: str) -> bytes:
-    """Write a text as JSON that stands in a template."""
-    return _encoder.encode(text).replace(b"%", b"%%")
+encode_all = _encoder.encode_lines
+"""Write messages as frames, one after the other: half as dear as one by one."""

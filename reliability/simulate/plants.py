@@ -90,15 +90,18 @@ def _begin_and_leak(self: Any, me: Identity, sender: DeviceCounters, *rest: Any)
     return stretch
 
 
-def _store_by_sender(self: Any, message: Msg, sender: DeviceCounters, stretch: Any) -> bytes:
+def _store_by_sender(
+    self: Any, messages: Sequence[Msg], sender: DeviceCounters, stretch: Any
+) -> Any:
     """Take the sender's number for the conversation's sequence."""
-    stretch.conversation.last_seq = message.n - 1
+    stretch.conversation.last_seq = messages[0].n - 1
     stretch.stored.seq = stretch.stored.n
-    return _store(self, message, sender, stretch)
+    return _store(self, messages, sender, stretch)
 
 
-def _store_cut_short(self: Any, message: Msg, *rest: Any) -> bytes:
-    return _store(self, msgspec.structs.replace(message, message=message.message[:-1]), *rest)
+def _store_cut_short(self: Any, messages: Sequence[Msg], *rest: Any) -> Any:
+    cut = [msgspec.structs.replace(each, message=each.message[:-1]) for each in messages]
+    return _store(self, cut, *rest)
 
 
 def _collect_and_start_over(self: Any, device: DeviceCounters, position: int) -> None:
@@ -109,11 +112,10 @@ def _collect_and_start_over(self: Any, device: DeviceCounters, position: int) ->
 
 def _close_reversed(self: Any, opened: Any) -> None:
     """Put the frames of a commit into the mailbox in the wrong order, under the right positions."""
-    frames = [msgspec.json.decode(frame) for frame in opened.frames]
-    positions = [frame["position"] for frame in frames]
-    for frame, position in zip(reversed(frames), positions, strict=True):
-        frame["position"] = position
-    opened.frames[:] = [msgspec.json.encode(frame) + b"\n" for frame in reversed(frames)]
+    positions = [frame.position for frame in opened.frames]
+    opened.frames.reverse()
+    for frame, position in zip(opened.frames, positions, strict=True):
+        frame.position = position
     _close(self, opened)
 
 

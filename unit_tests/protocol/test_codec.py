@@ -16,10 +16,8 @@ from jim.protocol.codec import (
     MAX_DEPTH,
     Decoder,
     Invalid,
-    delivery_template,
     encode,
-    encode_value,
-    stored_template,
+    encode_all,
 )
 
 LIMIT = 4096
@@ -212,25 +210,10 @@ def test_a_depth_bomb_is_refused_without_recursion() -> None:
     assert feed_all(b"[" * 200_000 + b"\n", 1 << 20) == [("malformed", None, False)]
 
 
-@pytest.mark.parametrize("text", ['he said "да"\n\x00', "100 %d %b %", ""])
-@pytest.mark.parametrize("sender", ["alice", "алиса", "al%dice"])
-def test_a_delivery_of_the_template_is_what_the_structure_says(text: str, sender: str) -> None:
-    template = delivery_template(sender, "d" * 16, "bob", 99)
-    expected = m.Delivery(
-        position=12, seq=7, sender=sender, device="d" * 16, n=3, to="bob", time=99, message=text
-    )
-    assert template % (12, 7, 3, encode_value(text)) == encode(expected)
-
-
-@pytest.mark.parametrize("request_id", [1, 2**53, "r1", 'a "quoted" %d'])
-@pytest.mark.parametrize("skipped", [0, 3])
-def test_an_answer_of_the_template_is_what_the_structure_says(
-    request_id: int | str, skipped: int
-) -> None:
-    template = stored_template(202, 99, skipped)
-    more: dict[str, int] = {"skipped": skipped} if skipped else {}
-    expected = m.Stored(id=request_id, response=202, time=99, n=3, seq=7, **more)
-    assert template % (encode_value(request_id), 3, 7) == encode(expected)
+def test_many_are_encoded_as_one_by_one() -> None:
+    messages = [m.Msg(id=n, n=n, to="bob", message=f"a\nb {n}") for n in range(1, 4)]
+    assert encode_all(messages) == b"".join(map(encode, messages))
+    assert encode_all([]) == b""
 
 
 def test_no_frame_contains_a_newline_of_its_own() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from jim.core.limits import Limits
 from jim.protocol import messages as m
-from jim.protocol.codec import delivery_template, encode, encode_value
+from jim.protocol.codec import encode
 from jim.server import main, sanity
 
 TEXT_BYTES = Limits().text_bytes
@@ -88,9 +88,18 @@ def test_the_frames_are_no_larger_than_is_reckoned_with() -> None:
     text, most = "\x01" * TEXT_BYTES, sanity.ESCAPED * TEXT_BYTES + sanity.ENVELOPE_BYTES
     largest = m.MAX_INTEGER
     message = m.Msg(id="i" * 64, n=largest, to=LONGEST_NAME, message=text, mark="m" * 64)
-    template = delivery_template(LONGEST_NAME, "d" * 16, LONGEST_NAME, largest)
+    delivery = m.Delivery(
+        position=largest,
+        seq=largest,
+        sender=LONGEST_NAME,
+        device="d" * 16,
+        n=largest,
+        to=LONGEST_NAME,
+        time=largest,
+        message=text,
+    )
     assert len(encode(message)) <= most
-    assert len(template % (largest, largest, largest, encode_value(text))) <= most
+    assert len(encode(delivery)) <= most
 
 
 def test_the_announced_limits_of_the_largest_kind_are_believed_by_a_client() -> None:
