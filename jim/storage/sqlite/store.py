@@ -284,7 +284,8 @@ class SqliteStore:
         def hand_over(account_id: int, device_id: int) -> None:
             self._batches.hand_over(account_id, device_id, self.limits, now_ms)
 
-        self._batches.settle_account(enrolment.account_id)
+        with translated(self.path):  # what fails here is no refusal: memory is ahead of it by now
+            self._batches.settle_account(enrolment.account_id)
         try:
             return accounts.enrol(self._connection, enrolment, hand_over)
         finally:
