@@ -99,9 +99,8 @@ class SqliteStore:
 
     async def commit(self, batch: Batch, now_ms: int) -> Committed:
         """Number and store a batch; what is given back is on disk."""
-        committed = await self._write(lambda: self._batches.commit(batch, self.limits, now_ms))
-        self._settle_soon()
-        return committed
+        self._settle_soon()  # before it: a caller that is cancelled does not come back
+        return await self._write(lambda: self._batches.commit(batch, self.limits, now_ms))
 
     async def standing(self, device_id: int) -> Standing:
         """Read where a device stands, after every commit that was submitted before this call."""
