@@ -12,7 +12,7 @@ from jim.core.model import Contact
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Sequence
 
     from jim.storage.sqlite.counters import SqliteCounters, StoredConversation
 
@@ -59,15 +59,15 @@ def receipts(
 def visible(
     connection: sqlite3.Connection,
     counters: SqliteCounters,
-    changed: Iterable[StoredConversation],
+    changed: Collection[StoredConversation],
     account_id: int,
 ) -> list[Contact]:
     """Read who wrote to the account, the latest conversation first.
 
-    `changed` are its conversations that the table does not know as they are. They can only have
-    moved forward, so that whoever is among the first ones is among the table's or among them.
+    `changed` are its conversations that the table does not know as they are. Each may take the
+    place of another one, or leave its own (when a clock was set back): hence so many more rows.
     """
-    rows = connection.execute(_WRITTEN_BY, (account_id, MAX_VISIBLE)).fetchall()
+    rows = connection.execute(_WRITTEN_BY, (account_id, MAX_VISIBLE + len(changed))).fetchall()
     found = {
         conversation_id: (last_ms, conversation_id, other, name)
         for other, name, conversation_id, last_ms in rows

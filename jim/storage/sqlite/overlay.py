@@ -26,26 +26,41 @@ _TABLES: Final = (
     """CREATE TEMP TABLE newer_member (delivered_seq INTEGER, account_id INTEGER,
     conversation_id INTEGER, PRIMARY KEY (account_id, conversation_id)) WITHOUT ROWID""",
 )
+# Each view reads one table and looks up what is newer by its key, so that SQLite reads it like the
+# table. A join of the two would be carried out for all rows wherever the view is the right side of
+# a LEFT JOIN (sqlite.org/optoverview.html, "subquery flattening").
 _VIEWS: Final = (
-    """CREATE TEMP VIEW sending AS
-    SELECT device_id, coalesce(n.last_n, o.last_n) AS last_n,
-        coalesce(n.last_mark, o.last_mark) AS last_mark, coalesce(n.answers, o.answers) AS answers
-    FROM main.sending AS o LEFT JOIN newer_sending AS n USING (device_id)""",
-    """CREATE TEMP VIEW receiving AS
-    SELECT device_id, coalesce(n.last_position, o.last_position) AS last_position,
-        coalesce(n.acked, o.acked) AS acked, coalesce(n.state, o.state) AS state,
-        coalesce(n.waiting_since_ms, o.waiting_since_ms) AS waiting_since_ms
-    FROM main.receiving AS o LEFT JOIN newer_receiving AS n USING (device_id)""",
+    """CREATE TEMP VIEW sending AS SELECT device_id,
+    ifnull((SELECT n.last_n FROM newer_sending AS n
+        WHERE n.device_id = o.device_id), o.last_n) AS last_n,
+    ifnull((SELECT n.last_mark FROM newer_sending AS n
+        WHERE n.device_id = o.device_id), o.last_mark) AS last_mark,
+    ifnull((SELECT n.answers FROM newer_sending AS n
+        WHERE n.device_id = o.device_id), o.answers) AS answers
+    FROM main.sending AS o""",
+    """CREATE TEMP VIEW receiving AS SELECT device_id,
+    ifnull((SELECT n.last_position FROM newer_receiving AS n
+        WHERE n.device_id = o.device_id), o.last_position) AS last_position,
+    ifnull((SELECT n.acked FROM newer_receiving AS n
+        WHERE n.device_id = o.device_id), o.acked) AS acked,
+    ifnull((SELECT n.state FROM newer_receiving AS n
+        WHERE n.device_id = o.device_id), o.state) AS state,
+    ifnull((SELECT n.waiting_since_ms FROM newer_receiving AS n
+        WHERE n.device_id = o.device_id), o.waiting_since_ms) AS waiting_since_ms
+    FROM main.receiving AS o""",
     """CREATE TEMP VIEW mailbox AS
     SELECT * FROM main.mailbox UNION ALL SELECT * FROM newer_mailbox""",
-    """CREATE TEMP VIEW conversation AS
-    SELECT conversation_id, low, high, coalesce(n.last_seq, o.last_seq) AS last_seq,
-        coalesce(n.last_ms, o.last_ms) AS last_ms
-    FROM main.conversation AS o LEFT JOIN newer_conversation AS n USING (conversation_id)""",
-    """CREATE TEMP VIEW member AS
-    SELECT account_id, conversation_id, wrote,
-        coalesce(n.delivered_seq, o.delivered_seq) AS delivered_seq
-    FROM main.member AS o LEFT JOIN newer_member AS n USING (account_id, conversation_id)""",
+    """CREATE TEMP VIEW conversation AS SELECT conversation_id, low, high,
+    ifnull((SELECT n.last_seq FROM newer_conversation AS n
+        WHERE n.conversation_id = o.conversation_id), o.last_seq) AS last_seq,
+    ifnull((SELECT n.last_ms FROM newer_conversation AS n
+        WHERE n.conversation_id = o.conversation_id), o.last_ms) AS last_ms
+    FROM main.conversation AS o""",
+    """CREATE TEMP VIEW member AS SELECT account_id, conversation_id, wrote,
+    ifnull((SELECT n.delivered_seq FROM newer_member AS n
+        WHERE n.account_id = o.account_id AND n.conversation_id = o.conversation_id
+    ), o.delivered_seq) AS delivered_seq
+    FROM main.member AS o""",
 )
 
 

@@ -99,9 +99,8 @@ class SqliteStore:
 
     async def commit(self, batch: Batch, now_ms: int) -> Committed:
         """Number and store a batch; what is given back is on disk."""
-        committed = await self._write(lambda: self._batches.commit(batch, self.limits, now_ms))
-        self._settle_soon()
-        return committed
+        self._settle_soon()  # before it: a caller that is cancelled does not come back
+        return await self._write(lambda: self._batches.commit(batch, self.limits, now_ms))
 
     async def standing(self, device_id: int) -> Standing:
         """Read where a device stands, after every commit that was submitted before this call."""
@@ -289,7 +288,8 @@ class SqliteStore:
         def hand_over(account_id: int, device_id: int) -> None:
             self._batches.hand_over(account_id, device_id, self.limits, now_ms)
 
-        self._batches.settle_account(enrolment.account_id)
+        with translated(self.path):  # what fails here is no refusal: memory is ahead of it by now
+            self._batches.settle_account(enrolment.account_id)
         try:
             return accounts.enrol(self._connection, enrolment, hand_over)
         finally:

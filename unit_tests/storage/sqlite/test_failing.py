@@ -27,6 +27,7 @@ from jim.storage.sqlite.failures import translate
 from unit_tests.support.accounts import (
     NOW_MS,
     add_account,
+    enrolment,
     invite,
     registration,
     send,
@@ -115,6 +116,24 @@ async def test_a_broken_constraint_in_the_tables_ends_the_store(path: Path) -> N
     await send(store, alice, "bob", 2)
     with pytest.raises(StoreError, match="UNIQUE"):
         await store._write(store._batches.settle)
+    await assert_refuses_everything(store, alice, StoreError)
+    await store.aclose()
+    with pytest.raises(StoreError, match="UNIQUE"):
+        await open_store(path, LIMITS)
+
+
+async def test_a_broken_constraint_below_an_enrolment_is_none_of_its_refusals(path: Path) -> None:
+    store, alice, bob = await begin(path)
+    row = (bob.device_id, 2, 2, b"", b"")
+    await store._writing.call(
+        lambda: store._connection.execute("INSERT INTO mailbox VALUES (?, ?, ?, ?, ?)", row)
+    )
+    await send(store, alice, "bob", 2)
+    account = await store.find_account("bob")
+    assert account is not None
+    with pytest.raises(StoreError, match="UNIQUE"):
+        await store.enrol(enrolment(account), NOW_MS)
+    # Otherwise the next commits would drop an entry of the journal that no table has.
     await assert_refuses_everything(store, alice, StoreError)
     await store.aclose()
     with pytest.raises(StoreError, match="UNIQUE"):

@@ -186,6 +186,25 @@ async def test_a_quiet_server_forgets_what_was_collected(
     await current.aclose()
 
 
+async def test_a_commit_whose_caller_is_cancelled_is_forgotten_as_soon(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "SETTLE_S", 0.01)
+    current = await open_store(path, Limits())
+    [alice] = await add_account(current, "alice")
+    await add_account(current, "bob")
+    committing = asyncio.create_task(send(current, alice, "bob", 1))
+    await asyncio.sleep(0)
+    committing.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await committing
+    assert (await current.standing(alice.device_id)).last_n == 1
+    async with asyncio.timeout(10):
+        while entries(path):
+            await asyncio.sleep(0.01)
+    await current.aclose()
+
+
 async def test_what_is_confirmed_soon_never_gets_into_its_mailbox(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
