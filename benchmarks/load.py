@@ -7,6 +7,8 @@ import re
 import time
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+
 from benchmarks.peer import Account, Address, Peer, connect
 from jim.protocol import messages as m
 from jim.protocol.codec import encode
@@ -20,6 +22,12 @@ LOGINS_AT_ONCE = 32
 limit of its listening queue."""
 
 _DUE = re.compile(rb'"message":"(\d+)')
+
+
+class Introduction(Struct):
+    """What the reference relay wants to know of a connection."""
+
+    name: str
 
 
 class Receiver(Peer):
@@ -119,7 +127,7 @@ async def open_pairs(address: Address, count: int, prefix: str, *, plain_relay: 
         async with gate:
             peer = await connect(kind, address)
             if plain_relay:
-                peer.transport.write(b'{"name":"%b"}\n' % name.encode())
+                await peer.ask(Introduction(name))
             else:
                 await peer.login(Account(name))
                 if isinstance(peer, Receiver):
