@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -41,14 +41,19 @@ def free_port() -> int:
 
 
 @contextmanager
-def our_server(directory: Path | None = None) -> Iterator[tuple[Address, int]]:
-    """Run `jim-server` with a fresh store; give its address and process id."""
+def our_server(
+    directory: Path | None = None, data: Path | None = None
+) -> Iterator[tuple[Address, int]]:
+    """Run `jim-server`; give its address and process id.
+
+    Its store is fresh and lies below `directory`, or it is the one in `data`, which stays.
+    """
     limits = [part for name, value in LIFTED.items() for part in ("--limit", f"{name}={value}")]
-    with TemporaryDirectory(dir=directory) as data:
+    with ExitStack() as stack:
+        place = data or stack.enter_context(TemporaryDirectory(dir=directory))
         port = free_port()
-        command = ["-m", "jim.server", "-a", "127.0.0.1", "-p", str(port), "--data-dir", data]
-        with _running([*command, *limits], port) as target:
-            yield target
+        command = ["-m", "jim.server", "-a", "127.0.0.1", "-p", str(port), "--data-dir", str(place)]
+        yield stack.enter_context(_running([*command, *limits], port))
 
 
 @contextmanager
