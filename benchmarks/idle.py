@@ -41,8 +41,7 @@ async def registered(data: Path, count: int) -> list[Account]:
     """Make a store in `data` that knows so many devices."""
     accounts = [Account(f"idle{i}") for i in range(count)]
     with targets.our_server(data=data) as (address, _):
-        for peer in await load.idle(address, accounts):
-            peer.transport.abort()
+        await load.hang_up(await load.idle(address, accounts))
     return accounts
 
 
@@ -55,8 +54,7 @@ async def measure(address: Address, pid: int, accounts: list[Account]) -> Idle:
     wall_s, cpu_s = time.perf_counter() - wall_s, targets.cpu_s(pid) - cpu_s
     await asyncio.sleep(REST_S)
     grown_kib = targets.rss_kib(pid) - before_kib
-    for peer in (*first, *rest):
-        peer.transport.close()
+    await load.hang_up([*first, *rest])
     count = len(rest)
     return Idle(grown_kib / count, count, count / wall_s, 1000 * cpu_s / count)
 

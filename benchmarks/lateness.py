@@ -54,5 +54,5 @@ async def measure(
         "generator_p99_ms": points(late.sent)["p99_ms"],
         "errors": opened.errors,
     }
-    opened.close()
+    await opened.aclose()
     return result

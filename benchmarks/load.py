@@ -136,10 +136,17 @@ class Pairs:
                 raise TimeoutError(f"stored {self.stored}, received {self.received}")
             await asyncio.sleep(0.01)
 
-    def close(self) -> None:
+    async def aclose(self) -> None:
         """Close all connections."""
-        for peer in (*self.senders, *self.receivers):
-            peer.transport.close()
+        await hang_up([*self.senders, *self.receivers])
+
+
+async def hang_up(peers: Sequence[Peer]) -> None:
+    """Cut all connections off, and wait until the loop has nothing to do with them any more."""
+    for peer in peers:
+        peer.transport.abort()
+    for peer in peers:
+        await peer.gone.wait()
 
 
 async def open_pairs(address: Address, count: int, prefix: str, *, plain_relay: bool) -> Pairs:

@@ -93,5 +93,5 @@ async def rates(both: Both, shape: Shape, pace: Pace) -> Rates:
     found.load_share = (time.process_time() - cpu) / (time.perf_counter() - wall)
     for pairs in opened:
         found.errors += pairs.errors
-        pairs.close()
+        await pairs.aclose()
     return found

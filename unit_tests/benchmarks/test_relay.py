@@ -50,4 +50,4 @@ async def test_pairs_talk_through_the_process_over_tls() -> None:
         await pairs.settle()
         assert [receiver.received for receiver in pairs.receivers] == [3, 3]
         assert pairs.errors == 0
-        pairs.close()
+        await pairs.aclose()
