@@ -149,7 +149,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--rate", type=int, default=RATE_PER_S, help="of the latency, messages/s")
     parser.add_argument("--late-seconds", type=float, default=8.0, help="a schedule")
     parser.add_argument("--crowd", type=int, default=CROWD, help="pairs of the crowd")
-    parser.add_argument("--idle", type=int, default=1000, help="idle connections")
+    parser.add_argument("--idle", type=int, default=1000, help="idle connections that count")
     parser.add_argument("--scratch", type=Path, help="where the server keeps its data: a real disk")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     return parser.parse_args()

@@ -83,9 +83,9 @@ class Sender(Peer):
         elif self.running and done:
             self.burst(done)
 
-    def burst(self, count: int) -> None:
+    def burst(self, count: int, body: bytes = BODY) -> None:
         """Write `count` further messages."""
-        self._write(repeat(BODY, count))
+        self._write(repeat(body, count))
 
     def schedule(self, due_ns: Iterable[int]) -> None:
         """Send a message for each of these due times, now or as soon as the window allows it."""

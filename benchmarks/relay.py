@@ -8,7 +8,6 @@ reach on this machine in this hour. `python -m benchmarks.relay PORT DIRECTORY`.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,22 +15,16 @@ from typing import TYPE_CHECKING, Final, cast
 
 import msgspec
 
+from benchmarks import door
 from jim.crypto.certificate import ensure_certificate
 from jim.crypto.tls import server_tls
-from jim.server.listener import Listener, open_sockets
-from jim.server.loops import loop_factory, tune_gc, tune_malloc
 from jim.server.tls_channel import accept_tls
 
 if TYPE_CHECKING:
     import socket
-    import ssl
 
 INTRODUCED: Final = b'{"action":"ok"}\n'
 """The answer to a name: from here on others may write to it."""
-
-HANDSHAKE_S: Final = 30.0
-"""For a handshake, so generous that a loaded machine ends none: the relay defends itself against
-nobody."""
 
 
 class Line(msgspec.Struct, gc=False):
@@ -115,46 +108,17 @@ class Relay(asyncio.Protocol):
         self._out.clear()
 
 
-class Door:
-    """Shakes hands on what the listener has accepted."""
-
-    def __init__(self, context: ssl.SSLContext) -> None:
-        self._context = context
-        self._switchboard = Switchboard()
-        self._handshakes: set[asyncio.Task[None]] = set()
-
-    def accept(self, sock: socket.socket, _address: str) -> None:
-        """Begin a handshake; the loop itself would let go of the task."""
-        task = asyncio.get_running_loop().create_task(self._shake_hands(sock))
-        self._handshakes.add(task)
-        task.add_done_callback(self._handshakes.discard)
-
-    async def _shake_hands(self, sock: socket.socket) -> None:
-        with contextlib.suppress(OSError):  # it has hung up: who only asks whether we listen does
-            await accept_tls(sock, self._context, self._begin, HANDSHAKE_S)
-
-    def _begin(self) -> Relay:
-        return Relay(self._switchboard)
-
-
 async def serve(port: int, directory: Path) -> None:
     """Serve until killed."""
     certificate = ensure_certificate(directory / "tls.pem", ["localhost"], datetime.now(UTC))
-    door = Door(server_tls(certificate).context)
-    listener = Listener(open_sockets("127.0.0.1", port), door.accept)
-    tune_gc()
-    try:
-        await asyncio.get_running_loop().create_future()
-    finally:
-        listener.close()
+    context = server_tls(certificate).context
+    switchboard = Switchboard()
 
+    async def take(sock: socket.socket) -> None:
+        await accept_tls(sock, context, lambda: Relay(switchboard), door.HANDSHAKE_S)
 
-def main() -> None:
-    """Run on the loop that the server runs on, tuned as the server tunes itself."""
-    tune_malloc()
-    with asyncio.Runner(loop_factory=loop_factory("auto")) as runner:
-        runner.run(serve(int(sys.argv[1]), Path(sys.argv[2])))
+    await door.serve(port, take)
 
 
 if __name__ == "__main__":
-    main()
+    door.run(serve(int(sys.argv[1]), Path(sys.argv[2])))

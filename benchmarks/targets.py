@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from benchmarks.peer import Address
 
@@ -25,6 +25,11 @@ START_S = 20.0
 LIFTED = {"messages_per_s": 0, "bytes_per_s": 0, "unauthenticated_start": 4096}
 LIFTED |= {"unauthenticated_full": 8192, "waiting_messages": 100_000_000}
 """Flood limits that would measure themselves; 0 means none. Everything else is as delivered."""
+
+
+def lifted() -> list[str]:
+    """Give the arguments of `jim-server` that lift the flood limits."""
+    return [part for name, value in LIFTED.items() for part in ("--limit", f"{name}={value}")]
 
 
 def pin(core: int) -> None:
@@ -48,12 +53,11 @@ def our_server(
 
     Its store is fresh and lies below `directory`, or it is the one in `data`, which stays.
     """
-    limits = [part for name, value in LIFTED.items() for part in ("--limit", f"{name}={value}")]
     with ExitStack() as stack:
         place = data or stack.enter_context(TemporaryDirectory(dir=directory))
         port = free_port()
         command = ["-m", "jim.server", "-a", "127.0.0.1", "-p", str(port), "--data-dir", str(place)]
-        yield stack.enter_context(_running([*command, *limits], port))
+        yield stack.enter_context(running([*command, *lifted()], port))
 
 
 @contextmanager
@@ -61,16 +65,20 @@ def reference_relay() -> Iterator[tuple[Address, int]]:
     """Run the relay; give its address and process id."""
     with TemporaryDirectory() as data:
         port = free_port()
-        with _running(["-m", "benchmarks.relay", str(port), data], port) as target:
+        with running(["-m", "benchmarks.relay", str(port), data], port) as target:
             yield target
 
 
 @contextmanager
-def _running(arguments: list[str], port: int) -> Iterator[tuple[Address, int]]:
+def running(
+    arguments: list[str], port: int, inherited: Sequence[int] = ()
+) -> Iterator[tuple[Address, int]]:
+    """Run a Python program that listens on the port; it inherits these descriptors."""
     process = subprocess.Popen(
         [sys.executable, *arguments],
         preexec_fn=lambda: pin(SERVER_CORE),  # noqa: PLW1509 - no threads here
         stdout=subprocess.DEVNULL,
+        pass_fds=inherited,
     )
     try:
         _wait_for(port, process)
