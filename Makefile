@@ -26,7 +26,7 @@ CODE := $(wildcard jim unit_tests tools benchmarks reliability my_server.py my_c
 
 .DEFAULT_GOAL := help
 .PHONY: help run setup test check e2e fmt fmt-check lint types layers translations \
-        translations-check lengths docs docs-check bench faults lock dist clean
+        translations-check lengths docs docs-check bench bench-guard faults lock dist clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1|/p' Makefile | while IFS='|' read -r name text; do \
@@ -80,6 +80,9 @@ docs-check: $(DEV)
 
 bench: $(DEV) ## measure messages/s, latency and memory (ARGS passed on)
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+bench-guard: $(DEV) ## fail if the hot path has become clearly slower (ARGS=--record: set the bound)
+	@$(BIN)/python -m benchmarks.guard $(ARGS)
 
 # The short form of every part of the proof (docs/reliability.md). A fault that this machine cannot
 # make is skipped by name; ARGS=--require-all, as in .ci/run, makes that a failure.

@@ -1,167 +1,170 @@
-"""`make bench`: our server beside the reference relay in one run, in about two minutes.
+"""`make bench`: our server beside the reference relay in one run, in about two and a half minutes.
 
-Every figure is the median of several rounds with its spread; the server has core 0, the generator
-core 1, and the generator's own share of its core is printed, for above 90 % it would be the
-bottleneck.
+A rate is the median of rounds that alternate between the two, with its range. Latency and memory
+are measured on a fresh server each. The servers have core 0, the generator core 1. What it used of
+that core is printed: above 90 % it would be the bottleneck. While it keeps a schedule it never
+sleeps; there its own lateness stands beside the server's.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
-import statistics
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, Final
 
 import uvloop
 
-from benchmarks import load, targets
+from benchmarks import idle, lateness, side_by_side, targets
 from benchmarks.machine import machine
-from benchmarks.peer import Account, Address
+from benchmarks.side_by_side import WINDOW_1, WINDOW_64, Pace, Shape
+from benchmarks.workloads import summary
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Mapping
 
 PAIRS, CROWD, RATE_PER_S = 50, 1000, 2000
 """The method of docs/performance.md: 50 pairs; a crowd of 1,000 with window 4; 2,000 a second."""
 
+WARM_S: Final = 0.5
+"""Until a workload's full windows go round evenly."""
 
-def share(started: tuple[float, float]) -> float:
-    """Give this process's share of its core since `started`."""
-    wall, cpu = started
-    return (time.process_time() - cpu) / (time.perf_counter() - wall)
+FIXED, HALF = "latency", "latency at half"
+"""The two schedules: the same on every machine, and half of what this one has just done."""
 
-
-def clock() -> tuple[float, float]:
-    """Read wall and CPU time of this process."""
-    return time.perf_counter(), time.process_time()
+Figures = dict[str, dict[str, Any]]
 
 
-def summary(values: list[float]) -> dict[str, float]:
-    """Give median and range."""
-    return {"median": statistics.median(values), "low": min(values), "high": max(values)}
+class Progress:
+    """Tells whoever waits what is going on, and since when."""
+
+    def __init__(self, steps: int) -> None:
+        self._steps = steps
+        self._begun = 0
+        self._since_s = time.monotonic()
+
+    def step(self, title: str) -> None:
+        """Announce the next step."""
+        self._begun += 1
+        after_s = time.monotonic() - self._since_s
+        text = f"[{self._begun}/{self._steps}] after {after_s:3.0f} s: {title} …"
+        print(text, file=sys.stderr, flush=True)
 
 
-def percentile_ms(values_ns: list[int], percent: float) -> float:
-    """Give a percentile of nanoseconds in milliseconds."""
-    ordered = sorted(values_ns)
-    return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))] / 1e6
+def rates(options: argparse.Namespace, progress: Progress) -> tuple[Figures, Figures]:
+    """Measure the full windows of both; give the figures of ours and of the relay."""
+    ours: Figures = {}
+    reference: Figures = {}
+    pace = Pace(WARM_S, options.seconds, options.rounds)
+    with side_by_side.running(options.scratch) as both:
+        for shape in shapes(options):
+            progress.step(f"{shape.pairs:,} pairs, window {shape.window}")
+            found = uvloop.run(side_by_side.rates(both, shape, pace))
+            common = {"load_share": found.load_share, "errors": found.errors}
+            ours[shape.key] = summary(found.jim) | common
+            reference[shape.key] = summary(found.relay) | common
+    return ours, reference
 
 
-async def rate_of(
-    address: Address, options: argparse.Namespace, *, pairs: int, window: int, relay: bool
-) -> dict[str, Any]:
-    """Measure one throughput workload in several rounds on the same connections."""
-    opened = await load.open_pairs(address, pairs, f"w{window}x{pairs}", plain_relay=relay)
-    started = clock()
-    rates: list[float] = []
-    while len(rates) < options.rounds:
-        rates.append(await load.throughput(opened, window, 0.5, options.seconds))
-    result = summary(rates) | {"load_share": share(started), "errors": opened.errors}
-    opened.close()
-    return result
+def shapes(options: argparse.Namespace) -> list[Shape]:
+    """Give the throughput workloads."""
+    return [WINDOW_64, WINDOW_1, Shape("crowd", options.crowd, 4)]
 
 
-async def late_of(address: Address, options: argparse.Namespace, *, relay: bool) -> dict[str, Any]:
-    """Measure the open-loop latency, from the due time to the arrival."""
-    opened = await load.open_pairs(address, PAIRS, "late", plain_relay=relay)
-    await load.latency(opened, options.rate, 1.0)
-    started = clock()
-    late = await load.latency(opened, options.rate, options.seconds * options.rounds)
-    points = {f"p{p:g}_ms": percentile_ms(late, p) for p in (50, 90, 99, 99.9)}
-    result = points | {"load_share": share(started), "samples": len(late)}
-    opened.close()
-    return result
+def latency(
+    options: argparse.Namespace, per_s: int, progress: Progress
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Measure a schedule at a fresh server of ours and at a fresh relay."""
+    found = []
+    for title, target, relay in (
+        ("our server", targets.our_server(options.scratch), False),
+        ("the relay", targets.reference_relay(), True),
+    ):
+        progress.step(f"{per_s:,}/s at {title}, fresh")
+        with target as (address, _):
+            measuring = lateness.measure(address, PAIRS, per_s, options.late_seconds, relay=relay)
+            found.append(uvloop.run(measuring))
+    return found[0], found[1]
 
 
-async def memory_and_logins(address: Address, pid: int, count: int) -> dict[str, Any]:
-    """Measure memory an idle TLS connection, and logins of known devices with full handshake."""
-    accounts = [Account(f"idle{i}") for i in range(count)]
-    first = await load.idle(address, accounts[: count // 5])
-    before = targets.rss_kib(pid)
-    rest = await load.idle(address, accounts[count // 5 :])
-    grown = targets.rss_kib(pid) - before
-    for peer in (*first, *rest):
-        peer.transport.close()
-    await asyncio.sleep(0.5)
-    started, cpu = time.perf_counter(), targets.cpu_s(pid)
-    again = await load.idle(address, accounts)
-    wall = time.perf_counter() - started
-    used = targets.cpu_s(pid) - cpu
-    for peer in again:
-        peer.transport.close()
-    return {
-        "kib_per_connection": grown / len(rest),
-        "connections": len(rest),
-        "logins_per_s": count / wall,
-        "login_cpu_ms": 1000 * used / count,
-    }
+def measured(options: argparse.Namespace) -> dict[str, Any]:
+    """Measure everything; give the figures as they stand in the JSON file."""
+    progress = Progress(steps=8)
+    ours, reference = rates(options, progress)
+    half_per_s = int(ours[WINDOW_64.key]["median"]) // 2
+    for key, per_s in ((FIXED, options.rate), (HALF, half_per_s)):
+        ours[key], reference[key] = latency(options, per_s, progress)
+    progress.step(f"{options.idle:,} idle connections at our server, fresh")
+    with TemporaryDirectory(dir=options.scratch) as data:
+        ours["idle"] = asdict(uvloop.run(idle.on_a_fresh_server(Path(data), options.idle)))
+    return {"machine": machine(), "jim": ours, "relay": reference}
 
 
-async def measure(
-    address: Address, pid: int, options: argparse.Namespace, *, relay: bool
-) -> dict[str, Any]:
-    """Run all workloads against one target."""
-    result: dict[str, Any] = {}
-    steps: dict[str, Callable[[], Awaitable[dict[str, Any]]]] = {
-        "window 64": lambda: rate_of(address, options, pairs=PAIRS, window=64, relay=relay),
-        "window 1": lambda: rate_of(address, options, pairs=PAIRS, window=1, relay=relay),
-        "crowd": lambda: rate_of(address, options, pairs=options.crowd, window=4, relay=relay),
-        "latency": lambda: late_of(address, options, relay=relay),
-    }
-    if not relay:
-        steps["idle"] = lambda: memory_and_logins(address, pid, options.idle)
-    for name, step in steps.items():
-        print(f"  {name} …", file=sys.stderr, flush=True)
-        result[name] = await step()
-    return result
-
-
-def show(ours: dict[str, Any], reference: dict[str, Any], per_s: int) -> None:
-    """Print the table."""
-    print(f"{'':22}{'JIM, durable, TLS':>28}{'bare relay, TLS':>24}{'ratio':>8}{'load':>7}")
-    for name in ("window 64", "window 1", "crowd"):
-        mine, other = ours[name], reference[name]
-        spread = f"{mine['median']:,.0f}/s ({mine['low']:,.0f}-{mine['high']:,.0f})"
-        ratio = mine["median"] / other["median"]
-        rest = f"{other['median']:>22,.0f}/s{ratio:>8.2f}{mine['load_share']:>7.0%}"
-        print(f"{name:22}{spread:>28}{rest}")
-    for point in ("p50_ms", "p90_ms", "p99_ms", "p99.9_ms"):
-        mine, other = ours["latency"][point], reference["latency"][point]
-        label = f"{per_s}/s {point[:-3]}"
-        print(f"{label:22}{mine:>25.2f} ms{other:>21.2f} ms{mine / other:>8.2f}")
+def table(figures: Mapping[str, Any]) -> str:
+    """Give the figures for people."""
+    ours, reference = figures["jim"], figures["relay"]
+    lines = [
+        f"{'messages/s':22}{'JIM, durable, TLS':>28}{'bare relay, TLS':>28}{'ratio':>8}{'load':>7}"
+    ]
+    for key in (WINDOW_64.key, WINDOW_1.key, "crowd"):
+        mine, other = ours[key], reference[key]
+        ratio, share = mine["median"] / other["median"], mine["load_share"]
+        lines.append(f"{key:22}{_rate(mine):>28}{_rate(other):>28}{ratio:>8.2f}{share:>7.0%}")
+    names = (name.removesuffix("_ms").replace("999", "99.9") for name in lateness.POINTS)
+    head = "".join(f"{name:>10}" for name in names)
+    lines.append(f"\n{'ms, fresh server':22}{head}   generator's p99")
+    for key in (FIXED, HALF):
+        for title, found in (("JIM", ours[key]), ("relay", reference[key])):
+            cells = "".join(f"{found[point]:>10.2f}" for point in lateness.POINTS)
+            label = f"{title}, {found['per_s']:,}/s"
+            lines.append(f"{label:22}{cells}{found['generator_p99_ms']:>18.2f}")
     rest = ours["idle"]
-    print(f"memory per idle TLS connection {rest['kib_per_connection']:.1f} KiB", end="")
-    print(f" ({rest['connections']} connections)")
-    print(f"logins {rest['logins_per_s']:.0f}/s, {rest['login_cpu_ms']:.2f} ms of server CPU each")
+    lines.append(
+        f"\nan idle TLS connection takes {rest['kib_per_connection']:.1f} KiB"
+        f" ({rest['connections']:,} connections, fresh server)\n"
+        f"logins {rest['logins_per_s']:.0f}/s, {rest['login_cpu_ms']:.2f} ms of server CPU each"
+    )
+    return "\n".join(lines)
+
+
+def _rate(found: Mapping[str, float]) -> str:
+    return f"{found['median']:,.0f} ({found['low']:,.0f}-{found['high']:,.0f})"
+
+
+def errors(figures: Mapping[str, Any]) -> int:
+    """Count refusals and lost connections, of both: any of them makes the figures worthless."""
+    found = [*figures["jim"].values(), *figures["relay"].values()]
+    return sum(workload.get("errors", 0) for workload in found)
+
+
+def parsed() -> argparse.Namespace:
+    """Read the arguments."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=2.0, help="a round of a workload")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rate", type=int, default=RATE_PER_S, help="of the latency, messages/s")
+    parser.add_argument("--late-seconds", type=float, default=8.0, help="a schedule")
+    parser.add_argument("--crowd", type=int, default=CROWD, help="pairs of the crowd")
+    parser.add_argument("--idle", type=int, default=1000, help="idle connections that count")
+    parser.add_argument("--scratch", type=Path, help="where the server keeps its data: a real disk")
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    return parser.parse_args()
 
 
 def main() -> int:
-    """Measure and print; `--json FILE` keeps the figures."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=4.0, help="a round of a workload")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--rate", type=int, default=RATE_PER_S, help="of the latency, messages/s")
-    parser.add_argument("--crowd", type=int, default=CROWD, help="pairs of the crowd")
-    parser.add_argument("--idle", type=int, default=1000, help="idle connections")
-    parser.add_argument("--json", type=Path, help="write the figures to this file")
-    options = parser.parse_args()
+    """Measure and print; fail when a message was refused or a connection lost."""
+    options = parsed()
     targets.raise_descriptor_limit()
     targets.pin(targets.LOAD_CORE)
-    print("the bare relay:", file=sys.stderr)
-    with targets.reference_relay() as (address, pid):
-        reference = uvloop.run(measure(address, pid, options, relay=True))
-    print("our server:", file=sys.stderr)
-    with targets.our_server() as (address, pid):
-        ours = uvloop.run(measure(address, pid, options, relay=False))
-    show(ours, reference, options.rate)
+    figures = measured(options)
+    print(table(figures))
     if options.json:
-        figures = {"machine": machine(), "jim": ours, "relay": reference}
-        options.json.write_text(json.dumps(figures, indent=1))
-    return 1 if any(ours[name]["errors"] for name in ("window 64", "window 1", "crowd")) else 0
+        options.json.write_text(json.dumps(figures, indent=1) + "\n")
+    return 1 if errors(figures) else 0
 
 
 if __name__ == "__main__":

@@ -5,21 +5,36 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+from array import array
+from collections import deque
+from dataclasses import dataclass
+from itertools import repeat
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+
 from benchmarks.peer import Account, Address, Peer, connect
+from jim.core.limits import WINDOW
 from jim.protocol import messages as m
 from jim.protocol.codec import encode
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 BODY_BYTES = 100
+BODY = b"x" * BODY_BYTES
+FRAME = b'{"action":"msg","id":%d,"n":%d,"to":"%b","message":"%b"}\n'
 LOGINS_AT_ONCE = 32
 """Handshakes under way together while connecting: enough to keep the server busy, and below the
 limit of its listening queue."""
 
 _DUE = re.compile(rb'"message":"(\d+)')
+
+
+class Introduction(Struct):
+    """What the reference relay wants to know of a connection."""
+
+    name: str
 
 
 class Receiver(Peer):
@@ -28,7 +43,7 @@ class Receiver(Peer):
     def __init__(self) -> None:
         super().__init__()
         self.received = 0
-        self.late_ns: list[int] | None = None
+        self.late_ns: array[int] | None = None
 
     def frames(self, data: bytes) -> None:
         """Count, note the lateness, and confirm the last position."""
@@ -46,7 +61,7 @@ def _integer(data: bytes, at: int) -> int:
 
 
 class Sender(Peer):
-    """Sends to one receiver, either as fast as its window allows or when told."""
+    """Sends to one receiver, either as fast as its window allows or when something is due."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -55,21 +70,37 @@ class Sender(Peer):
         self.n = 0
         self.to = b""
         self.running = False
+        self.due_ns: deque[int] = deque()
+        """What is due already and has not been sent, because the window was full."""
 
     def frames(self, data: bytes) -> None:
-        """Count the answers and, while running, keep the window full."""
+        """Count the answers; go on with what the window has held back, or keep it full."""
         done = data.count(b'"action":"stored"')
         self.errors += data.count(b'"action":"error"')
         self.stored += done
-        if self.running and done:
+        if self.due_ns:
+            self._send_due()
+        elif self.running and done:
             self.burst(done)
 
-    def burst(self, count: int, body: bytes = b"x" * BODY_BYTES) -> None:
+    def burst(self, count: int, body: bytes = BODY) -> None:
         """Write `count` further messages."""
-        first = self.n + 1
-        self.n += count
-        template = b'{"action":"msg","id":%%d,"n":%%d,"to":"%b","message":"%b"}\n' % (self.to, body)
-        self.transport.write(b"".join([template % (n, n) for n in range(first, self.n + 1)]))
+        self._write(repeat(body, count))
+
+    def schedule(self, due_ns: Iterable[int]) -> None:
+        """Send a message for each of these due times, now or as soon as the window allows it."""
+        self.due_ns.extend(due_ns)
+        self._send_due()
+
+    def _send_due(self) -> None:
+        count = min(len(self.due_ns), WINDOW - self.n + self.stored)
+        if count > 0:
+            self._write((b"%d" % self.due_ns.popleft()).ljust(BODY_BYTES) for _ in range(count))
+
+    def _write(self, bodies: Iterable[bytes]) -> None:
+        frames = [FRAME % (n, n, self.to, body) for n, body in enumerate(bodies, self.n + 1)]
+        self.n += len(frames)
+        self.transport.write(b"".join(frames))
 
 
 class Pairs:
@@ -98,17 +129,24 @@ class Pairs:
     async def settle(self) -> None:
         """Wait until everything stored has arrived; give up after 10 s without progress."""
         seen, since = -1, time.monotonic()
-        while any(s.stored < s.n for s in self.senders) or self.received < self.stored:
+        while any(s.due_ns or s.stored < s.n for s in self.senders) or self.received < self.stored:
             if self.stored + self.received != seen:
                 seen, since = self.stored + self.received, time.monotonic()
             if time.monotonic() - since > 10:
                 raise TimeoutError(f"stored {self.stored}, received {self.received}")
             await asyncio.sleep(0.01)
 
-    def close(self) -> None:
+    async def aclose(self) -> None:
         """Close all connections."""
-        for peer in (*self.senders, *self.receivers):
-            peer.transport.close()
+        await hang_up([*self.senders, *self.receivers])
+
+
+async def hang_up(peers: Sequence[Peer]) -> None:
+    """Cut all connections off, and wait until the loop has nothing to do with them any more."""
+    for peer in peers:
+        peer.transport.abort()
+    for peer in peers:
+        await peer.gone.wait()
 
 
 async def open_pairs(address: Address, count: int, prefix: str, *, plain_relay: bool) -> Pairs:
@@ -119,7 +157,7 @@ async def open_pairs(address: Address, count: int, prefix: str, *, plain_relay: 
         async with gate:
             peer = await connect(kind, address)
             if plain_relay:
-                peer.transport.write(b'{"name":"%b"}\n' % name.encode())
+                await peer.ask(Introduction(name))
             else:
                 await peer.login(Account(name))
                 if isinstance(peer, Receiver):
@@ -152,23 +190,37 @@ async def throughput(pairs: Pairs, window: int, warm_s: float, measure_s: float)
     return rate
 
 
-async def latency(pairs: Pairs, per_s: int, measure_s: float) -> list[int]:
-    """Send on a schedule whatever happens; give the lateness of each arrival against it, in ns."""
-    late: list[int] = []
+@dataclass(frozen=True)
+class Lateness:
+    """Of every message of a schedule, in ns against its due time."""
+
+    arrived: array[int]
+    sent: array[int]
+    """When the generator got round to it: what is large here is not the server's."""
+
+
+async def latency(pairs: Pairs, per_s: int, measure_s: float) -> Lateness:
+    """Send on a schedule whatever happens; give how late everything was.
+
+    A sender keeps to the window of the protocol, as every client has to. What is due meanwhile
+    waits in it, and that wait counts as any other.
+    """
+    late = Lateness(array("q"), array("q"))
     for receiver in pairs.receivers:
-        receiver.late_ns = late
+        receiver.late_ns = late.arrived
+    senders = pairs.senders
     step_ns = 1_000_000_000 // per_s
-    due = time.monotonic_ns() + step_ns
-    end = due + int(measure_s * 1e9)
-    index = 0
-    while due < end:
-        now = time.monotonic_ns()
-        while due <= now and due < end:
-            body = b"%d" % due
-            pairs.senders[index % len(pairs.senders)].burst(1, body.ljust(BODY_BYTES, b" "))
-            index += 1
-            due += step_ns
-        await asyncio.sleep(max(0.0, (due - time.monotonic_ns()) / 1e9))
+    start_ns = time.monotonic_ns() + step_ns
+    count, done = int(measure_s * per_s), 0
+    while done < count:
+        now_ns = time.monotonic_ns()
+        until = min(count, max(done, (now_ns - start_ns) // step_ns + 1))
+        for index in range(done, min(done + len(senders), until)):
+            due_ns = [start_ns + i * step_ns for i in range(index, until, len(senders))]
+            senders[index % len(senders)].schedule(due_ns)
+        late.sent.extend(now_ns - start_ns - i * step_ns for i in range(done, until))
+        done = until
+        await asyncio.sleep(0)  # uvloop's timers go by whole milliseconds: too coarse to sleep
     await pairs.settle()
     for receiver in pairs.receivers:
         receiver.late_ns = None

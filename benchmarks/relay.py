@@ -1,7 +1,8 @@
 """The reference: a relay that does nothing but route, in the same language, loop and TLS.
 
-It knows nobody, checks nothing, numbers nothing and stores nothing; so it is the roof over what the
-server could reach on this machine in this hour. `python -m benchmarks.relay PORT DIRECTORY`.
+It accepts with the server's own listener, and its TLS is the server's own channel. It knows nobody,
+checks nothing, numbers nothing and stores nothing; so it is the roof over what the server could
+reach on this machine in this hour. `python -m benchmarks.relay PORT DIRECTORY`.
 """
 
 from __future__ import annotations
@@ -10,16 +11,20 @@ import asyncio
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, Final, cast
 
 import msgspec
-import uvloop
 
+from benchmarks import door
 from jim.crypto.certificate import ensure_certificate
 from jim.crypto.tls import server_tls
+from jim.server.tls_channel import accept_tls
 
-_names: dict[str, Relay] = {}
-_dirty: list[Relay] = []
+if TYPE_CHECKING:
+    import socket
+
+INTRODUCED: Final = b'{"action":"ok"}\n'
+"""The answer to a name: from here on others may write to it."""
 
 
 class Line(msgspec.Struct, gc=False):
@@ -36,18 +41,39 @@ _decoder = msgspec.json.Decoder(Line)
 _encode = msgspec.json.encode
 
 
-class Relay(asyncio.Protocol):
-    """One connection of the relay."""
+class Switchboard:
+    """What the connections share: who has which name, and who has something to write."""
 
     def __init__(self) -> None:
-        self.transport: asyncio.Transport
-        self.out: list[bytes] = []
+        self.names: dict[str, Relay] = {}
+        self._marked: list[Relay] = []
+        self._loop = asyncio.get_running_loop()
+
+    def mark(self, relay: Relay) -> None:
+        """Let a connection write at the end of the loop's turn; called once until it has."""
+        if not self._marked:
+            self._loop.call_soon(self._flush)
+        self._marked.append(relay)
+
+    def _flush(self) -> None:
+        for relay in self._marked:
+            relay.flush()
+        self._marked.clear()
+
+
+class Relay(asyncio.Protocol):
+    """One connection."""
+
+    def __init__(self, switchboard: Switchboard) -> None:
+        self._switchboard = switchboard
+        self._transport: asyncio.Transport
+        self._out: list[bytes] = []
         self._rest = b""
-        self.position = 0
+        self._position = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport."""
-        self.transport = cast("asyncio.Transport", transport)
+        self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
         """Route every whole line."""
@@ -58,41 +84,41 @@ class Relay(asyncio.Protocol):
             if line.to:
                 self._route(line)
             elif line.name:
-                _names[line.name] = self
+                self._switchboard.names[line.name] = self
+                self._send(INTRODUCED)
 
     def _route(self, line: Line) -> None:
-        self.send(b'{"action":"stored","response":202,"id":%d,"n":%d}\n' % (line.id, line.n))
-        receiver = _names[line.to]
-        receiver.position += 1
-        receiver.send(
-            b'{"action":"msg","position":%d,"message":%b}\n'
-            % (receiver.position, _encode(line.message))
-        )
+        self._send(b'{"action":"stored","response":202,"id":%d,"n":%d}\n' % (line.id, line.n))
+        self._switchboard.names[line.to].deliver(_encode(line.message))
 
-    def send(self, frame: bytes) -> None:
+    def deliver(self, text: bytes) -> None:
+        """Send an encoded text on."""
+        self._position += 1
+        self._send(b'{"action":"msg","position":%d,"message":%b}\n' % (self._position, text))
+
+    def _send(self, frame: bytes) -> None:
         """Queue a frame; everything is written once at the end of the loop's turn."""
-        if not self.out:
-            if not _dirty:
-                asyncio.get_running_loop().call_soon(flush)
-            _dirty.append(self)
-        self.out.append(frame)
+        if not self._out:
+            self._switchboard.mark(self)
+        self._out.append(frame)
+
+    def flush(self) -> None:
+        """Write what has gathered."""
+        self._transport.write(b"".join(self._out))
+        self._out.clear()
 
 
-def flush() -> None:
-    """Write what has gathered, one write a connection."""
-    for relay in _dirty:
-        relay.transport.write(b"".join(relay.out))
-        relay.out.clear()
-    _dirty.clear()
-
-
-async def main(port: int, directory: Path) -> None:
+async def serve(port: int, directory: Path) -> None:
     """Serve until killed."""
     certificate = ensure_certificate(directory / "tls.pem", ["localhost"], datetime.now(UTC))
     context = server_tls(certificate).context
-    server = await asyncio.get_running_loop().create_server(Relay, "127.0.0.1", port, ssl=context)
-    await server.serve_forever()
+    switchboard = Switchboard()
+
+    async def take(sock: socket.socket) -> None:
+        await accept_tls(sock, context, lambda: Relay(switchboard), door.HANDSHAKE_S)
+
+    await door.serve(port, take)
 
 
 if __name__ == "__main__":
-    uvloop.run(main(int(sys.argv[1]), Path(sys.argv[2])))
+    door.run(serve(int(sys.argv[1]), Path(sys.argv[2])))

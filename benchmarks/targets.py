@@ -8,13 +8,13 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from benchmarks.peer import Address
 
@@ -32,6 +32,11 @@ _CORES = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
 that asking later would leave both of them on one core."""
 
 
+def lifted() -> list[str]:
+    """Give the arguments of `jim-server` that lift the flood limits."""
+    return [part for name, value in LIFTED.items() for part in ("--limit", f"{name}={value}")]
+
+
 def pin(core: int) -> None:
     """Bind this process to a core, where it has more than one."""
     if core in _CORES:
@@ -46,14 +51,18 @@ def free_port() -> int:
 
 
 @contextmanager
-def our_server(directory: Path | None = None) -> Iterator[tuple[Address, int]]:
-    """Run `jim-server` with a fresh store; give its address and process id."""
-    limits = [part for name, value in LIFTED.items() for part in ("--limit", f"{name}={value}")]
-    with TemporaryDirectory(dir=directory) as data:
+def our_server(
+    directory: Path | None = None, data: Path | None = None
+) -> Iterator[tuple[Address, int]]:
+    """Run `jim-server`; give its address and process id.
+
+    Its store is fresh and lies below `directory`, or it is the one in `data`, which stays.
+    """
+    with ExitStack() as stack:
+        place = data or stack.enter_context(TemporaryDirectory(dir=directory))
         port = free_port()
-        command = ["-m", "jim.server", "-a", "127.0.0.1", "-p", str(port), "--data-dir", data]
-        with _running([*command, *limits], port) as target:
-            yield target
+        command = ["-m", "jim.server", "-a", "127.0.0.1", "-p", str(port), "--data-dir", str(place)]
+        yield stack.enter_context(running([*command, *lifted()], port))
 
 
 @contextmanager
@@ -61,16 +70,20 @@ def reference_relay() -> Iterator[tuple[Address, int]]:
     """Run the relay; give its address and process id."""
     with TemporaryDirectory() as data:
         port = free_port()
-        with _running(["-m", "benchmarks.relay", str(port), data], port) as target:
+        with running(["-m", "benchmarks.relay", str(port), data], port) as target:
             yield target
 
 
 @contextmanager
-def _running(arguments: list[str], port: int) -> Iterator[tuple[Address, int]]:
+def running(
+    arguments: list[str], port: int, inherited: Sequence[int] = ()
+) -> Iterator[tuple[Address, int]]:
+    """Run a Python program that listens on the port; it inherits these descriptors."""
     process = subprocess.Popen(
         [sys.executable, *arguments],
         preexec_fn=lambda: pin(SERVER_CORE),  # noqa: PLW1509 - no threads here
         stdout=subprocess.DEVNULL,
+        pass_fds=inherited,
     )
     try:
         _wait_for(port, process)
