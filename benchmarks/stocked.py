@@ -174,7 +174,8 @@ async def away_rate(address: Address, names: Sequence[str], pace: Pace) -> dict[
     rate = await load.throughput(pairs, WINDOW, pace.warm_s, pace.measure_s)
     share = (time.process_time() - cpu_s) / (time.perf_counter() - began_s)
     found = {"rate": rate, "share": share, "lost": 0, "wrong": pairs.errors}
-    pairs.close()
+    for sender in senders:
+        sender.transport.close()
     return found
 
 

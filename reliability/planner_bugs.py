@@ -14,7 +14,7 @@ from jim.protocol.messages import ErrorReply, Stored
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from jim.core.numbering import DeviceCounters
+    from jim.core.counters import DeviceCounters
     from jim.protocol.messages import Msg
 
 _take = _Planner._take

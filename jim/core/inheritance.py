@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from jim.core.counters import PlannedSegment
 from jim.core.model import Segment
-from jim.core.numbering import PlannedSegment
 from jim.protocol.codec import FROM_SERVER, encode
 from jim.protocol.messages import Delivery
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from jim.core.counters import AccountView, Counters, DeviceCounters
     from jim.core.limits import Limits
-    from jim.core.numbering import AccountView, Counters, DeviceCounters
 
 
 def inherit(

@@ -10,6 +10,13 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct, field
 
+from jim.core.counters import (
+    AccountView,
+    ConversationCounters,
+    DeviceCounters,
+    PlannedSegment,
+    delivered_up_to,
+)
 from jim.core.inheritance import inherit
 from jim.core.model import (
     AccountRecord,
@@ -20,14 +27,7 @@ from jim.core.model import (
     MailboxState,
     Standing,
 )
-from jim.core.numbering import (
-    AccountView,
-    ConversationCounters,
-    DeviceCounters,
-    PlannedSegment,
-    delivered_up_to,
-    plan,
-)
+from jim.core.numbering import plan
 from jim.errors import AuthFailed, InviteInvalid, NameTaken, StoreError, TooManyDevices
 from jim.protocol.messages import Link
 

@@ -24,9 +24,9 @@ from reliability.simulate.server import Node
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from jim.core.counters import DeviceCounters
     from jim.core.link import Link
     from jim.core.model import Batch, Identity
-    from jim.core.numbering import DeviceCounters
     from jim.protocol.messages import Msg
 
 _Planner = numbering._Planner  # noqa: SLF001 - a bug has to be planted where it would be

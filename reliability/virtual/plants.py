@@ -31,8 +31,8 @@ from reliability.virtual.store import SlowStore, finish_now
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from jim.core.counters import DeviceCounters
     from jim.core.model import Batch, Committed, Identity, Segment
-    from jim.core.numbering import DeviceCounters
     from jim.core.ports import Store
     from reliability.virtual.loop import VirtualLoop
 

@@ -10,20 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from jim.core.counters import AccountView, ConversationCounters, DeviceCounters, delivered_up_to
 from jim.core.limits import Limits
 from jim.core.model import (
     DeliveredUpTo,
     Identity,
     MailboxState,
 )
-from jim.core.numbering import (
-    AccountView,
-    ConversationCounters,
-    DeviceCounters,
-    Plan,
-    delivered_up_to,
-    plan,
-)
+from jim.core.numbering import Plan, plan
 from jim.protocol.codec import FROM_SERVER, Decoder
 from jim.protocol.messages import Delivery, Notice
 from unit_tests.support.outcomes import Append, Refused, Stored, batch_of, introduced, outcomes

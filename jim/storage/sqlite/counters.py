@@ -12,13 +12,8 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import field
 
+from jim.core.counters import AccountView, ConversationCounters, DeviceCounters, PlannedSegment
 from jim.core.model import MailboxState
-from jim.core.numbering import (
-    AccountView,
-    ConversationCounters,
-    DeviceCounters,
-    PlannedSegment,
-)
 from jim.storage.sqlite.packing import NO_ANSWERS, unpack_answers
 
 if TYPE_CHECKING:

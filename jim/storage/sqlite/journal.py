@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from msgspec import Struct
 
+from jim.core.counters import PlannedSegment
 from jim.core.model import Segment, Stored
-from jim.core.numbering import PlannedSegment
 from jim.errors import StoreCorrupt
 from jim.storage.sqlite.failures import transaction
 from jim.storage.sqlite.packing import pack_answers, unpack_answers

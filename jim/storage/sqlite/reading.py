@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
 
-    from jim.core.numbering import PlannedSegment
+    from jim.core.counters import PlannedSegment
 
 _OWNER: Final = "SELECT account_id FROM device WHERE device_id = ?"
 # The last segment that begins at or before the position may straddle it; all later ones lie behind.

@@ -15,7 +15,7 @@ from jim.storage.sqlite.packing import pack_marks
 if TYPE_CHECKING:
     import sqlite3
 
-    from jim.core.numbering import PlannedSegment
+    from jim.core.counters import PlannedSegment
 
 _SENT: Final = "UPDATE sending SET last_n = ?, last_mark = ?, answers = ? WHERE device_id = ?"
 _RECEIVED: Final = """

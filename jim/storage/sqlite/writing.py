@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from jim.core.counters import delivered_up_to
 from jim.core.inheritance import inherit
 from jim.core.model import Committed, DeliveredUpTo
-from jim.core.numbering import delivered_up_to, plan
+from jim.core.numbering import plan
 from jim.storage.sqlite import journal
 from jim.storage.sqlite.failures import transaction
 from jim.storage.sqlite.packing import pack_answers, unpack_marks
@@ -17,9 +18,10 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable
 
+    from jim.core.counters import PlannedSegment
     from jim.core.limits import Limits
     from jim.core.model import Batch
-    from jim.core.numbering import Plan, PlannedSegment
+    from jim.core.numbering import Plan
     from jim.storage.sqlite.counters import SqliteCounters, StoredConversation, StoredDevice
     from jim.storage.sqlite.write_back import Due
 

@@ -17,8 +17,8 @@ from unit_tests.support.store_model import NAMES, compare, grow, plain, random_b
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from jim.core.counters import AccountView
     from jim.core.model import Identity
-    from jim.core.numbering import AccountView
 
 LIMITS = Limits(window=5, waiting_messages=12)
 
