@@ -147,7 +147,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=2.0, help="a round of a workload")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--rate", type=int, default=RATE_PER_S, help="of the latency, messages/s")
-    parser.add_argument("--late-seconds", type=float, default=8.0, help="a schedule")
+    parser.add_argument("--late-seconds", type=float, default=6.0, help="a schedule")
     parser.add_argument("--crowd", type=int, default=CROWD, help="pairs of the crowd")
     parser.add_argument("--idle", type=int, default=1000, help="idle connections that count")
     parser.add_argument("--scratch", type=Path, help="where the server keeps its data: a real disk")

@@ -6,14 +6,13 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Final
 
+from benchmarks.targets import HOST
 from jim.server.listener import Listener, open_sockets
 from jim.server.loops import loop_factory, tune_gc, tune_malloc
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Coroutine
-
-HOST: Final = "127.0.0.1"
 
 HANDSHAKE_S: Final = 30.0
 """For a TLS handshake, so generous that a loaded machine ends none: nobody is defended against."""

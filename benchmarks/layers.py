@@ -24,7 +24,7 @@ from typing import Any, Final, cast
 
 import jim
 from benchmarks import door
-from benchmarks.targets import lifted
+from benchmarks.targets import HOST, lifted
 from jim.crypto.certificate import ensure_certificate
 from jim.crypto.tls import server_tls
 from jim.server import main
@@ -79,7 +79,7 @@ async def hold_channels(port: int, directory: Path) -> None:
 
 def serve(port: int, directory: Path) -> None:
     """Run our server."""
-    place = ["-a", door.HOST, "-p", str(port), "--data-dir", str(directory)]
+    place = ["-a", HOST, "-p", str(port), "--data-dir", str(directory)]
     main.main([*place, *lifted(), "--limit", f"login_s={LOGIN_S}"])
 
 

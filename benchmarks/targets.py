@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from benchmarks.peer import Address
 
+HOST = "127.0.0.1"
 SERVER_CORE, LOAD_CORE = 0, 1
 START_S = 20.0
 """To wait for a port; a cold start takes well under a second here."""
@@ -46,7 +47,7 @@ def pin(core: int) -> None:
 def free_port() -> int:
     """Find a port that nobody uses right now."""
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind((HOST, 0))
         return int(probe.getsockname()[1])
 
 
@@ -61,7 +62,7 @@ def our_server(
     with ExitStack() as stack:
         place = data or stack.enter_context(TemporaryDirectory(dir=directory))
         port = free_port()
-        command = ["-m", "jim.server", "-a", "127.0.0.1", "-p", str(port), "--data-dir", str(place)]
+        command = ["-m", "jim.server", "-a", HOST, "-p", str(port), "--data-dir", str(place)]
         yield stack.enter_context(running([*command, *lifted()], port))
 
 
@@ -87,7 +88,7 @@ def running(
     )
     try:
         _wait_for(port, process)
-        yield ("127.0.0.1", port), process.pid
+        yield (HOST, port), process.pid
     finally:
         process.terminate()
         process.wait(30)
@@ -107,7 +108,7 @@ def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
 def listens(port: int) -> bool:
     """Tell whether a connection to the port of this machine succeeds."""
     try:
-        socket.create_connection(("127.0.0.1", port), 1).close()
+        socket.create_connection((HOST, port), 1).close()
     except OSError:
         return False
     return True
