@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
+RECORD_BYTES: Final = 16 * 1024
+"""A TLS record holds so much at most (RFC 8446, 5.1). OpenSSL's buffers are never given more at
+once, for they keep the size that they had to take once: 300 kB for each connection over which a
+page of the mailbox has gone, and 20 kB this way."""
+
 MIN_READ_BYTES: Final = 1024
 """Asked of OpenSSL at least: a record may have come in pieces, the last of them a few bytes."""
 
@@ -88,16 +93,13 @@ class TlsChannel(asyncio.Transport, asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Decrypt what came and hand it on; before that, go on with the handshake."""
-        self._incoming.write(data)
-        try:
-            if self._inner is None and not self._shake_hands():
-                return
-            plain = self._read(len(data))
-        except ssl.SSLError as error:
-            self._fail(error)
+        if len(data) <= RECORD_BYTES:
+            self._receive(data)
             return
-        if plain and not self._closing:
-            cast("asyncio.Protocol", self._inner).data_received(plain)
+        for begin in range(0, len(data), RECORD_BYTES):
+            self._receive(data[begin : begin + RECORD_BYTES])
+            if self._raw.is_closing():
+                break
 
     def eof_received(self) -> None:
         """Let the plain transport close: nobody who speaks JIM half-closes."""
@@ -128,13 +130,15 @@ class TlsChannel(asyncio.Transport, asyncio.Protocol):
         if self._closing:
             return
         try:
-            written = self._tls.write(data)
-            while written < len(data):  # OpenSSL takes one record at a time
-                written += self._tls.write(memoryview(data)[written:])
+            if len(data) <= RECORD_BYTES:
+                self._tls.write(data)
+                encrypted = self._outgoing.read()
+            else:
+                encrypted = self._encrypt(memoryview(data))
         except ssl.SSLError as error:
             self._fail(error)
             return
-        self._raw.write(self._outgoing.read())
+        self._raw.write(encrypted)
 
     def get_write_buffer_size(self) -> int:
         """Give how many bytes, encrypted, the kernel has not taken yet."""
@@ -185,6 +189,27 @@ class TlsChannel(asyncio.Transport, asyncio.Protocol):
         return self._raw.get_extra_info(name, default)
 
     # --- TLS --------------------------------------------------------------------------------------
+
+    def _receive(self, data: bytes) -> None:
+        """Decrypt at most as much as a record, or go on with the handshake."""
+        self._incoming.write(data)
+        try:
+            if self._inner is None and not self._shake_hands():
+                return
+            plain = self._read(len(data))
+        except ssl.SSLError as error:
+            self._fail(error)
+            return
+        if plain and not self._closing:
+            cast("asyncio.Protocol", self._inner).data_received(plain)
+
+    def _encrypt(self, data: memoryview) -> bytes:
+        """Encrypt record by record."""
+        records = []
+        for begin in range(0, len(data), RECORD_BYTES):
+            self._tls.write(data[begin : begin + RECORD_BYTES])
+            records.append(self._outgoing.read())
+        return b"".join(records)
 
     def _shake_hands(self) -> bool:
         """Go on as far as what has come reaches; tell whether it is done."""

@@ -40,6 +40,9 @@ class Raw(asyncio.Transport):
     def abort(self) -> None:
         self.calls.append("abort")
 
+    def is_closing(self) -> bool:
+        return "close" in self.calls or "abort" in self.calls
+
     def pause_reading(self) -> None:
         self.calls.append("pause")
 
@@ -178,6 +181,57 @@ async def test_what_is_written_reaches_the_client(bench: Bench, size: int) -> No
     said = bytes(number % 251 for number in range(size))
     bench.channel.write(said)
     assert bench.read() == said
+
+
+class Watched:
+    """A buffer of OpenSSL that notes how much went through it at once."""
+
+    def __init__(self, bio: ssl.MemoryBIO) -> None:
+        self._bio = bio
+        self.most_bytes = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._bio, name)
+
+    def write(self, data: bytes) -> int:
+        self.most_bytes = max(self.most_bytes, len(data))
+        return self._bio.write(data)
+
+    def read(self) -> bytes:
+        data = self._bio.read()
+        self.most_bytes = max(self.most_bytes, len(data))
+        return data
+
+
+async def test_buffers_that_never_shrink_never_grow_beyond_a_record(bench: Bench) -> None:
+    # Each connection would keep 300 kB after the first page of a mailbox.
+    bench.shake()
+    bench.read()
+    channel: Any = bench.channel
+    incoming, outgoing = Watched(channel._incoming), Watched(channel._outgoing)
+    channel._incoming, channel._outgoing = incoming, outgoing
+    said = bytes(300_000)
+    bench.channel.write(said)
+    assert bench.read() == said
+    rest = said
+    while rest:
+        rest = rest[bench.client.write(rest) :]
+    bench.give()
+    assert b"".join(bench.inner.got) == said
+    overhead_bytes = 256  # RFC 8446, 5.2: a header of 5 bytes and at most 256 of the cipher's
+    assert 0 < incoming.most_bytes <= 16_384 + overhead_bytes
+    assert 0 < outgoing.most_bytes <= 16_384 + overhead_bytes
+
+
+async def test_nothing_is_read_behind_a_record_that_was_altered(bench: Bench) -> None:
+    bench.shake()
+    bench.client.write(b"x" * 16_000)
+    bench.client.write(b"y" * 16_000)
+    data = bytearray(bench.outgoing.read())
+    data[100] ^= 1
+    bench.channel.data_received(bytes(data))
+    assert bench.inner.got == []
+    assert bench.raw.calls.count("close") == 1
 
 
 async def test_closing_says_so_and_drops_what_still_comes(bench: Bench) -> None:
