@@ -21,6 +21,7 @@ from jim.server.settings import load
 from jim.server.verify import OF_SEVERAL, SENTENCES, _complete, chain_end, word
 from jim.server.verify import verify as look
 from jim.storage.sqlite import open_store
+from jim.storage.sqlite.offline import create
 from jim.storage.sqlite.verify import verify
 from unit_tests.support.processes import World, world
 from unit_tests.support.serving import serving
@@ -181,6 +182,7 @@ def test_complete_then_damaged(here: World) -> None:
     assert good.errors == []
     here.kill_server()
     database = here.directory / "server" / "data" / "server.db"
+    create(database)  # replays what only the journal had
     change(database, "DELETE FROM mailbox WHERE first_position = 1")
     bad = here.operate("verify", "--json")
     assert bad.wait() == 1

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-import shutil
-import sqlite3
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -19,11 +17,11 @@ from jim.storage.memory import MemoryStore
 from jim.storage.sqlite import journal, open_store, reading, store, write_back
 from jim.storage.sqlite.verify import verify
 from unit_tests.support.accounts import NOW_MS, ack, add_account, enrolment, send
-from unit_tests.support.outcomes import outcomes, stored
+from unit_tests.support.cuts import cut_off, database, entries
+from unit_tests.support.outcomes import Append, batch_of, outcomes, refused, stored
 from unit_tests.support.store_model import NAMES, compare, grow, plain, random_batch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from jim.core.model import Identity
@@ -36,27 +34,6 @@ NEVER_S = 1e6
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "server.db"
-
-
-def cut_off(path: Path, name: str) -> Path:
-    """Take what a power cut right now would leave behind."""
-    there = path.parent / name
-    there.mkdir()
-    for part in ("", "-wal"):
-        shutil.copy(f"{path}{part}", there / f"server.db{part}")
-    return there / "server.db"
-
-
-@contextlib.contextmanager
-def database(path: Path) -> Iterator[sqlite3.Connection]:
-    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        yield connection
-
-
-def entries(path: Path) -> list[journal.Entry]:
-    with database(path) as connection:
-        rows = connection.execute("SELECT body FROM journal ORDER BY commit_id").fetchall()
-    return [journal._decode(body) for (body,) in rows]
 
 
 @pytest.mark.parametrize(
@@ -129,6 +106,27 @@ async def test_a_commit_of_more_than_a_window_is_replayed(
     assert [stored(each).seq for each in told] == [26, 30]
     await again.aclose()
     assert verify(left, None).findings == []
+
+
+async def test_the_answers_before_a_commit_of_more_than_a_window_are_gone(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "SETTLE_S", NEVER_S)
+    current = await open_store(path, Limits(window=4))
+    [alice] = await add_account(current, "alice")
+    await add_account(current, "bob")
+    await send(current, alice, "bob", 1, 2)
+    # To two people in turns: each message is an answer of its own, of which the last four stay.
+    appends = [Append(alice, n, ("alice", "bob")[n % 2], "hi") for n in range(3, 30)]
+    await current.commit(batch_of(appends), NOW_MS)
+    left = cut_off(path, "cut")
+    await current.aclose()
+    for each in (path, left):
+        again = await open_store(each, Limits())
+        told = outcomes(await send(again, alice, "bob", *range(22, 30)))
+        refused(told[3])
+        assert [stored(one).seq for one in told[4:]] == [12, 15, 13, 16]
+        await again.aclose()
 
 
 async def test_the_journal_is_short_while_traffic_goes_on(
@@ -335,18 +333,28 @@ async def test_a_journal_that_does_not_fit_is_damage(
         assert connection.execute(count).fetchone() == before
 
 
-async def test_a_missing_segment_is_damage(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("commit_id", "parts", "reason"),
+    [
+        (3, ["added"], "entry 3 .*mailbox 2 lacks segments"),
+        (2, ["added", "received"], "entry 3 .*mailbox 2 lacks segments"),
+        (2, ["sent"], "entry 3 .*device 1 lacks numbers"),
+    ],
+)
+async def test_a_part_of_an_entry_that_is_missing_is_damage(
+    path: Path, monkeypatch: pytest.MonkeyPatch, commit_id: int, parts: list[str], reason: str
+) -> None:
     monkeypatch.setattr(store, "SETTLE_S", NEVER_S)
     current = await with_journal(path)
     left = cut_off(path, "cut")
     await current.aclose()
-    whole = entries(left)[2]
-    whole.added = []
+    entry = entries(left)[commit_id - 1]
+    for part in parts:
+        setattr(entry, part, [])
     with database(left) as connection:
-        connection.execute(
-            "UPDATE journal SET body = ? WHERE commit_id = 3", (journal.encode(whole),)
-        )
-    with pytest.raises(StoreError, match="mailbox 2 lacks segments"):
+        row = (journal.encode(entry), commit_id)
+        connection.execute("UPDATE journal SET body = ? WHERE commit_id = ?", row)
+    with pytest.raises(StoreError, match=reason):
         await open_store(left, Limits())
 
 
