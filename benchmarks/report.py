@@ -28,6 +28,10 @@ NOTHING: Final = "-"
 
 LATENCY_POINTS: Final = {"p50_ms": "p50", "p99_ms": "p99", "p999_ms": "p99.9", "max_ms": "max"}
 
+OF_GENERATOR: Final = ("sent late, p99", "generator's core")
+"""Where something is due all the time, the generator never sleeps, and its share says little: what
+it adds to a latency is how late it sends."""
+
 
 def tables(figures: Mapping[str, Any]) -> str:
     """Give everything for people: machine, versions, the tables, and complaints."""
@@ -139,6 +143,11 @@ def _share(found: Mapping[str, Any]) -> str:
     return _percent(found["share"]) if "share" in found else NOTHING
 
 
+def _of_generator(found: Mapping[str, Any]) -> list[str]:
+    """Give the cells that show whether a schedule was kept."""
+    return [_median(found, "sent_p99_ms", "{:.2f}".format), _share(found)]
+
+
 def _median(found: Mapping[str, Any], figure: str, form: Callable[[float], str]) -> str:
     return form(found[figure]["median"]) if figure in found else NOTHING
 
@@ -175,7 +184,7 @@ def _throughput(systems: Sequence[Mapping[str, Any]]) -> str:
 def _latency(systems: Sequence[Mapping[str, Any]], workload: Workload) -> str:
     """Give the table of one rate, the same for all or a share of each one's own."""
     own_rate = bool(workload.half_of)
-    head = [f"ms at {workload.title}", *LATENCY_POINTS.values(), "generator's core"]
+    head = [f"ms at {workload.title}", *LATENCY_POINTS.values(), *OF_GENERATOR]
     if own_rate:
         head.insert(1, "messages/s")
     rows = []
@@ -184,13 +193,13 @@ def _latency(systems: Sequence[Mapping[str, Any]], workload: Workload) -> str:
         cells = [_milliseconds(found, point) for point in LATENCY_POINTS]
         if own_rate:
             cells.insert(0, short(found["offered"]["median"]) if "offered" in found else NOTHING)
-        rows.append([title(system), *cells, _share(found)])
+        rows.append([title(system), *cells, *_of_generator(found)])
     return table(head, rows)
 
 
 def _day(systems: Sequence[Mapping[str, Any]], workload: Workload) -> str:
     head = [f"ms of {workload.title}", *LATENCY_POINTS.values()]
-    head += ["login p99", "server's core", "generator's core"]
+    head += ["login p99", "server's core", *OF_GENERATOR]
     rows = []
     for system in secure(systems):
         found = system["workloads"].get(workload.key, {})
@@ -199,7 +208,7 @@ def _day(systems: Sequence[Mapping[str, Any]], workload: Workload) -> str:
             _median(found, "login_p99_ms", "{:.1f}".format),
             _median(found, "server_share", _percent),
         ]
-        rows.append([title(system), *cells, _share(found)])
+        rows.append([title(system), *cells, *_of_generator(found)])
     return table(head, rows)
 
 

@@ -29,6 +29,7 @@ MEASURED: Final = (
     "rate",
     "offered",
     *POINTS,
+    "sent_p99_ms",
     "kib_per_connection",
     "server_share",
     "waiting",

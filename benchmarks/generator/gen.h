@@ -164,7 +164,7 @@ bool is_idle(const struct user *sender);     /* nothing unanswered, nothing due 
 void message_done(struct conn *sender, uint64_t count);
 void message_arrived(struct conn *c, const char *body, size_t size);
 void message_disordered(void);
-void lateness_from(uint64_t from, uint64_t to); /* time those that are due within */
+void lateness_from(uint64_t from, uint64_t to); /* time those of send_due() that are due within */
 /* Wait until a count has reached that of what was sent, or stands still for too long; give when it
  * moved last. */
 uint64_t settle(const uint64_t *count, uint64_t patience);

@@ -292,9 +292,10 @@ void loop_turn(uint64_t until_ns)
     static uint64_t armed;
     struct epoll_event events[EVENTS];
     end_turn();
-    if (armed != until_ns)
+    bool due = until_ns <= now_ns();
+    if (!due && armed != until_ns)
         wait_until(armed = until_ns);
-    int count = epoll_wait(poller, events, EVENTS, -1);
+    int count = epoll_wait(poller, events, EVENTS, due ? 0 : -1);
     if (count < 0 && errno != EINTR)
         die("epoll: %s", strerror(errno));
     for (int i = 0; i < count; i++) {

@@ -16,7 +16,8 @@ static struct pair *pairs;
 static unsigned pair_count;
 static char body[MOST_BODY + 1];
 static uint64_t count_doubled, count_disordered, count_wrong; /* wrong: damaged, or misdirected */
-static struct hist *lateness;                                 /* NULL: nothing is timed */
+static struct hist *lateness;     /* of arrivals; NULL: nothing is timed */
+static struct hist *own_lateness; /* of sending: no server has a part in it */
 static uint64_t due_from, due_to;
 
 /* --- pairs -------------------------------------------------------------------------------- */
@@ -66,6 +67,8 @@ void send_now(struct pair *p, uint64_t due)
     options.protocol->put(p->sender->conn, p->receiver, body, options.body);
 }
 
+static bool is_timed(uint64_t due) { return lateness && due >= due_from && due < due_to; }
+
 static bool may_send(const struct user *sender)
 {
     unsigned most = options.protocol->most_unanswered;
@@ -75,6 +78,8 @@ static bool may_send(const struct user *sender)
 void send_due(struct pair *p, uint64_t due)
 {
     struct backlog *b = &p->sender->backlog;
+    if (is_timed(due))
+        hist_add(own_lateness, now_ns() - due);
     if (b->at == b->size && may_send(p->sender)) {
         send_now(p, due);
         return;
@@ -149,7 +154,7 @@ static bool first_time(struct pair *p, uint64_t n)
 /* What waited for its receiver's return is late by its receiver, not by the server. */
 static void note_lateness(const struct user *receiver, uint64_t due)
 {
-    if (lateness && due >= due_from && due < due_to && due >= receiver->since)
+    if (is_timed(due) && due >= receiver->since)
         hist_add(lateness, now_ns() - due);
 }
 
@@ -174,9 +179,12 @@ void message_arrived(struct conn *c, const char *text, size_t size)
 
 void lateness_from(uint64_t from, uint64_t to)
 {
-    if (!lateness)
+    if (!lateness) {
         lateness = hist_new();
+        own_lateness = hist_new();
+    }
     hist_clear(lateness);
+    hist_clear(own_lateness);
     due_from = from;
     due_to = to;
 }
@@ -237,7 +245,8 @@ void print_lateness(void)
     printf(",\"samples\":%llu", (unsigned long long)hist_count(lateness));
     for (size_t i = 0; i < sizeof points / sizeof *points; i++)
         printf(",\"%s\":%.4f", points[i].name, (double)hist_at(lateness, points[i].percent) / 1e6);
-    printf(",\"max_ms\":%.4f", (double)hist_max(lateness) / 1e6);
+    printf(",\"max_ms\":%.4f,\"sent_p99_ms\":%.4f", (double)hist_max(lateness) / 1e6,
+           (double)hist_at(own_lateness, 99) / 1e6);
 }
 
 void end_round(void)

@@ -122,6 +122,7 @@ def test_a_schedule_above_what_a_window_allows_is_late_and_not_refused(
         (found,) = generator.run(program, values | more, 1)
     assert found["samples"] == found["offered"] * more["measure"] == 2000
     assert found["max_ms"] > found["p50_ms"] > 0
+    assert found["sent_p99_ms"] > 0
     assert summed_up([found]) | NO_FAULTS == summed_up([found])
 
 
