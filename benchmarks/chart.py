@@ -2,34 +2,62 @@
 
 from __future__ import annotations
 
+import statistics
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from xml.sax.saxutils import escape
 
-from benchmarks.report import OURS, short
+from benchmarks.report import OURS, secure, short
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-WIDTH, NAMES, BARS, ROW, HEAD = 860, 235, 500, 22, 46
-"""In px: of the picture, of the names before the bars, of the longest bar; of a row, and of a
-panel's title. 860 px is what a README shows without scaling."""
+WIDTH, COLUMN, GAP, ROW, HEAD = 860, 415, 30, 20, 46
+"""In px: of the picture, of each of its two columns and between them; of a row, and of a panel's
+title. 860 px is what a README shows without scaling."""
+
+NAMES, BARS = 180, 126
+"""Of a column in px: the names before the bars, the longest bar; the rest is the text behind it."""
+
+CUT: Final = 10.0
+"""A latency of more times the panel's median is cut, or nobody could tell the others apart."""
 
 STYLE: Final = """
-text { font: 13px system-ui, sans-serif; fill: #1f2328 }
-.title { font-weight: 600; font-size: 15px }
+text { font: 12px system-ui, sans-serif; fill: #1f2328 }
+.title { font-weight: 600; font-size: 14px }
 .note, .value { fill: #59636e }
 .ours { fill: #1a7f64 } .durable { fill: #4a7ebb } .other { fill: #b3bac2 }
+.cut { fill: none; stroke: #59636e; stroke-width: 2 }
 @media (prefers-color-scheme: dark) {
   text { fill: #e6edf3 } .note, .value { fill: #9198a1 }
   .ours { fill: #2ea486 } .durable { fill: #5b8fd0 } .other { fill: #59636e }
+  .cut { stroke: #e6edf3 }
 }"""
 """Neutral greys for what stores nothing, a colour for what does, and one for ours."""
 
+
+class Panel(NamedTuple):
+    """What a panel shows: a figure of a workload, and a rate to name beside it."""
+
+    workload: str
+    figure: str
+    title: str
+    beside: str = ""
+
+    @property
+    def more_is_better(self) -> bool:
+        """Whether the longest bar is the best."""
+        return not self.figure.endswith("_ms")
+
+
 PANELS: Final = (
-    ("crowd", "rate", "1,000 pairs, window 4: messages/s"),
-    ("w64", "rate", "50 pairs, window 64: messages/s"),
-    ("w1", "rate", "50 pairs, one message under way: messages/s"),
-    ("latency", "p99_ms", "2,000 messages/s: p99 in ms, less is better"),
+    Panel("crowd", "rate", "1,000 pairs, window 4: messages/s"),
+    Panel("w64", "rate", "50 pairs, window 64: messages/s"),
+    Panel("w1", "rate", "50 pairs, one message under way: messages/s"),
+    Panel("latency", "p99_ms", "2,000 messages/s: p99 in ms, less is better"),
+    Panel("half", "p99_ms", "Half of its own maximum: p99 in ms, less is better", "offered"),
+    Panel("day", "p99_ms", "A mixed day: p99 in ms, less is better"),
+    Panel("offline", "store_rate", "Stored for 1,000 who are away: messages/s"),
+    Panel("offline", "rate", "Fetched by them on their return: messages/s"),
 )
 
 
@@ -42,41 +70,56 @@ class Bar(NamedTuple):
     kind: str
 
 
-def bars(systems: Sequence[Mapping[str, Any]], workload: str, figure: str) -> list[Bar]:
+def bars(systems: Sequence[Mapping[str, Any]], panel: Panel) -> list[Bar]:
     """Give the bars of a panel, the best first: with TLS, or plain where there is no TLS."""
     found = []
-    with_tls = {system["key"] for system in systems if system["tls"]}
-    for system in systems:
-        if not system["tls"] and system["key"] in with_tls:
-            continue
-        values = system["workloads"].get(workload, {}).get(figure)
-        if values:
-            found.append(_bar(system, values["median"], figure))
-    return sorted(found, key=lambda bar: bar.value, reverse=figure == "rate")
+    for system in secure(systems):
+        figures = system["workloads"].get(panel.workload, {})
+        if panel.figure in figures:
+            found.append(_bar(system, figures, panel))
+    return sorted(found, key=lambda bar: bar.value, reverse=panel.more_is_better)
 
 
-def _bar(system: Mapping[str, Any], value: float, figure: str) -> Bar:
+def _bar(system: Mapping[str, Any], figures: Mapping[str, Any], panel: Panel) -> Bar:
     kind = "durable" if system["durable"] else "other"
+    value = figures[panel.figure]["median"]
+    text = short(value) if panel.more_is_better else _milliseconds(value)
+    if panel.beside in figures:
+        text += f" at {short(figures[panel.beside]['median'])}/s"
     return Bar(
         system["title"] + ("" if system["tls"] else " (no TLS)"),
         value,
-        short(value) if figure == "rate" else f"{value:.2f}",
+        text,
         "ours" if system["key"] == OURS else kind,
     )
 
 
+def _milliseconds(value: float) -> str:
+    return f"{value:.2f}" if value < 100 else f"{value:,.0f}"
+
+
+def longest(found: Sequence[Bar], panel: Panel) -> float:
+    """Give the value of a panel's longest bar: the largest there is, or where others are cut."""
+    most = max(bar.value for bar in found) or 1.0
+    if panel.more_is_better:
+        return most
+    return min(most, CUT * statistics.median(bar.value for bar in found) or most)
+
+
 def picture(figures: Mapping[str, Any]) -> str:
     """Give the whole picture as the text of an SVG file."""
-    machine = figures["machine"]
+    drawn = [(panel, bars(figures["systems"], panel)) for panel in PANELS]
+    shown = [(panel, found) for panel, found in drawn if found]
     parts: list[str] = []
     top = 0
-    for workload, figure, title in PANELS:
-        found = bars(figures["systems"], workload, figure)
-        if found:
-            parts.append(_panel(found, title, top))
-            top += HEAD + ROW * len(found)
+    for pair in zip(shown[::2], [*shown[1::2], None], strict=False):
+        for left, column in zip((0, COLUMN + GAP), pair, strict=True):
+            if column is not None:
+                panel, found = column
+                parts.append(_panel(found, panel, left, top))
+        top += HEAD + ROW * max(len(column[1]) for column in pair if column)
     notes = (
-        f"One server core, TLS 1.3, bodies of 100 bytes, {machine['date']}.",
+        f"One server core, TLS 1.3, bodies of 100 bytes, {figures['machine']['date']}.",
         "Green: JIM, on disk before it is acknowledged. Blue: others that do this. Grey: the rest.",
     )
     for note in notes:
@@ -91,17 +134,21 @@ def picture(figures: Mapping[str, Any]) -> str:
     )
 
 
-def _panel(found: Sequence[Bar], title: str, top: int) -> str:
-    most = max(bar.value for bar in found) or 1.0
-    lines = [f'<text class="title" x="0" y="{top + 30}">{escape(title)}</text>']
+def _panel(found: Sequence[Bar], panel: Panel, left: int, top: int) -> str:
+    most = longest(found, panel)
+    lines = [f'<text class="title" x="{left}" y="{top + 30}">{escape(panel.title)}</text>']
     for index, bar in enumerate(found):
         y = top + HEAD + ROW * index
-        length = max(1.0, BARS * bar.value / most)
-        place = f'x="{NAMES}" y="{y}" width="{length:.1f}" height="16"'
-        behind = f'x="{NAMES + length + 6:.1f}" y="{y + 12}"'
+        start = left + NAMES
+        length = min(BARS, max(1.0, BARS * bar.value / most))
+        place = f'x="{start}" y="{y}" width="{length:.1f}" height="15"'
+        behind = f'x="{start + length + 6:.1f}" y="{y + 12}"'
         lines += [
-            f'<text x="0" y="{y + 12}">{escape(bar.name)}</text>',
+            f'<text x="{left}" y="{y + 12}">{escape(bar.name)}</text>',
             f'<rect class="{bar.kind}" {place} rx="2"/>',
             f'<text class="value" {behind}>{escape(bar.text)}</text>',
         ]
+        if bar.value > most:  # a stroke across it: it goes on
+            at = start + length - 14
+            lines.append(f'<path class="cut" d="M{at:.1f} {y + 17}l6 -19m4 0l-6 19"/>')
     return "\n".join(lines)

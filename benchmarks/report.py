@@ -5,10 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from benchmarks.generator import BOTTLENECK
-from benchmarks.workloads import LATENCY, LOGINS, THROUGHPUT, WORKLOADS, Workload
+from benchmarks.workloads import (
+    DAY,
+    FAULTS,
+    IDLE,
+    LATENCY,
+    LOGINS,
+    OFFLINE,
+    THROUGHPUT,
+    WORKLOADS,
+    Workload,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 OURS: Final = "jim"
 """The key of the system that ratios refer to."""
@@ -16,14 +26,22 @@ OURS: Final = "jim"
 NOTHING: Final = "-"
 """What was not measured: the protocol or the program does not have it."""
 
-LATENCY_POINTS: Final = {"p50_ms": "p50", "p99_ms": "p99", "p999_ms": "p99.9"}
+LATENCY_POINTS: Final = {"p50_ms": "p50", "p99_ms": "p99", "p999_ms": "p99.9", "max_ms": "max"}
+
+OF_GENERATOR: Final = ("sent late, p99", "generator's core")
+"""Where something is due all the time, the generator never sleeps, and its share says little: what
+it adds to a latency is how late it sends."""
 
 
 def tables(figures: Mapping[str, Any]) -> str:
     """Give everything for people: machine, versions, the tables, and complaints."""
     systems = figures["systems"]
-    parts = [_machine(figures), _throughput(systems), _latency(systems), _rest(systems)]
-    return "\n\n".join([*parts, *complaints(figures)])
+    parts = [_machine(figures), _throughput(systems)]
+    parts += [_latency(systems, workload) for workload in _of(LATENCY, systems)]
+    parts += [_day(systems, workload) for workload in _of(DAY, systems)]
+    parts += [_offline(systems, workload) for workload in _of(OFFLINE, systems)]
+    parts += [_connections(systems), *complaints(figures)]
+    return "\n\n".join(part for part in parts if part)
 
 
 def complaints(figures: Mapping[str, Any], only: str | None = None) -> list[str]:
@@ -36,11 +54,16 @@ def complaints(figures: Mapping[str, Any], only: str | None = None) -> list[str]
         if only is not None and system["key"] != only:
             continue
         for key, workload in system["workloads"].items():
-            if workload["lost"] or workload["wrong"]:
-                counts = f"{workload['lost']} lost, {workload['wrong']} doubled or out of order"
-                found.append(f"{_title(system)}, {key}: {counts}")
-        found += [f"{_title(system)}, {key}: {text}" for key, text in system["failures"].items()]
+            if text := faults(workload):
+                found.append(f"{title(system)}, {key}: {text}")
+        found += [f"{title(system)}, {key}: {text}" for key, text in system["failures"].items()]
     return found
+
+
+def faults(workload: Mapping[str, Any]) -> str:
+    """Say what happened to messages that must not: "3 lost, 2 doubled"; empty when all is well."""
+    counts = {text: workload.get(name, 0) for name, text in FAULTS.items()}
+    return ", ".join(f"{count} {text}" for text, count in counts.items() if count)
 
 
 def short(value: float) -> str:
@@ -62,8 +85,15 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _title(system: Mapping[str, Any]) -> str:
+def title(system: Mapping[str, Any]) -> str:
+    """Name a row for people."""
     return f"{system['title']}, {'TLS' if system['tls'] else 'plain'}"
+
+
+def secure(systems: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Give each system once: with TLS, or plain where there is no TLS."""
+    with_tls = {system["key"] for system in systems if system["tls"]}
+    return [system for system in systems if system["tls"] or system["key"] not in with_tls]
 
 
 def _machine(figures: Mapping[str, Any]) -> str:
@@ -76,37 +106,69 @@ def _machine(figures: Mapping[str, Any]) -> str:
     )
 
 
-def _of(kinds: Iterable[str]) -> list[Workload]:
-    return [workload for workload in WORKLOADS if workload.mode in kinds]
+def _of(mode: str, systems: Sequence[Mapping[str, Any]]) -> list[Workload]:
+    """Give the workloads of a mode that were measured of any system."""
+    measured = {key for system in systems for key in system["workloads"]}
+    return [
+        workload for workload in WORKLOADS if workload.mode == mode and workload.key in measured
+    ]
 
 
-def _ours(systems: Sequence[Mapping[str, Any]], key: str) -> float | None:
+def _ours(systems: Sequence[Mapping[str, Any]], key: str, figure: str = "rate") -> float | None:
     """Give the median rate of our server, or None when it was not measured."""
     for system in systems:
         if system["key"] == OURS and key in system["workloads"]:
-            return float(system["workloads"][key]["rate"]["median"])
+            return float(system["workloads"][key][figure]["median"])
     return None
 
 
-def _rate(system: Mapping[str, Any], key: str, ours: float | None) -> str:
+def _rate(system: Mapping[str, Any], key: str, ours: float | None, figure: str = "rate") -> str:
     """Give a cell: median, spread, ratio to ours, and a star where the generator was the limit."""
     found = system["workloads"].get(key)
-    if found is None or "rate" not in found:
+    if found is None or figure not in found:
         return NOTHING
-    rate = found["rate"]
+    rate = found[figure]
     star = "\\*" if found["share"] > BOTTLENECK else ""
     spread = f" ±{spread_percent(rate):.0f} %" if len(found["rounds"]) > 1 else ""
     ratio = f" (×{rate['median'] / ours:.2f})" if ours and system["key"] != OURS else ""
     return f"{short(rate['median'])}{star}{spread}{ratio}"
 
 
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
+
+
+def _share(found: Mapping[str, Any]) -> str:
+    """Give the cell for the generator's share of its core."""
+    return _percent(found["share"]) if "share" in found else NOTHING
+
+
+def _of_generator(found: Mapping[str, Any]) -> list[str]:
+    """Give the cells that show whether a schedule was kept."""
+    return [_median(found, "sent_p99_ms", "{:.2f}".format), _share(found)]
+
+
+def _median(found: Mapping[str, Any], figure: str, form: Callable[[float], str]) -> str:
+    return form(found[figure]["median"]) if figure in found else NOTHING
+
+
+def _milliseconds(found: Mapping[str, Any], point: str) -> str:
+    if point not in found:
+        return NOTHING
+    value = found[point]
+    spread = f" ({value['low']:.2f}-{value['high']:.2f})" if len(found["rounds"]) > 1 else ""
+    return f"{value['median']:.2f}{spread}"
+
+
 def _throughput(systems: Sequence[Mapping[str, Any]]) -> str:
-    workloads = _of([THROUGHPUT])
+    workloads = _of(THROUGHPUT, systems)
+    if not workloads:
+        return ""
     ours = {workload.key: _ours(systems, workload.key) for workload in workloads}
     head = ["messages/s", "durable", *(workload.title for workload in workloads)]
     rows = [
         [
-            _title(system),
+            title(system),
             "yes" if system["durable"] else "no",
             *(_rate(system, workload.key, ours[workload.key]) for workload in workloads),
         ]
@@ -119,30 +181,68 @@ def _throughput(systems: Sequence[Mapping[str, Any]]) -> str:
     return f"{table(head, rows)}\n\n{note}"
 
 
-def _latency(systems: Sequence[Mapping[str, Any]]) -> str:
-    head = ["ms at 2,000/s", *LATENCY_POINTS.values(), "max"]
+def _latency(systems: Sequence[Mapping[str, Any]], workload: Workload) -> str:
+    """Give the table of one rate, the same for all or a share of each one's own."""
+    own_rate = bool(workload.half_of)
+    head = [f"ms at {workload.title}", *LATENCY_POINTS.values(), *OF_GENERATOR]
+    if own_rate:
+        head.insert(1, "messages/s")
     rows = []
     for system in systems:
-        for workload in _of([LATENCY]):
-            found = system["workloads"].get(workload.key, {})
-            cells = [_milliseconds(found, point) for point in (*LATENCY_POINTS, "max_ms")]
-            rows.append([_title(system), *cells])
+        found = system["workloads"].get(workload.key, {})
+        cells = [_milliseconds(found, point) for point in LATENCY_POINTS]
+        if own_rate:
+            cells.insert(0, short(found["offered"]["median"]) if "offered" in found else NOTHING)
+        rows.append([title(system), *cells, *_of_generator(found)])
     return table(head, rows)
 
 
-def _milliseconds(found: Mapping[str, Any], point: str) -> str:
-    if point not in found:
-        return NOTHING
-    value = found[point]
-    return f"{value['median']:.2f} ({value['low']:.2f}-{value['high']:.2f})"
+def _day(systems: Sequence[Mapping[str, Any]], workload: Workload) -> str:
+    head = [f"ms of {workload.title}", *LATENCY_POINTS.values()]
+    head += ["login p99", "server's core", *OF_GENERATOR]
+    rows = []
+    for system in secure(systems):
+        found = system["workloads"].get(workload.key, {})
+        cells = [_milliseconds(found, point) for point in LATENCY_POINTS]
+        cells += [
+            _median(found, "login_p99_ms", "{:.1f}".format),
+            _median(found, "server_share", _percent),
+        ]
+        rows.append([title(system), *cells, *_of_generator(found)])
+    return table(head, rows)
 
 
-def _rest(systems: Sequence[Mapping[str, Any]]) -> str:
-    logins = _of([LOGINS])[0].key
-    ours = _ours(systems, logins)
+def _offline(systems: Sequence[Mapping[str, Any]], workload: Workload) -> str:
+    head = ["messages that wait", "how many", "stored/s", "fetched/s", "s to the last"]
+    head += ["all, once, in order", "generator's core"]
+    ours = {figure: _ours(systems, workload.key, figure) for figure in ("store_rate", "rate")}
+    rows = []
+    for system in secure(systems):
+        found = system["workloads"].get(workload.key, {})
+        rates = [_rate(system, workload.key, value, figure) for figure, value in ours.items()]
+        complete = (faults(found) or "yes") if found else NOTHING
+        cells = [
+            _median(found, "waiting", "{:,.0f}".format),
+            *rates,
+            _median(found, "fetch_s", "{:.1f}".format),
+        ]
+        rows.append([title(system), *cells, complete, _share(found)])
+    return table(head, rows)
+
+
+def _connections(systems: Sequence[Mapping[str, Any]]) -> str:
+    idle, logins = _of(IDLE, systems), _of(LOGINS, systems)
+    if not idle and not logins:
+        return ""
+    head = ["connections", *("KiB each, idle" for _ in idle), *("logins/s" for _ in logins)]
     rows = []
     for system in systems:
-        memory = system["workloads"].get("idle", {}).get("kib_per_connection")
-        kib = f"{memory['median']:.1f}" if memory else NOTHING
-        rows.append([_title(system), kib, _rate(system, logins, ours)])
-    return table(["connections", "KiB each, idle", "logins/s"], rows)
+        cells = [
+            _median(
+                system["workloads"].get(workload.key, {}), "kib_per_connection", "{:.1f}".format
+            )
+            for workload in idle
+        ]
+        cells += [_rate(system, w.key, _ours(systems, w.key)) for w in logins]
+        rows.append([title(system), *cells])
+    return table(head, rows)

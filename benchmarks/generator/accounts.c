@@ -28,9 +28,7 @@ void accounts_load(const char *path)
             die("%s: %s: not 64 hexadecimal digits", path, name);
         if (count == room) {
             room = room ? 2 * room : 256;
-            accounts = realloc(accounts, room * sizeof *accounts);
-            if (!accounts)
-                die("out of memory");
+            accounts = resized(accounts, room * sizeof *accounts);
         }
         struct account *a = &accounts[count++];
         memcpy(a->name, name, sizeof a->name);

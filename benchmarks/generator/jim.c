@@ -1,5 +1,6 @@
 /* JIM, docs/protocol.md: hello, challenge, auth of a known device, sync; then msg, stored, ack.
- * Every read of a receiver is confirmed by one `ack` up to its last position. */
+ * Every read of a receiver is confirmed by one `ack` up to its last position. By day it also
+ * watches presence. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,12 +37,12 @@ static void value(struct conn *c, const char *line, size_t size, const char *key
     const char *at = find(line, size, key, key_size);
     const char *end = at ? memchr(at + key_size, '"', size - (size_t)(at + key_size - line)) : NULL;
     if (!end || end - at - (long)key_size != TEXT(wanted) - 1)
-        die("%s: not the challenge expected: %.*s", c->name, (int)size, line);
+        die("%s: not the challenge expected: %.*s", c->user->name, (int)size, line);
     at += key_size;
     EVP_DecodeBlock(raw, (const unsigned char *)at, (int)(end - at));
     memcpy(to, raw, (size_t)wanted);
 }
-#define VALUE(c, line, size, key, to) \
+#define VALUE(c, line, size, key, to)                                                              \
     value(c, line, size, "\"" key "\":\"", sizeof("\"" key "\":\"") - 1, to, 32)
 
 static void field(EVP_MD_CTX *digest, const void *data, size_t size)
@@ -94,7 +95,7 @@ static void prove(struct conn *c, const char *line, size_t size, const struct ac
 
 static void authenticate(struct conn *c, const char *line, size_t size)
 {
-    const struct account *account = account_of(c->name);
+    const struct account *account = account_of(c->user->name);
     unsigned char signature[SIGNATURE], sig[TEXT(SIGNATURE)], head[TEXT(32)];
     prove(c, line, size, account, signature);
     EVP_EncodeBlock(sig, signature, SIGNATURE);
@@ -109,7 +110,7 @@ static uint64_t whole(struct conn *c, const char *line, size_t size, const char 
 {
     const char *at = find(line, size, key, strlen(key));
     if (!at)
-        die("%s: no %s in %.*s", c->name, key, (int)size, line);
+        die("%s: no %s in %.*s", c->user->name, key, (int)size, line);
     return strtoull(at + strlen(key), NULL, 10);
 }
 
@@ -118,18 +119,19 @@ static void login(struct conn *c, const char *line, size_t size)
     switch (c->step) {
     case GREETED:
         if (!STARTS(line, size, "{\"action\":\"challenge\""))
-            die("%s: %.*s", c->name, (int)size, line);
+            die("%s: %.*s", c->user->name, (int)size, line);
         authenticate(c, line, size);
         c->step = PROVING;
         break;
     case PROVING:
         if (!STARTS(line, size, "{\"action\":\"welcome\""))
-            die("%s: %.*s", c->name, (int)size, line);
+            die("%s: %.*s", c->user->name, (int)size, line);
         c->n = whole(c, line, size, "\"last_n\":");
-        c->position = whole(c, line, size, "\"position\":");
-        if (c->receiver) {
+        if (!c->user->known)
+            c->user->position = whole(c, line, size, "\"position\":");
+        if (c->user->receives) {
             conn_print(c, "{\"action\":\"sync\",\"id\":3,\"after\":%llu}\n",
-                       (unsigned long long)c->position);
+                       (unsigned long long)c->user->position);
             c->step = SYNCING;
         } else {
             c->step = ACTIVE;
@@ -138,7 +140,9 @@ static void login(struct conn *c, const char *line, size_t size)
         break;
     case SYNCING:
         if (!STARTS(line, size, "{\"action\":\"ok\""))
-            die("%s: %.*s", c->name, (int)size, line);
+            die("%s: %.*s", c->user->name, (int)size, line);
+        if (options.use == DAY)
+            conn_print(c, "{\"action\":\"presence\",\"id\":4,\"watch\":true}\n");
         c->step = ACTIVE;
         conn_ready(c);
         break;
@@ -151,12 +155,12 @@ static void pushed(struct conn *c, const char *line, size_t size)
     uint64_t position = strtoull(line + sizeof PUSHED - 1, &end, 10);
     const char *text = FIND(end, size - (size_t)(end - line), "\"message\":\"");
     if (!text)
-        die("%s: no message in %.*s", c->name, (int)size, line);
+        die("%s: no message in %.*s", c->user->name, (int)size, line);
     text += sizeof "\"message\":\"" - 1;
     const char *stop = line + size - 2; /* the quote and brace that end it, with no mark behind */
-    if (position != c->position + 1)
-        c->pair->wrong++;
-    c->position = position;
+    if (position != c->user->position + 1)
+        message_disordered();
+    c->user->position = position;
     message_arrived(c, text, (size_t)(stop - text));
 }
 
@@ -169,8 +173,9 @@ static void active(struct conn *c, const char *line, size_t size, uint64_t *stor
     else if (STARTS(line, size, "{\"action\":\"probe\""))
         conn_print(c, "{\"action\":\"pong\",\"id\":\"probe\"}\n");
     else if (!STARTS(line, size, "{\"action\":\"delivered\"") &&
-             !STARTS(line, size, "{\"action\":\"presence\""))
-        die("%s: %.*s", c->name, (int)size, line);
+             !STARTS(line, size, "{\"action\":\"presence\"") &&
+             !STARTS(line, size, "{\"action\":\"contacts\""))
+        die("%s: %.*s", c->user->name, (int)size, line);
 }
 
 static size_t jim_take(struct conn *c, const char *data, size_t size)
@@ -185,8 +190,8 @@ static size_t jim_take(struct conn *c, const char *data, size_t size)
             login(c, at, length);
         at = end + 1;
     }
-    if (stored && c->pair)
-        message_done(c->pair, stored);
+    if (stored)
+        message_done(c, stored);
     return (size_t)(at - data);
 }
 
@@ -195,26 +200,33 @@ static void jim_turn(struct conn *c)
     if (!c->confirm)
         return;
     c->confirm = false;
-    conn_print(c, "{\"action\":\"ack\",\"position\":%llu}\n", (unsigned long long)c->position);
+    conn_print(c, "{\"action\":\"ack\",\"position\":%llu}\n",
+               (unsigned long long)c->user->position);
 }
 
-static void jim_put(struct conn *c, const char *body, size_t size)
+static void jim_put(struct conn *c, const struct user *to, const char *body, size_t size)
 {
     char *place = conn_room(c, size + 128);
     unsigned long long n = ++c->n;
     int head = sprintf(place,
                        "{\"action\":\"msg\",\"id\":%llu,\"n\":%llu,\"to\":\"%s\","
                        "\"message\":\"",
-                       n, n, c->pair->receiver->address);
+                       n, n, to->address);
     memcpy(place + head, body, size);
     memcpy(place + head + size, "\"}\n", 3);
     conn_used(c, (size_t)head + size + 3);
 }
 
-const struct protocol jim = {
-    .name = "jim",
-    .acks = true,
-    .begin = jim_begin,
-    .take = jim_take,
-    .put = jim_put,
-    .turn = jim_turn};
+static void jim_leave(struct conn *c) { conn_print(c, "{\"action\":\"quit\",\"id\":5}\n"); }
+
+const struct protocol jim = {.name = "jim",
+                             .uses = PAIRS | OFFLINE | DAY,
+                             .acks = true,
+                             .confirms = true,
+                             .keeps = true,
+                             .most_unanswered = 64, /* docs/protocol.md, "window" */
+                             .begin = jim_begin,
+                             .take = jim_take,
+                             .put = jim_put,
+                             .turn = jim_turn,
+                             .leave = jim_leave};

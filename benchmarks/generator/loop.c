@@ -17,14 +17,16 @@
 
 #include "gen.h"
 
-#define EVENTS 256            /* a turn's most: the rest comes in the next turn */
-#define SCRATCH (512u << 10)  /* read at once; far above the largest frame (MOST_BODY, escaped) */
-#define FIRST_ROOM 4096       /* of a connection's buffer; it doubles when needed */
+#define EVENTS 256           /* a turn's most: the rest comes in the next turn */
+#define SCRATCH (512u << 10) /* read at once; far above the largest frame (MOST_BODY, escaped) */
+#define FIRST_ROOM 4096      /* of a connection's buffer; it doubles when needed */
 
 static int poller, timer;
 static char scratch[SCRATCH];
 static struct conn **dirty;
 static size_t dirty_count, dirty_room;
+static uint64_t reads;
+static struct conn *closed; /* freed when no event of the turn can name them any more */
 
 void loop_start(void)
 {
@@ -43,16 +45,12 @@ static void watch(struct conn *c, int how, bool writing)
     c->want_write = writing;
 }
 
-struct conn *conn_open(const char *prefix, unsigned index, bool receiver, struct pair *pair)
+void conn_open(struct user *user)
 {
-    struct conn *c = calloc(1, sizeof *c);
-    if (!c)
-        die("out of memory");
-    snprintf(c->name, sizeof c->name, "%s%u", prefix, index);
-    snprintf(c->address, sizeof c->address, "%s", c->name);
-    c->index = index;
-    c->receiver = receiver;
-    c->pair = pair;
+    struct conn *c = zeroed(1, sizeof *c);
+    c->user = user;
+    user->conn = c;
+    c->opened = now_ns();
     c->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)options.port)};
     int one = 1;
@@ -62,7 +60,6 @@ struct conn *conn_open(const char *prefix, unsigned index, bool receiver, struct
     if (connect(c->fd, (struct sockaddr *)&to, sizeof to) && errno != EINPROGRESS)
         die("connect to %s:%d: %s", options.host, options.port, strerror(errno));
     watch(c, EPOLL_CTL_ADD, true);
-    return c;
 }
 
 void conn_close(struct conn *c)
@@ -73,10 +70,30 @@ void conn_close(struct conn *c)
     }
     close(c->fd);
     c->fd = -1;
+    c->user->conn = NULL;
     free(c->rest.data);
     free(c->out.data);
     memset(&c->rest, 0, sizeof c->rest);
     memset(&c->out, 0, sizeof c->out);
+    c->next_closed = closed;
+    closed = c;
+}
+
+static void free_closed(void)
+{
+    while (closed) {
+        struct conn *c = closed;
+        closed = c->next_closed;
+        free(c);
+    }
+}
+
+/* Whoever leaves waits for this; nobody else does. */
+static void ended(struct conn *c, const char *doing, const char *reason)
+{
+    if (!c->leaving)
+        die("%s: %s: %s", c->user->name, doing, reason);
+    conn_gone(c);
 }
 
 static void reserve(struct buffer *b, size_t size)
@@ -95,10 +112,8 @@ static void reserve(struct buffer *b, size_t size)
         room *= 2;
     if (room == b->room)
         return;
-    b->data = realloc(b->data, room);
+    b->data = resized(b->data, room);
     b->room = room;
-    if (!b->data)
-        die("out of memory");
 }
 
 char *conn_room(struct conn *c, size_t size)
@@ -107,19 +122,23 @@ char *conn_room(struct conn *c, size_t size)
     return c->out.data + c->out.size;
 }
 
-void conn_used(struct conn *c, size_t size)
+/* The turn will end with it: what the protocol adds to a turn, and one write. */
+static void touch(struct conn *c)
 {
-    c->out.size += size;
     if (c->dirty)
         return;
     c->dirty = true;
     if (dirty_count == dirty_room) {
         dirty_room = dirty_room ? 2 * dirty_room : EVENTS;
-        dirty = realloc(dirty, dirty_room * sizeof *dirty);
-        if (!dirty)
-            die("out of memory");
+        dirty = resized(dirty, dirty_room * sizeof *dirty);
     }
     dirty[dirty_count++] = c;
+}
+
+void conn_used(struct conn *c, size_t size)
+{
+    c->out.size += size;
+    touch(c);
 }
 
 void conn_write(struct conn *c, const void *data, size_t size)
@@ -136,7 +155,7 @@ void conn_print(struct conn *c, const char *format, ...)
     int size = vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
     if (size < 0 || (size_t)size >= sizeof text)
-        die("%s: a request is too long", c->name);
+        die("%s: a request is too long", c->user->name);
     conn_write(c, text, (size_t)size);
 }
 
@@ -148,8 +167,10 @@ static void drain_out(struct conn *c)
         const char *data = c->out.data + c->out.at;
         size_t size = c->out.size - c->out.at;
         long put = c->ssl ? tls_write(c, data, size) : send(c->fd, data, size, MSG_NOSIGNAL);
-        if (put < 0 && errno != EAGAIN)
-            die("%s: write: %s", c->name, strerror(errno));
+        if (put < 0 && errno != EAGAIN) {
+            ended(c, "write", strerror(errno));
+            return;
+        }
         if (put < 0)
             break;
         c->out.at += (size_t)put;
@@ -159,25 +180,29 @@ static void drain_out(struct conn *c)
         watch(c, EPOLL_CTL_MOD, waiting);
 }
 
-static void drain_all(void)
+static void end_turn(void)
 {
     for (size_t i = 0; i < dirty_count; i++) {
         struct conn *c = dirty[i];
+        if (c->fd >= 0 && c->ready && !c->leaving && options.protocol->turn)
+            options.protocol->turn(c);
         c->dirty = false;
         if (c->fd >= 0)
             drain_out(c);
     }
     dirty_count = 0;
+    free_closed();
 }
 
 static void take(struct conn *c, size_t size)
 {
-    size_t used = options.protocol->take(c, scratch, size);
+    bool dropped = c->leaving && options.protocol->confirms;
+    size_t used = dropped ? size : options.protocol->take(c, scratch, size);
     c->rest.at = c->rest.size = 0;
     if (c->fd < 0 || used == size)
         return;
     if (used == 0 && size == SCRATCH)
-        die("%s: a frame of more than %u bytes", c->name, SCRATCH);
+        die("%s: a frame of more than %u bytes", c->user->name, SCRATCH);
     reserve(&c->rest, size - used);
     memcpy(c->rest.data, scratch + used, size - used);
     c->rest.size = size - used;
@@ -186,25 +211,26 @@ static void take(struct conn *c, size_t size)
 /* Read until there is no more; give whether the shared place was filled, so that more may wait. */
 static bool fill(struct conn *c)
 {
-    size_t size = c->rest.size;
+    size_t size = c->rest.size, fresh = size;
+    long got = 1;
     if (size)
         memcpy(scratch, c->rest.data, size);
-    bool fresh = false;
     while (size < SCRATCH) {
         size_t room = SCRATCH - size;
-        long got = c->ssl ? tls_read(c, scratch + size, room) : read(c->fd, scratch + size, room);
-        if (got == 0 || (got < 0 && errno != EAGAIN))
-            die("%s: the server closed the connection%s%s", c->name, got ? ": " : "",
-                got ? strerror(errno) : "");
-        if (got < 0)
+        got = c->ssl ? tls_read(c, scratch + size, room) : read(c->fd, scratch + size, room);
+        if (got <= 0)
             break;
-        fresh = true;
         size += (size_t)got;
         if (!c->ssl && (size_t)got < room)
             break;
     }
-    if (fresh)
+    int error = errno;
+    if (size > fresh) {
+        reads++;
         take(c, size);
+    }
+    if (c->fd >= 0 && (got == 0 || (got < 0 && error != EAGAIN)))
+        ended(c, "the server closed the connection", got ? strerror(error) : "end");
     return size == SCRATCH;
 }
 
@@ -212,8 +238,8 @@ static void read_all(struct conn *c)
 {
     while (fill(c) && c->fd >= 0)
         ;
-    if (c->fd >= 0 && options.protocol->turn)
-        options.protocol->turn(c);
+    if (c->fd >= 0)
+        touch(c);
 }
 
 /* Skip the line that comes before TLS; give whether it was there, whole. */
@@ -222,7 +248,7 @@ static bool skip_greeting(struct conn *c)
     long got = recv(c->fd, scratch, SCRATCH, MSG_PEEK);
     char *end = got > 0 ? memchr(scratch, '\n', (size_t)got) : NULL;
     if (got == 0 || (got < 0 && errno != EAGAIN))
-        die("%s: the server closed the connection", c->name);
+        die("%s: the server closed the connection", c->user->name);
     if (!end && c->want_write)
         watch(c, EPOLL_CTL_MOD, false);
     return end && recv(c->fd, scratch, (size_t)(end + 1 - scratch), 0) > 0;
@@ -235,7 +261,7 @@ static void open_step(struct conn *c)
     if (!c->ssl) {
         getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &size);
         if (error)
-            die("%s: connect: %s", c->name, strerror(error));
+            die("%s: connect: %s", c->user->name, strerror(error));
         if (options.tls && options.protocol->greets_plain && !skip_greeting(c))
             return;
         if (options.tls)
@@ -253,14 +279,6 @@ static void open_step(struct conn *c)
     }
 }
 
-void conn_ready(struct conn *c)
-{
-    if (c->ready)
-        return;
-    c->ready = true;
-    login_done(c);
-}
-
 static void wait_until(uint64_t until_ns)
 {
     struct itimerspec when = {.it_value = {.tv_sec = (time_t)(until_ns / 1000000000u),
@@ -273,10 +291,11 @@ void loop_turn(uint64_t until_ns)
 {
     static uint64_t armed;
     struct epoll_event events[EVENTS];
-    drain_all();
-    if (armed != until_ns)
+    end_turn();
+    bool due = until_ns <= now_ns();
+    if (!due && armed != until_ns)
         wait_until(armed = until_ns);
-    int count = epoll_wait(poller, events, EVENTS, -1);
+    int count = epoll_wait(poller, events, EVENTS, due ? 0 : -1);
     if (count < 0 && errno != EINTR)
         die("epoll: %s", strerror(errno));
     for (int i = 0; i < count; i++) {
@@ -293,9 +312,27 @@ void loop_turn(uint64_t until_ns)
         } else {
             if (events[i].events & EPOLLOUT)
                 drain_out(c);
-            if (events[i].events & ~(uint32_t)EPOLLOUT)
+            if (c->fd >= 0 && (events[i].events & ~(uint32_t)EPOLLOUT))
                 read_all(c);
         }
     }
-    drain_all();
+    end_turn();
+}
+
+void loop_until(uint64_t end)
+{
+    while (now_ns() < end)
+        loop_turn(end);
+}
+
+void loop_rest(uint64_t quiet)
+{
+    uint64_t seen = reads, since = now_ns();
+    while (now_ns() - since < quiet) {
+        loop_turn(since + quiet);
+        if (seen != reads) {
+            seen = reads;
+            since = now_ns();
+        }
+    }
 }

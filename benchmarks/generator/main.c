@@ -20,14 +20,30 @@ struct options options = {
     .window = 64,
     .rounds = 1,
     .logins_at_once = 32, /* keeps a server busy, and is below every listening queue */
+    .senders = 50,
     .body = 100,
     .rate = 2000,
+    .comings = 20,
     .warm_s = 0.5,
     .measure_s = 4,
+    .store_s = 60,
+    .waiting = 1000000,
 };
 
-static const struct protocol *const protocols[] = {&jim,   &irc,   &xmpp, &mqtt0,
-                                                   &mqtt1, &redis, &nats, &jetstream};
+static const struct protocol *const protocols[] = {
+    &jim,   &irc,        &xmpp, &xmpp_offline, &xmpp_day,      &mqtt0, &mqtt1, &mqtt_persistent,
+    &redis, &redis_kept, &nats, &jetstream,    &jetstream_kept};
+
+static const struct mode {
+    const char *name;
+    enum use use;
+    void (*run)(void);
+} modes[] = {{"throughput", PAIRS, run_throughput},
+             {"latency", PAIRS, run_latency},
+             {"idle", PAIRS, run_idle},
+             {"logins", PAIRS, run_logins},
+             {"offline", OFFLINE, run_offline},
+             {"day", DAY, run_day}};
 
 void die(const char *format, ...)
 {
@@ -40,6 +56,22 @@ void die(const char *format, ...)
     exit(1);
 }
 
+void *zeroed(size_t count, size_t size)
+{
+    void *memory = calloc(count, size);
+    if (!memory)
+        die("out of memory");
+    return memory;
+}
+
+void *resized(void *old, size_t size)
+{
+    void *memory = realloc(old, size);
+    if (!memory)
+        die("out of memory");
+    return memory;
+}
+
 static uint64_t read_clock(clockid_t id)
 {
     struct timespec now;
@@ -49,19 +81,40 @@ static uint64_t read_clock(clockid_t id)
 
 uint64_t now_ns(void) { return read_clock(CLOCK_MONOTONIC); }
 
+uint64_t seconds_ns(double seconds) { return (uint64_t)(seconds * SECOND); }
+
 double cpu_s(void) { return (double)read_clock(CLOCK_PROCESS_CPUTIME_ID) / 1e9; }
+
+double server_cpu_s(void)
+{
+    clockid_t id;
+    if (!options.server_pid)
+        return 0;
+    if (clock_getcpuclockid((pid_t)options.server_pid, &id))
+        die("there is no process %d", options.server_pid);
+    return (double)read_clock(id) / 1e9;
+}
 
 const char *find(const char *data, size_t size, const char *text, size_t length)
 {
     return memmem(data, size, text, length);
 }
 
-static const struct protocol *protocol_of(const char *name)
+static const struct mode *mode_of(const char *name)
+{
+    for (size_t i = 0; i < sizeof modes / sizeof *modes; i++)
+        if (strcmp(modes[i].name, name) == 0)
+            return &modes[i];
+    die("there is no mode %s", name);
+}
+
+/* Find the protocol's description for what it is used for. */
+static const struct protocol *protocol_of(const char *name, enum use use)
 {
     for (size_t i = 0; i < sizeof protocols / sizeof *protocols; i++)
-        if (strcmp(protocols[i]->name, name) == 0)
+        if (strcmp(protocols[i]->name, name) == 0 && (protocols[i]->uses & use))
             return protocols[i];
-    die("there is no protocol %s", name);
+    die("there is no protocol %s for this mode", name);
 }
 
 static void run_histogram(void)
@@ -76,21 +129,28 @@ static void run_histogram(void)
     free(h);
 }
 
+static const char *protocol_name;
+
 static void set(int which, const char *value)
 {
     switch (which) {
     case 'm': options.mode = value; break;
-    case 'x': options.protocol = protocol_of(value); break;
+    case 'x': protocol_name = value; break;
     case 'h': options.host = value; break;
     case 'p': options.port = atoi(value); break;
     case 't': options.tls = atoi(value); break;
+    case 's': options.server_pid = atoi(value); break;
     case 'n': options.pairs = (unsigned)atoi(value); break;
     case 'w': options.window = (unsigned)atoi(value); break;
+    case 'S': options.senders = (unsigned)atoi(value); break;
     case 'r': options.rate = atof(value); break;
+    case 'c': options.comings = atof(value); break;
     case 'b': options.body = (size_t)atoi(value); break;
     case 'W': options.warm_s = atof(value); break;
     case 'M': options.measure_s = atof(value); break;
     case 'R': options.rounds = (unsigned)atoi(value); break;
+    case 'N': options.waiting = strtoull(value, NULL, 10); break;
+    case 'T': options.store_s = atof(value); break;
     case 'a': options.accounts = value; break;
     case 'i': options.idle = value; break;
     case 'l': options.logins_at_once = (unsigned)atoi(value); break;
@@ -100,21 +160,37 @@ static void set(int which, const char *value)
 
 static void parse(int count, char **arguments)
 {
-    static const struct option names[] = {
-        {"mode", 1, 0, 'm'},     {"protocol", 1, 0, 'x'}, {"host", 1, 0, 'h'},
-        {"port", 1, 0, 'p'},     {"tls", 1, 0, 't'},      {"pairs", 1, 0, 'n'},
-        {"window", 1, 0, 'w'},   {"rate", 1, 0, 'r'},     {"body", 1, 0, 'b'},
-        {"warm", 1, 0, 'W'},     {"measure", 1, 0, 'M'},  {"rounds", 1, 0, 'R'},
-        {"accounts", 1, 0, 'a'}, {"idle", 1, 0, 'i'},     {"logins-at-once", 1, 0, 'l'},
-        {0, 0, 0, 0}};
+    static const struct option names[] = {{"mode", 1, 0, 'm'},
+                                          {"protocol", 1, 0, 'x'},
+                                          {"host", 1, 0, 'h'},
+                                          {"port", 1, 0, 'p'},
+                                          {"tls", 1, 0, 't'},
+                                          {"server-pid", 1, 0, 's'},
+                                          {"pairs", 1, 0, 'n'},
+                                          {"window", 1, 0, 'w'},
+                                          {"senders", 1, 0, 'S'},
+                                          {"rate", 1, 0, 'r'},
+                                          {"comings", 1, 0, 'c'},
+                                          {"body", 1, 0, 'b'},
+                                          {"warm", 1, 0, 'W'},
+                                          {"measure", 1, 0, 'M'},
+                                          {"rounds", 1, 0, 'R'},
+                                          {"waiting", 1, 0, 'N'},
+                                          {"store", 1, 0, 'T'},
+                                          {"accounts", 1, 0, 'a'},
+                                          {"idle", 1, 0, 'i'},
+                                          {"logins-at-once", 1, 0, 'l'},
+                                          {0, 0, 0, 0}};
     int which;
     while ((which = getopt_long(count, arguments, "", names, NULL)) != -1)
         set(which, optarg);
-    if (!strcmp(options.mode, "histogram"))
-        return;
+}
+
+static void check(void)
+{
     if (!options.protocol || !options.port || !options.pairs || !options.window ||
-        !options.logins_at_once || options.rate <= 0)
-        die("--protocol and --port are needed; --pairs, --window and --rate are above 0");
+        !options.logins_at_once || !options.senders || !options.waiting || options.rate <= 0)
+        die("--protocol and --port are needed; numbers are above 0");
     if (options.body < LEAST_BODY || options.body > MOST_BODY)
         die("--body is %d to %d bytes", LEAST_BODY, MOST_BODY);
 }
@@ -135,6 +211,11 @@ int main(int count, char **arguments)
         run_histogram();
         return 0;
     }
+    const struct mode *mode = mode_of(options.mode);
+    options.use = mode->use;
+    if (protocol_name)
+        options.protocol = protocol_of(protocol_name, options.use);
+    check();
     raise_descriptors();
     prctl(PR_SET_TIMERSLACK, 1ul, 0, 0, 0); /* the schedule is kept to the microsecond */
     if (options.accounts)
@@ -142,15 +223,6 @@ int main(int count, char **arguments)
     if (options.tls)
         tls_start();
     loop_start();
-    if (!strcmp(options.mode, "throughput"))
-        run_throughput();
-    else if (!strcmp(options.mode, "latency"))
-        run_latency();
-    else if (!strcmp(options.mode, "idle"))
-        run_idle();
-    else if (!strcmp(options.mode, "logins"))
-        run_logins();
-    else
-        die("--mode is throughput, latency, idle, logins or histogram");
+    mode->run();
     return 0;
 }

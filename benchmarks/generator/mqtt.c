@@ -1,12 +1,26 @@
 /* MQTT 3.1.1: a topic a receiver. With QoS 0 nothing is acknowledged; with QoS 1 the server answers
- * every PUBLISH of a sender (PUBACK), and the receiver confirms every one it gets. */
+ * every PUBLISH of a sender (PUBACK), and the receiver confirms every one it gets. Those who come
+ * and go have a persistent session: the server keeps their subscription and what arrives for it. */
 #include <string.h>
 
 #include "gen.h"
 
-enum packet { CONNECT = 1, CONNACK, PUBLISH, PUBACK, SUBSCRIBE = 8, SUBACK, PINGRESP = 13 };
+enum packet {
+    CONNECT = 1,
+    CONNACK,
+    PUBLISH,
+    PUBACK,
+    SUBSCRIBE = 8,
+    SUBACK,
+    PINGRESP = 13,
+    DISCONNECT
+};
 
-#define KEEP_ALIVE_S 0 /* none: a run is short */
+#define CLEAN_SESSION 2   /* of CONNECT's flags (3.1.2.4) */
+#define SESSION_PRESENT 1 /* of CONNACK's flags (3.2.2.2) */
+
+#define PACKET_IDS 65535 /* 16 bits, and 0 is none (2.3.1) */
+#define KEEP_ALIVE_S 0   /* none: a run is short */
 
 static size_t put_length(unsigned char *to, size_t length)
 {
@@ -29,8 +43,10 @@ static size_t put_text(unsigned char *to, const char *text, size_t size)
 
 static void mqtt_begin(struct conn *c)
 {
-    unsigned char packet[128] = {CONNECT << 4, 0, 0, 4, 'M', 'Q', 'T', 'T', 4, 2, 0, KEEP_ALIVE_S};
-    size_t size = 12 + put_text(packet + 12, c->name, strlen(c->name));
+    bool kept = options.protocol->keeps && c->user->receives;
+    unsigned char packet[128] = {
+        CONNECT << 4, 0, 0, 4, 'M', 'Q', 'T', 'T', 4, kept ? 0 : CLEAN_SESSION, 0, KEEP_ALIVE_S};
+    size_t size = 12 + put_text(packet + 12, c->user->name, strlen(c->user->name));
     packet[1] = (unsigned char)(size - 2);
     conn_write(c, packet, size);
 }
@@ -38,7 +54,7 @@ static void mqtt_begin(struct conn *c)
 static void subscribe(struct conn *c)
 {
     unsigned char packet[128] = {SUBSCRIBE << 4 | 2, 0, 0, 1};
-    size_t size = 4 + put_text(packet + 4, c->name, strlen(c->name));
+    size_t size = 4 + put_text(packet + 4, c->user->name, strlen(c->user->name));
     packet[size++] = options.protocol->acks ? 1 : 0;
     packet[1] = (unsigned char)(size - 2);
     conn_write(c, packet, size);
@@ -53,7 +69,7 @@ static void arrived(struct conn *c, unsigned char first, const unsigned char *da
         at += 2;
     }
     if (at > size)
-        die("%s: a malformed PUBLISH", c->name);
+        die("%s: a malformed PUBLISH", c->user->name);
     message_arrived(c, (const char *)data + at, size - at);
 }
 
@@ -63,27 +79,21 @@ static void packet(struct conn *c, unsigned char first, const unsigned char *dat
     switch (first >> 4) {
     case CONNACK:
         if (size != 2 || data[1])
-            die("%s: the server refuses the connection: %d", c->name, data[1]);
-        if (c->receiver)
+            die("%s: the server refuses the connection: %d", c->user->name, data[1]);
+        if (c->user->receives && !(data[0] & SESSION_PRESENT))
             subscribe(c);
         else
             conn_ready(c);
         break;
     case SUBACK:
         if (size != 3 || data[2] > 1)
-            die("%s: the server refuses the subscription", c->name);
+            die("%s: the server refuses the subscription", c->user->name);
         conn_ready(c);
         break;
-    case PUBACK:
-        ++*stored;
-        break;
-    case PUBLISH:
-        arrived(c, first, data, size);
-        break;
-    case PINGRESP:
-        break;
-    default:
-        die("%s: an unexpected packet of type %d", c->name, first >> 4);
+    case PUBACK: ++*stored; break;
+    case PUBLISH: arrived(c, first, data, size); break;
+    case PINGRESP: break;
+    default: die("%s: an unexpected packet of type %d", c->user->name, first >> 4);
     }
 }
 
@@ -112,13 +122,13 @@ static size_t mqtt_take(struct conn *c, const char *data, size_t size)
         at += 1 + head + length;
     }
     if (stored)
-        message_done(c->pair, stored);
+        message_done(c, stored);
     return at;
 }
 
-static void mqtt_put(struct conn *c, const char *body, size_t size)
+static void mqtt_put(struct conn *c, const struct user *to, const char *body, size_t size)
 {
-    const char *topic = c->pair->receiver->name;
+    const char *topic = to->name;
     bool acks = options.protocol->acks;
     size_t topic_size = strlen(topic);
     unsigned char *place = (unsigned char *)conn_room(c, size + topic_size + 16);
@@ -127,7 +137,7 @@ static void mqtt_put(struct conn *c, const char *body, size_t size)
     at += put_length(place + 1, 2 + topic_size + (acks ? 2 : 0) + size);
     at += put_text(place + at, topic, topic_size);
     if (acks) {
-        c->n = c->n % 65535 + 1; /* 0 is no packet id (2.3.1) */
+        c->n = c->n % PACKET_IDS + 1;
         place[at++] = (unsigned char)(c->n >> 8);
         place[at++] = (unsigned char)c->n;
     }
@@ -135,7 +145,29 @@ static void mqtt_put(struct conn *c, const char *body, size_t size)
     conn_used(c, at + size);
 }
 
+static void mqtt_leave(struct conn *c)
+{
+    static const unsigned char packet[2] = {DISCONNECT << 4, 0};
+    conn_write(c, packet, sizeof packet);
+}
+
 const struct protocol mqtt0 = {
-    .name = "mqtt0", .begin = mqtt_begin, .take = mqtt_take, .put = mqtt_put};
-const struct protocol mqtt1 = {
-    .name = "mqtt1", .acks = true, .begin = mqtt_begin, .take = mqtt_take, .put = mqtt_put};
+    .name = "mqtt0", .uses = PAIRS, .begin = mqtt_begin, .take = mqtt_take, .put = mqtt_put};
+const struct protocol mqtt1 = {.name = "mqtt1",
+                               .uses = PAIRS,
+                               .acks = true,
+                               .confirms = true,
+                               .most_unanswered = PACKET_IDS,
+                               .begin = mqtt_begin,
+                               .take = mqtt_take,
+                               .put = mqtt_put};
+const struct protocol mqtt_persistent = {.name = "mqtt1",
+                                         .uses = OFFLINE | DAY,
+                                         .acks = true,
+                                         .confirms = true,
+                                         .keeps = true,
+                                         .most_unanswered = PACKET_IDS,
+                                         .begin = mqtt_begin,
+                                         .take = mqtt_take,
+                                         .put = mqtt_put,
+                                         .leave = mqtt_leave};

@@ -1,5 +1,6 @@
 /* Redis streams (RESP2): a sender XADDs to the receiver's stream and waits for the entry's id; the
- * receiver blocks in XREAD and asks on after its last entry. The sender keeps streams short. */
+ * receiver blocks in XREAD and asks on after its last entry. The sender keeps streams short, except
+ * where messages wait: then a receiver who returns reads its stream from the start. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,13 +9,19 @@
 
 #define KEPT "1000" /* entries of a stream: far more than a window, and memory stays bounded */
 
+#define AT_ONCE                                                                                    \
+    "256" /* entries of an answer: far more than a window, and an answer stays small               \
+           */
+
 enum step { PINGED, ACTIVE };
+
+static bool awaits(const struct conn *c) { return c->user->receives && !c->user->alone; }
 
 static void redis_begin(struct conn *c)
 {
     snprintf(c->cursor, sizeof c->cursor, "0-0");
-    if (c->receiver && c->pair)
-        conn_print(c, "*2\r\n$3\r\nDEL\r\n$%zu\r\n%s\r\n", strlen(c->name), c->name);
+    if (awaits(c) && !c->user->known)
+        conn_print(c, "*2\r\n$3\r\nDEL\r\n$%zu\r\n%s\r\n", strlen(c->user->name), c->user->name);
     else
         conn_print(c, "*1\r\n$4\r\nPING\r\n");
 }
@@ -22,9 +29,10 @@ static void redis_begin(struct conn *c)
 static void ask(struct conn *c)
 {
     conn_print(c,
-               "*6\r\n$5\r\nXREAD\r\n$5\r\nBLOCK\r\n$1\r\n0\r\n$7\r\nSTREAMS\r\n"
+               "*8\r\n$5\r\nXREAD\r\n$5\r\nCOUNT\r\n$3\r\n" AT_ONCE
+               "\r\n$5\r\nBLOCK\r\n$1\r\n0\r\n$7\r\nSTREAMS\r\n"
                "$%zu\r\n%s\r\n$%zu\r\n%s\r\n",
-               strlen(c->name), c->name, strlen(c->cursor), c->cursor);
+               strlen(c->user->name), c->user->name, strlen(c->cursor), c->cursor);
 }
 
 /* A bulk string at `at`: gives its content and moves behind it; NULL when it is not whole. */
@@ -98,18 +106,18 @@ static size_t take_entries(struct conn *c, const char *data, size_t size)
 static void answer(struct conn *c, const char *line, size_t size)
 {
     if (*line == '-')
-        die("%s: %.*s", c->name, (int)size, line);
+        die("%s: %.*s", c->user->name, (int)size, line);
     if (c->step == ACTIVE)
         return;
     c->step = ACTIVE;
-    if (c->receiver && c->pair)
+    if (awaits(c))
         ask(c);
     conn_ready(c);
 }
 
 static size_t redis_take(struct conn *c, const char *data, size_t size)
 {
-    if (c->receiver && c->step == ACTIVE)
+    if (c->user->receives && c->step == ACTIVE)
         return take_entries(c, data, size);
     const char *at = data, *stop = data + size, *end;
     uint64_t stored = 0;
@@ -125,22 +133,32 @@ static size_t redis_take(struct conn *c, const char *data, size_t size)
         }
     }
     if (stored)
-        message_done(c->pair, stored);
+        message_done(c, stored);
     return (size_t)(at - data);
 }
 
-static void redis_put(struct conn *c, const char *body, size_t size)
+static void redis_put(struct conn *c, const struct user *to, const char *body, size_t size)
 {
-    const char *stream = c->pair->receiver->name;
+    bool kept = options.protocol->keeps;
+    const char *shortened = kept ? "" : "$6\r\nMAXLEN\r\n$1\r\n~\r\n$4\r\n" KEPT "\r\n";
     char *place = conn_room(c, size + 192);
-    int head = sprintf(place,
-                       "*8\r\n$4\r\nXADD\r\n$%zu\r\n%s\r\n$6\r\nMAXLEN\r\n$1\r\n~\r\n$4\r\n" KEPT
-                       "\r\n$1\r\n*\r\n$1\r\nb\r\n$%zu\r\n",
-                       strlen(stream), stream, size);
+    int head = sprintf(place, "*%d\r\n$4\r\nXADD\r\n$%zu\r\n%s\r\n%s$1\r\n*\r\n$1\r\nb\r\n$%zu\r\n",
+                       kept ? 5 : 8, strlen(to->name), to->name, shortened, size);
     memcpy(place + head, body, size);
     memcpy(place + head + size, "\r\n", 2);
     conn_used(c, (size_t)head + size + 2);
 }
 
-const struct protocol redis = {
-    .name = "redis", .acks = true, .begin = redis_begin, .take = redis_take, .put = redis_put};
+const struct protocol redis = {.name = "redis",
+                               .uses = PAIRS,
+                               .acks = true,
+                               .begin = redis_begin,
+                               .take = redis_take,
+                               .put = redis_put};
+const struct protocol redis_kept = {.name = "redis",
+                                    .uses = OFFLINE,
+                                    .acks = true,
+                                    .keeps = true,
+                                    .begin = redis_begin,
+                                    .take = redis_take,
+                                    .put = redis_put};

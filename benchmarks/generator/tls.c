@@ -28,13 +28,16 @@ void tls_begin(struct conn *c)
     c->ssl = SSL_new(context);
     if (!c->ssl || !SSL_set_fd(c->ssl, c->fd))
         die("OpenSSL gives no connection");
+    if (options.protocol->most_record)
+        SSL_set_max_send_fragment(c->ssl, options.protocol->most_record);
     SSL_set_connect_state(c->ssl);
 }
 
 static void failed(struct conn *c, const char *what)
 {
     unsigned long code = ERR_get_error();
-    die("%s: TLS %s: %s", c->name, what, code ? ERR_reason_error_string(code) : "connection lost");
+    die("%s: TLS %s: %s", c->user->name, what,
+        code ? ERR_reason_error_string(code) : "connection lost");
 }
 
 int tls_handshake(struct conn *c)
@@ -44,12 +47,9 @@ int tls_handshake(struct conn *c)
     if (result == 1)
         return 1;
     switch (SSL_get_error(c->ssl, result)) {
-    case SSL_ERROR_WANT_READ:
-        return 0;
-    case SSL_ERROR_WANT_WRITE:
-        return -1;
-    default:
-        failed(c, "handshake");
+    case SSL_ERROR_WANT_READ: return 0;
+    case SSL_ERROR_WANT_WRITE: return -1;
+    default: failed(c, "handshake");
     }
     return 0;
 }
@@ -64,8 +64,11 @@ long tls_read(struct conn *c, char *data, size_t size)
     int error = SSL_get_error(c->ssl, result);
     if (error == SSL_ERROR_ZERO_RETURN)
         return 0;
-    if (error != SSL_ERROR_WANT_READ && error != SSL_ERROR_WANT_WRITE)
+    if (error != SSL_ERROR_WANT_READ && error != SSL_ERROR_WANT_WRITE) {
+        if (c->leaving)
+            return 0; /* not every server says goodbye in TLS */
         failed(c, "read");
+    }
     errno = EAGAIN;
     return -1;
 }
@@ -78,9 +81,12 @@ long tls_write(struct conn *c, const char *data, size_t size)
     if (result == 1)
         return (long)put;
     int error = SSL_get_error(c->ssl, result);
-    if (error != SSL_ERROR_WANT_READ && error != SSL_ERROR_WANT_WRITE)
-        failed(c, "write");
     errno = EAGAIN;
+    if (error != SSL_ERROR_WANT_READ && error != SSL_ERROR_WANT_WRITE) {
+        if (!c->leaving)
+            failed(c, "write");
+        errno = EPIPE;
+    }
     return -1;
 }
 

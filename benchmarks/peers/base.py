@@ -79,6 +79,8 @@ class System:
         most_body_bytes: the longest body that its protocol carries.
         one_port: whether the plain port speaks TLS, too.
         logins_at_once: logins that the generator has under way together.
+        keeps: whether messages wait for those who are away.
+        people: whether it is made for people, who come and go: with names, presence or receipts.
     """
 
     key: str
@@ -89,6 +91,8 @@ class System:
     most_body_bytes: int = ANY_BODY_BYTES
     one_port: bool = False
     logins_at_once: int = LOGINS_AT_ONCE
+    keeps: bool = False
+    people: bool = False
 
 
 @dataclass(frozen=True)

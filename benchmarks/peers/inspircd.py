@@ -32,6 +32,7 @@ PEER: Final = Peer(
             durable=False,
             most_body_bytes=IRC_BODY_BYTES,
             logins_at_once=LOGINS_AT_ONCE,
+            people=True,
         ),
     ),
 )

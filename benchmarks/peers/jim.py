@@ -11,9 +11,6 @@ from benchmarks.peers.base import HOST, Peer, Place, System
 if TYPE_CHECKING:
     from pathlib import Path
 
-PAIRS: Final = 1000
-"""Accounts for the largest workload, the crowd."""
-
 MOST_BODY_BYTES: Final = 16_384
 """The default limit of a text (docs/operations.md)."""
 
@@ -34,8 +31,7 @@ def accounts_file(place: Place) -> Path:
 
 def prepare(place: Place) -> None:
     """Register the accounts of all pairs."""
-    names = [f"{letter}{index}" for letter in "sr" for index in range(PAIRS)]
-    accounts.register((HOST, place.tls_port), names, accounts_file(place))
+    accounts.register((HOST, place.tls_port), accounts_file(place))
 
 
 PEER: Final = Peer(
@@ -45,6 +41,15 @@ PEER: Final = Peer(
     command=command,
     prepare=prepare,
     systems=(
-        System("jim", "JIM", "jim", durable=True, tls=(True,), most_body_bytes=MOST_BODY_BYTES),
+        System(
+            "jim",
+            "JIM",
+            "jim",
+            durable=True,
+            tls=(True,),
+            most_body_bytes=MOST_BODY_BYTES,
+            keeps=True,
+            people=True,
+        ),
     ),
 )

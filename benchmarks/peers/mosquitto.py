@@ -22,6 +22,6 @@ PEER: Final = Peer(
     command=command,
     systems=(
         System("mqtt0", "Mosquitto, QoS 0", "mqtt0", durable=False),
-        System("mqtt1", "Mosquitto, QoS 1", "mqtt1", durable=False),
+        System("mqtt1", "Mosquitto, QoS 1", "mqtt1", durable=False, keeps=True, people=True),
     ),
 )

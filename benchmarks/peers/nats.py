@@ -23,7 +23,12 @@ PEER: Final = Peer(
     systems=(
         System("nats", "nats-server, core", "nats", durable=False, one_port=True),
         System(
-            "jetstream", "NATS JetStream, file store", "jetstream", durable=False, one_port=True
+            "jetstream",
+            "NATS JetStream, file store",
+            "jetstream",
+            durable=False,
+            one_port=True,
+            keeps=True,
         ),
     ),
 )

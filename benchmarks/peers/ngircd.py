@@ -20,5 +20,14 @@ PEER: Final = Peer(
     programs=("ngircd",),
     template="ngircd.conf",
     command=command,
-    systems=(System("ngircd", "ngIRCd", "irc", durable=False, most_body_bytes=IRC_BODY_BYTES),),
+    systems=(
+        System(
+            "ngircd",
+            "ngIRCd",
+            "irc",
+            durable=False,
+            most_body_bytes=IRC_BODY_BYTES,
+            people=True,
+        ),
+    ),
 )

@@ -1,4 +1,4 @@
--- Prosody for the benchmark: anonymous logins, no rate limits, epoll, as few modules as will do.
+-- Prosody for the benchmark: no rate limits, epoll, as few modules as will do.
 run_as_root = true
 pidfile = "$directory/prosody.pid"
 data_path = "$directory"
@@ -20,3 +20,9 @@ archive_expires_after = "never"
 log = { error = "$directory/prosody.log" }
 VirtualHost "localhost"
     authentication = "anonymous"
+-- For those who come and go: accounts, rosters, and messages that wait, without a limit of their number.
+VirtualHost "members.localhost"
+    authentication = "internal_plain"
+    modules_enabled = { "offline", "ping", "roster" }
+    modules_disabled = { "s2s", "limits" }
+    storage_archive_item_limit = 100000000

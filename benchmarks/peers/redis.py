@@ -20,5 +20,5 @@ PEER: Final = Peer(
     programs=("redis-server",),
     template="redis.conf",
     command=command,
-    systems=(System("redis", "Redis streams, AOF always", "redis", durable=True),),
+    systems=(System("redis", "Redis streams, AOF always", "redis", durable=True, keeps=True),),
 )

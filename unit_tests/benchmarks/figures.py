@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.workloads import summed_up
+from benchmarks.workloads import POINTS, summed_up
 
 
 def rate(*rates: float, share: float = 0.3, lost: int = 0) -> dict[str, Any]:
-    return summed_up([{"rate": value, "share": share, "lost": lost, "wrong": 0} for value in rates])
+    return summed_up([{"rate": value, "share": share, "lost": lost} for value in rates])
 
 
-def late(value_ms: float) -> dict[str, Any]:
-    points = ("p50_ms", "p90_ms", "p99_ms", "p999_ms", "max_ms")
-    return summed_up([dict.fromkeys(points, value_ms) | {"lost": 0, "wrong": 0}])
+def late(*values_ms: float, **more: float) -> dict[str, Any]:
+    return summed_up([dict.fromkeys(POINTS, value) | more for value in values_ms])
+
+
+def waited(waiting: int, store_rate: float, rate: float, **more: float) -> dict[str, Any]:
+    found = {"waiting": waiting, "store_rate": store_rate, "store_s": waiting / store_rate}
+    found |= {"rate": rate, "fetch_s": waiting / rate, "share": 0.1, "store_share": 0.4}
+    return summed_up([found | more])
 
 
 def system(
