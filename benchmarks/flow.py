@@ -1,7 +1,7 @@
-"""Compiles the load that goes on (`benchmarks/flow/flow.c`), runs it, and gives what it reports.
+"""Runs the load that goes on (`benchmarks/generator/flow.c`), and gives what it reports.
 
-It is the generator (`benchmarks.generator`) in another order: one schedule over the whole run on
-connections that stay open, reported interval by interval, beside connections that are only held.
+One schedule goes on over the whole run on connections that stay open, reported interval by
+interval, beside connections that are only held.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import json
 import subprocess
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from benchmarks import generator
@@ -19,11 +18,7 @@ from benchmarks.histogram import Histogram, merged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
-
-SOURCE: Final = Path(__file__).with_name("flow") / "flow.c"
-INCLUDED: Final = ("main.c", "load.c", "hist.c")
-"""Files of the generator that are part of `flow.c` itself: compiled once more they would be there
-twice."""
+    from pathlib import Path
 
 PART_S: Final = 60.0
 """A line of the table: a stall of a tenth of a second is seen in its minute."""
@@ -150,26 +145,6 @@ def parts_of(intervals: Sequence[Interval]) -> list[Interval]:
     return [joined(intervals[start : start + INTERVALS]) for start in starts]
 
 
-def compiled(directory: Path) -> Path:
-    """Compile the load into a directory; give the program.
-
-    Raises:
-        GeneratorError: there is no compiler, or it fails, for instance without OpenSSL's headers.
-    """
-    compiler = generator.compiler()
-    if compiler is None:
-        raise GeneratorError(f"the load needs a C compiler: {generator.INSTALL}")
-    target = directory / "flow"
-    others = sorted(generator.SOURCES.glob("*.c"))
-    sources = [SOURCE, *(path for path in others if path.name not in INCLUDED)]
-    files = ["-I", str(generator.SOURCES), "-o", str(target), *map(str, sources)]
-    command = [compiler, *generator.FLAGS, *files, *generator.LIBRARIES]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
-    if result.returncode:
-        raise GeneratorError(f"the load does not compile ({generator.INSTALL}):\n{result.stderr}")
-    return target
-
-
 def run(
     program: Path,
     values: Mapping[str, object],
@@ -187,7 +162,7 @@ def run(
         GeneratorError: it failed, for instance because the server closed a connection.
     """
     intervals: list[Interval] = []
-    rounds = {"measure": cut.interval_s, "rounds": cut.intervals}
+    rounds = {"mode": "flow", "measure": cut.interval_s, "rounds": cut.intervals}
     for found in _reports(program, {**values, **rounds}):
         if found["event"] == "held":
             on_held(Held(found["connections"], found["seconds"]))

@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from benchmarks import flow, own, targets
-from benchmarks.compare import say
+from benchmarks import flow, generator, own, targets
 from benchmarks.generator import GeneratorError
 from benchmarks.minutes import LEGEND, lines_of, minutes_table, misplaced, progress
 from benchmarks.peers.base import PeerError
 from benchmarks.report import table
+from benchmarks.rounds import say
 from benchmarks.watch import sockets, watched
 
 if TYPE_CHECKING:
@@ -170,7 +170,7 @@ def measured(options: argparse.Namespace) -> dict[str, Any]:
     cut = flow.plan(options.seconds)
     held = options.connections - 2 * options.pairs
     with own.directory(options.scratch) as place:
-        program = flow.compiled(place.directory)
+        program = generator.compiled()
         say(f"registering {options.connections} accounts …")
         own.enlist(place, [f"h{i}" for i in range(held)] + own.pair_names(options.pairs))
         values = own.flow_values(

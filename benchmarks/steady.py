@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from benchmarks import flow, own, targets
-from benchmarks.compare import say
+from benchmarks import flow, generator, own, targets
 from benchmarks.generator import GeneratorError
 from benchmarks.minutes import LEGEND, lines_of, minutes_table, misplaced, progress
 from benchmarks.peers.base import PeerError
+from benchmarks.rounds import say
 from benchmarks.watch import SIZES, between, bounded, growth, watched
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def measured(options: argparse.Namespace) -> dict[str, Any]:
     """
     cut = flow.plan(options.seconds)
     with own.directory(options.scratch) as place:
-        program = flow.compiled(place.directory)
+        program = generator.compiled()
         own.enlist(place, own.pair_names(options.pairs))
         values = own.flow_values(place, pairs=options.pairs, rate=options.rate, warm=WARM_S)
         with own.serving(place) as (server, _), watched(server, own.database(place)) as samples:

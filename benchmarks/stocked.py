@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any, Final
 import uvloop
 
 from benchmarks import generator, load, own, targets
-from benchmarks.compare import QUICK, Pace, Row, measure, say
 from benchmarks.generator import GeneratorError
 from benchmarks.peer import Account, connect
 from benchmarks.peers import jim
 from benchmarks.peers.base import HOST, PeerError
+from benchmarks.rounds import QUICK, Pace, Row, measure, say
 from benchmarks.stocked_report import AWAY, complaints, text_of
 from benchmarks.workloads import BODY_BYTES, WORKLOADS, summary
 

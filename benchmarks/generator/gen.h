@@ -2,7 +2,7 @@
  * protocol; docs/performance.md says what is measured. A file a protocol, which knows only bytes:
  * when to send, what to count and what to time is the same code for all. From the bottom up:
  * tls.c, loop.c (connections), traffic.c (messages), people.c (who is here), and the workloads:
- * steady.c, offline.c, day.c. */
+ * steady.c, flow.c, offline.c, day.c. */
 #ifndef GEN_H
 #define GEN_H
 
@@ -185,6 +185,7 @@ struct reading take_reading(void);
 /* A round's result: an open line that begins with what all have, its lateness, and its end. */
 double print_round(unsigned round, const struct reading *from, const struct reading *to);
 void print_lateness(void);
+void print_lateness_counts(void); /* each value with how often it was there, for adding up */
 void end_round(void);
 
 /* people.c */
@@ -205,10 +206,12 @@ extern void (*has_entered)(struct user *u); /* of the workload; may be NULL */
 extern unsigned logins_made;
 
 /* The workloads. */
+struct pair *pairs_enter(void); /* all of them, logged in */
 void run_throughput(void);
 void run_latency(void);
 void run_idle(void);
 void run_logins(void);
+void run_flow(void);
 void run_offline(void);
 void run_day(void);
 
@@ -216,6 +219,7 @@ void run_day(void);
 struct hist *hist_new(void);
 void hist_clear(struct hist *h);
 void hist_add(struct hist *h, uint64_t value);
+void hist_print(const struct hist *h); /* each value with how often it was there, as JSON */
 uint64_t hist_at(const struct hist *h, double percent);
 uint64_t hist_count(const struct hist *h);
 uint64_t hist_max(const struct hist *h);

@@ -1,6 +1,7 @@
 /* A log-linear histogram, laid out as HdrHistogram does it: 2,048 steps of 1 ns, then every further
  * power of two in 1,024. A percentile is given as the end of its step: it is too large by less than
  * a thousandth of itself, never too small. Its size does not depend on the number of values. */
+#include <stdio.h>
 #include <string.h>
 
 #include "gen.h"
@@ -43,6 +44,22 @@ void hist_add(struct hist *h, uint64_t value)
     h->count++;
     if (value > h->max)
         h->max = value;
+}
+
+/* A value is the end of its step, as in a percentile. */
+void hist_print(const struct hist *h)
+{
+    const char *before = "";
+    putchar('[');
+    for (unsigned slot = 0; slot < SLOTS; slot++) {
+        uint64_t value = value_of(slot) < h->max ? value_of(slot) : h->max;
+        if (!h->slots[slot])
+            continue;
+        printf("%s[%llu,%llu]", before, (unsigned long long)value,
+               (unsigned long long)h->slots[slot]);
+        before = ",";
+    }
+    putchar(']');
 }
 
 uint64_t hist_count(const struct hist *h) { return h->count; }

@@ -40,6 +40,7 @@ static const struct mode {
     void (*run)(void);
 } modes[] = {{"throughput", PAIRS, run_throughput},
              {"latency", PAIRS, run_latency},
+             {"flow", PAIRS, run_flow},
              {"idle", PAIRS, run_idle},
              {"logins", PAIRS, run_logins},
              {"offline", OFFLINE, run_offline},

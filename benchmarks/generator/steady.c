@@ -10,7 +10,7 @@
 
 static struct pair *pairs;
 
-static void pairs_enter(void)
+struct pair *pairs_enter(void)
 {
     struct user *senders = users_make(options.pairs, "s", false);
     struct user *receivers = users_make(options.pairs, "r", true);
@@ -26,6 +26,7 @@ static void pairs_enter(void)
         user_enter(&senders[i]);
     wait_logins(0);
     fprintf(stderr, "%u pairs %s\n", options.pairs, tls_name(senders[0].conn));
+    return pairs;
 }
 
 static void fill_window(struct user *sender)

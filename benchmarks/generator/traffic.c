@@ -249,6 +249,12 @@ void print_lateness(void)
            (double)hist_at(own_lateness, 99) / 1e6);
 }
 
+void print_lateness_counts(void)
+{
+    printf(",\"lateness_ns\":");
+    hist_print(lateness);
+}
+
 void end_round(void)
 {
     uint64_t lost = count_sent - count_arrived;

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from benchmarks import flow
+from benchmarks import generator
 from benchmarks.generator import GeneratorError
 
 if TYPE_CHECKING:
@@ -16,6 +16,6 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="session")
 def flow_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     try:
-        return flow.compiled(tmp_path_factory.mktemp("flow"))
+        return generator.compiled(tmp_path_factory.mktemp("cache"))
     except GeneratorError as error:
         pytest.skip(str(error))

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import shutil
 import time
 from typing import TYPE_CHECKING
 
@@ -50,20 +49,6 @@ def test_a_part_has_its_intervals() -> None:
         (1, 100, 106),
         (4, 106, 112),
     ]
-
-
-def test_without_a_compiler_the_packages_are_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(generator, "compiler", lambda: None)
-    with pytest.raises(generator.GeneratorError, match="apt-get install gcc"):
-        flow.compiled(tmp_path)
-
-
-def test_what_does_not_compile_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(generator, "compiler", lambda: shutil.which("false"))
-    with pytest.raises(generator.GeneratorError, match="does not compile"):
-        flow.compiled(tmp_path)
 
 
 @pytest.mark.e2e

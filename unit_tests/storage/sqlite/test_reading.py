@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from jim.core.counters import PlannedSegment
     from jim.core.model import Segment
-    from jim.core.numbering import PlannedSegment
     from jim.storage.sqlite import SqliteStore
 
 PAGE_BYTES = 100_000
