@@ -122,9 +122,10 @@ WORKLOADS: Final = (
     Workload("idle", "idle connections", IDLE, {"idle": "1500,2300"}, once=True, fresh=True),
 )
 """The method of docs/performance.md. Bodies of 16 kB have a quarter of the window: 50 windows of 64
-would be 51 MB under way, which measures buffers. Of the idle connections the first 1,500
-are not counted: what a server has freed while it started is enough for many of ours. Latency is measured longer: its p99.9 lives on a
-thousandth of the messages. What one workload needs of another is measured before it."""
+would be 51 MB under way, which measures buffers. Of the idle connections the first 1,500 are not
+counted: what a server has freed while it started is enough for many of ours. Latency is measured
+longer: its p99.9 lives on a thousandth of the messages. What one workload needs of another is
+measured before it."""
 
 
 def chosen(only: str | None) -> tuple[Workload, ...]:

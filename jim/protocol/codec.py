@@ -129,7 +129,9 @@ class Decoder(Generic[MessageT]):
         values as lines, there is exactly one value a line: no value can contain `}` newline `{`.
         """
         lines = chunk.count(b"\n")
-        brackets = chunk.count(b"{") + chunk.count(b"[")
+        brackets = chunk.count(b"{")
+        if b"[" in chunk:  # looking for one is ten times as fast as counting
+            brackets += chunk.count(b"[")
         if (
             len(chunk) <= self.max_frame_bytes
             and chunk[0] == _OPEN_BRACE
