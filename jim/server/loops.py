@@ -25,13 +25,15 @@ worth it; with the defaults (700, 10, 10) a full round, 14 ms at 100,000 connect
 as often. Not higher still: event loops leave cycles behind with connections that fail, and with
 (50,000, 20, 100) a flood of broken handshakes took 200 MB."""
 
+M_TRIM_THRESHOLD: Final = -1
 M_MMAP_THRESHOLD: Final = -3
-"""The parameter's number in glibc's malloc.h (mallopt(3))."""
+"""The parameters' numbers in glibc's malloc.h (mallopt(3))."""
 
-MMAP_BYTES: Final = 128 * 1024
-"""glibc's own default, but fixed. Left alone it grows with the first larger block that is freed,
-and from then on every connection's TLS buffer (256 KiB in uvloop) is cut out of the heap, which so
-crumbles: 190 bytes a reconnect, 5.5 MiB an hour in an hour's run, and nothing once it is fixed."""
+KEPT_BYTES: Final = 16 * 1024 * 1024
+"""A freed block up to this size, or so much at the end of the heap, is kept for the next one. What
+full windows bring in a commit is 1 or 2 MB in one piece, several times over; by glibc's defaults
+(128 KiB) each of them is asked of the system anew, a page fault for every 4 KiB: a tenth of the
+processor time of a message. Fixed, for glibc's own guess grows up to twice as much."""
 
 
 def loop_factory(choice: str) -> Callable[[], asyncio.AbstractEventLoop]:
@@ -56,12 +58,12 @@ def loop_factory(choice: str) -> Callable[[], asyncio.AbstractEventLoop]:
 
 
 def tune_malloc() -> bool:
-    """Have large blocks given back to the system when they are freed; False without glibc."""
+    """Have blocks of the size of a commit kept for the next commit; False without glibc."""
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):  # another libc, or Windows
         return False
-    return bool(mallopt(M_MMAP_THRESHOLD, MMAP_BYTES))
+    return all(mallopt(name, KEPT_BYTES) for name in (M_MMAP_THRESHOLD, M_TRIM_THRESHOLD))
 
 
 def tune_gc() -> None:

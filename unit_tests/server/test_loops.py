@@ -13,11 +13,11 @@ from jim.server import loops
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc")
-def test_glibc_takes_the_threshold() -> None:
+def test_glibc_takes_the_thresholds() -> None:
     assert loops.tune_malloc()
 
 
-def test_the_threshold_is_that_of_large_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blocks_of_the_size_of_a_commit_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[int, int]] = []
 
     def mallopt(parameter: int, value: int) -> int:
@@ -26,8 +26,10 @@ def test_the_threshold_is_that_of_large_blocks(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(ctypes, "CDLL", lambda _: SimpleNamespace(mallopt=mallopt))
     assert loops.tune_malloc()
-    assert asked == [(loops.M_MMAP_THRESHOLD, loops.MMAP_BYTES)]
-    assert loops.MMAP_BYTES < 256 * 1024, "a TLS buffer of uvloop has to be a large block"
+    assert dict(asked) == {
+        loops.M_MMAP_THRESHOLD: loops.KEPT_BYTES,
+        loops.M_TRIM_THRESHOLD: loops.KEPT_BYTES,
+    }
 
 
 @pytest.mark.parametrize("error", [OSError, TypeError, AttributeError])

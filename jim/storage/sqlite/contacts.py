@@ -1,6 +1,6 @@
-"""How an account stands with others, as of the last commit: in the thread that writes.
+"""How an account stands with others, as of the last commit: read beside the writer.
 
-What the tables do not know yet (`jim.storage.sqlite.write_back`) is asked of the counters.
+What the tables do not know yet (`jim.storage.sqlite.write_back`) comes from memory.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from jim.core.model import Contact
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
-    from jim.storage.sqlite.counters import SqliteCounters, StoredConversation
+    from jim.storage.sqlite.counters import StoredConversation
 
 MAX_VISIBLE: Final = 1000
 """Contacts that `visible` gives (the port's bound): what one session can watch."""
@@ -39,44 +39,46 @@ JOIN member AS them
 WHERE me.account_id = ? AND them.wrote
 ORDER BY c.last_ms DESC, c.conversation_id DESC LIMIT ?
 """
+_NAME: Final = "SELECT name FROM account WHERE account_id = ?"
 
 
 def receipts(
     connection: sqlite3.Connection,
-    counters: SqliteCounters,
+    newest: Iterable[StoredConversation],
     account_id: int,
     name_keys: Sequence[str],
 ) -> dict[str, int]:
-    """Read how far each of the named accounts holds its conversation with this one."""
+    """Read how far each of the named accounts holds its conversation with this one.
+
+    `newest` are those conversations of it that the table may not know as they are, looked up before
+    the table is read.
+    """
     arguments = {"account": account_id, "names": json.dumps(list(name_keys))}
-    rows = connection.execute(_RECEIPTS, arguments).fetchall()
+    held = {each.conversation_id: each.durable.delivered for each in newest if each.durable}
     return {
-        name: counters.delivered(conversation_id, other, seq)
-        for name, other, conversation_id, seq in rows
+        name: max(seq, held.get(conversation_id, {}).get(other, 0))
+        for name, other, conversation_id, seq in connection.execute(_RECEIPTS, arguments).fetchall()
     }
 
 
 def visible(
-    connection: sqlite3.Connection,
-    counters: SqliteCounters,
-    changed: Collection[StoredConversation],
-    account_id: int,
+    connection: sqlite3.Connection, newest: Collection[StoredConversation], account_id: int
 ) -> list[Contact]:
     """Read who wrote to the account, the latest conversation first.
 
-    `changed` are its conversations that the table does not know as they are. Each may take the
-    place of another one, or leave its own (when a clock was set back): hence so many more rows.
+    `newest` as for `receipts`. Each of them may take the place of another one, or leave its own
+    (when a clock was set back): hence so many more rows.
     """
-    rows = connection.execute(_WRITTEN_BY, (account_id, MAX_VISIBLE + len(changed))).fetchall()
+    rows = connection.execute(_WRITTEN_BY, (account_id, MAX_VISIBLE + len(newest))).fetchall()
     found = {
         conversation_id: (last_ms, conversation_id, other, name)
         for other, name, conversation_id, last_ms in rows
     }
-    for each in changed:
-        low_is_other = each.high == account_id
-        other = each.low if low_is_other else each.high
-        if other != account_id and (each.low_wrote if low_is_other else each.high_wrote):
-            name = counters.account(other).name
-            found[each.conversation_id] = (each.last_ms, each.conversation_id, other, name)
+    for each in newest:
+        other = each.low if each.high == account_id else each.high
+        if each.durable is None or other == account_id or other not in each.durable.writers:
+            continue
+        (name,) = connection.execute(_NAME, (other,)).fetchone()
+        found[each.conversation_id] = (each.durable.last_ms, each.conversation_id, other, name)
     latest = sorted(found.values(), reverse=True)[:MAX_VISIBLE]
     return [Contact(other, name) for _, _, other, name in latest]

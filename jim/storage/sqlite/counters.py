@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from msgspec import field
+from msgspec import Struct, field
 
 from jim.core.counters import AccountView, ConversationCounters, DeviceCounters, PlannedSegment
 from jim.core.model import MailboxState
@@ -72,6 +72,16 @@ class StoredDevice(DeviceCounters):
     thread that reads looks at it."""
 
 
+class Durable(Struct, frozen=True):
+    """What of a conversation others may be told, as of the last commit that changed it."""
+
+    last_ms: int
+    writers: tuple[int, ...]
+    """Accounts that have written."""
+    delivered: dict[int, int]
+    """Account to the highest sequence that it holds."""
+
+
 class StoredConversation(ConversationCounters):
     """A conversation together with what the database has of it."""
 
@@ -79,11 +89,20 @@ class StoredConversation(ConversationCounters):
     """Account to the highest sequence that one of its devices holds."""
     last_ms: int = 0
     """When it last grew."""
+    durable: Durable | None = None
+    """None as long as the tables say it. Replaced, never changed: the thread that reads looks at
+    it."""
     stored_wrote: tuple[bool, bool] = (False, False)
     filed_delivered: tuple[int, ...] = ()
     """The sequences of `delivered` that the table has."""
     dirty_since: int = 0
     """The first commit that its tables do not know, 0 if there is none."""
+
+    def commit(self) -> None:
+        """Note that everything is durable now."""
+        sides = ((self.low, self.low_wrote), (self.high, self.high_wrote))
+        writers = tuple(account_id for account_id, wrote in sides if wrote)
+        self.durable = Durable(self.last_ms, writers, self.delivered.copy())
 
     def deliver(self, account_id: int, seq: int) -> bool:
         """Note that the account holds everything up to `seq`; tell whether that is news."""
@@ -158,11 +177,6 @@ class SqliteCounters:
             row = self._connection.execute(_LOAD_CONVERSATION, (conversation_id,)).fetchone()
             conversation = self._keep(row)
         return conversation
-
-    def delivered(self, conversation_id: int, account_id: int, filed: int) -> int:
-        """Give how far an account holds a conversation; `filed` is what the table says."""
-        conversation = self._conversations.get(conversation_id)
-        return conversation.delivered[account_id] if conversation is not None else filed
 
     def devices_of(self, account_id: int) -> list[int]:
         """Give the devices of an account that are in memory, also the revoked ones."""

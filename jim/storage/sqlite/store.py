@@ -131,9 +131,12 @@ class SqliteStore:
 
     async def receipts(self, account_id: int, name_keys: Sequence[str]) -> dict[str, int]:
         """Read how far each of the named accounts holds its conversation with this one."""
-        return await self._ask(
-            lambda: contacts.receipts(self._connection, self._counters, account_id, name_keys)
-        )
+
+        def look() -> dict[str, int]:
+            newest = self._batches.conversations_of(account_id)
+            return contacts.receipts(self._reader, newest, account_id, name_keys)
+
+        return await self._read(look)
 
     async def visible_to(self, account_id: int) -> list[Contact]:
         """Read whom the account wrote to."""
@@ -143,10 +146,10 @@ class SqliteStore:
         """Read who wrote to the account, at most 1,000, the latest conversation first."""
 
         def look() -> list[Contact]:
-            changed = self._batches.conversations_of(account_id)
-            return contacts.visible(self._connection, self._counters, changed, account_id)
+            newest = self._batches.conversations_of(account_id)
+            return contacts.visible(self._reader, newest, account_id)
 
-        return await self._ask(look)
+        return await self._read(look)
 
     async def add_invite(self, invite: InviteRecord, now_ms: int) -> None:
         """Keep an invite; those that nobody can use any more are removed on the way."""

@@ -8,6 +8,7 @@ others. An entry of the journal is dropped once everything that it changed has b
 from __future__ import annotations
 
 from collections import OrderedDict, deque
+from threading import Lock
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from msgspec import Struct
@@ -107,6 +108,10 @@ class WriteBack:
         self._entries: deque[tuple[int, int]] = deque()
         """Commit and size in bytes."""
         self._size_bytes = 0
+        self._leaving: list[StoredConversation] = []
+        """Taken, and not in the table before the transaction has ended."""
+        self._lock = Lock()
+        """For what `conversations_of` looks at."""
 
     @property
     def is_empty(self) -> bool:
@@ -120,11 +125,13 @@ class WriteBack:
         conversations: Iterable[StoredConversation],
         size_bytes: int,
     ) -> None:
-        """Note what a commit has changed, and how large its entry is."""
+        """Note what a commit has changed, now that it is durable, and how large its entry is."""
         for device in devices:
             self._devices.add(device.device_id, device, commit_id)
-        for conversation in conversations:
-            self._conversations.add(conversation.conversation_id, conversation, commit_id)
+        with self._lock:
+            for conversation in conversations:
+                conversation.commit()
+                self._conversations.add(conversation.conversation_id, conversation, commit_id)
         self._entries.append((commit_id, size_bytes))
         self._size_bytes += size_bytes
 
@@ -134,16 +141,16 @@ class WriteBack:
             return Due(Rows(), [], 0)
         usual_bytes = self._size_bytes / len(self._entries)
         entries = max(1.0, min(MAX_ENTRIES, MAX_BYTES / max(1.0, usual_bytes)))
-        devices = self._devices.due(entries)
-        conversations = self._conversations.due(entries)
         excess, last = self._size_bytes - 2 * MAX_BYTES, 0
         for commit_id, size_bytes in self._entries:
             if excess <= 0:
                 break
             last, excess = commit_id, excess - size_bytes
-        devices += self._devices.since(last)
-        conversations += self._conversations.since(last)
-        return self._written(devices, conversations)
+        devices = self._devices.due(entries) + self._devices.since(last)
+        with self._lock:
+            talks = self._conversations.due(entries) + self._conversations.since(last)
+            self._leaving = talks
+        return self._rows(devices, talks)
 
     def all(self) -> Due:
         """Take everything."""
@@ -152,7 +159,17 @@ class WriteBack:
     def since(self, commit_id: int, most: int | None = None) -> Due:
         """Take what has waited since this commit, or longer; at most so many of each kind."""
         devices = self._devices.since(commit_id, most)
-        return self._written(devices, self._conversations.since(commit_id, most))
+        with self._lock:
+            talks = self._conversations.since(commit_id, most)
+            self._leaving = talks
+        return self._rows(devices, talks)
+
+    def written(self, due: Due) -> None:
+        """Note that the transaction has ended: until then whoever reads found it in memory."""
+        for device in due.devices:
+            device.waiting = ()
+        with self._lock:
+            self._leaving = []
 
     def waits_since(self, commit_id: int) -> bool:
         """Tell whether anything has waited since this commit, or longer."""
@@ -162,14 +179,18 @@ class WriteBack:
     def of(self, device_ids: Iterable[int]) -> Due:
         """Take these devices."""
         taken = (self._devices.take(device_id) for device_id in device_ids)
-        return self._written([device for device in taken if device is not None], [])
+        return self._rows([device for device in taken if device is not None], [])
 
     def conversations_of(self, account_id: int) -> list[StoredConversation]:
-        """Give the conversations of an account that their table does not know as they are."""
-        waiting = self._conversations.items.values()
+        """Give the conversations of an account that their table may not know as they are.
+
+        From any thread; what they are is in `durable`. Whoever reads the table has to do it later.
+        """
+        with self._lock:
+            waiting = (*self._leaving, *self._conversations.items.values())
         return [each for each in waiting if account_id in (each.low, each.high)]
 
-    def _written(self, devices: list[StoredDevice], conversations: list[StoredConversation]) -> Due:
+    def _rows(self, devices: list[StoredDevice], conversations: list[StoredConversation]) -> Due:
         rows = Rows()
         for device in devices:
             _add_device(rows, device)

@@ -81,7 +81,7 @@ class BatchWriter:
                 body = journal.encode(_entry(planned, devices, held, now_ms))
                 journal.append(self._connection, commit_id, body)
                 size_bytes = len(body)
-        self._forget_filed(due)
+        self._write_back.written(due)
         if size_bytes:
             self._last_commit = commit_id
             self._keep_waiting(planned.segments, devices)
@@ -125,7 +125,7 @@ class BatchWriter:
         rows.write(self._connection)
 
     def conversations_of(self, account_id: int) -> list[StoredConversation]:
-        """Give the conversations of an account that their table does not know as they are."""
+        """Give the conversations of an account that their table may not know; from any thread."""
         return self._write_back.conversations_of(account_id)
 
     def _write(self, due: Due) -> None:
@@ -138,13 +138,7 @@ class BatchWriter:
         if due.needed:
             with transaction(self._connection):
                 self._write(due)
-            self._forget_filed(due)
-
-    @staticmethod
-    def _forget_filed(due: Due) -> None:
-        """Only now: until the transaction had ended, whoever reads had to find them in memory."""
-        for device in due.devices:
-            device.waiting = ()
+            self._write_back.written(due)
 
     @staticmethod
     def _keep_waiting(segments: Iterable[PlannedSegment], devices: Iterable[StoredDevice]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import threading
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -249,6 +250,26 @@ async def test_a_reader_between_memory_and_table_misses_nothing_and_doubles_noth
         for after, firsts in expected:
             assert await current._reading.call(partial(load, after, 10_000)) == firsts
             assert await current._reading.call(partial(load, after, 1)) == firsts[:1]
+    await current.aclose()
+
+
+async def test_who_asks_waits_for_no_commit(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A flush of 300 ms held up everybody who wanted to know who is there.
+    monkeypatch.setattr(store, "SETTLE_S", NEVER_S)
+    current = await open_store(path, Limits())
+    [alice] = await add_account(current, "alice")
+    [bob] = await add_account(current, "bob")
+    await send(current, alice, "bob", 1, 2)
+    await ack(current, bob, 2)
+    flushed = threading.Event()
+    flushing = asyncio.create_task(current._writing.call(flushed.wait))
+    async with asyncio.timeout(10):
+        assert await current.receipts(alice.account_id, ["bob", "nobody"]) == {"bob": 2}
+        assert [each.name for each in await current.visible(bob.account_id)] == ["alice"]
+        assert [each.name for each in await current.visible_to(alice.account_id)] == ["bob"]
+        assert await current.load_after(bob.device_id, 2, 1000) == []
+    flushed.set()
+    await flushing
     await current.aclose()
 
 

@@ -116,5 +116,9 @@ def test_what_is_asked_for_is_taken_out_of_turn() -> None:
     assert due.needed == 1
     assert [each.conversation_id for each in behind.conversations_of(7)] == [7]
     assert behind.conversations_of(8) == []
-    assert {each.device_id for each in behind.all().devices} == {1, 3}
+    everything = behind.all()
+    assert {each.device_id for each in everything.devices} == {1, 3}
+    # Until the transaction has ended, nobody finds it in the table.
+    assert [each.conversation_id for each in behind.conversations_of(7)] == [7]
+    behind.written(everything)
     assert behind.conversations_of(7) == []
