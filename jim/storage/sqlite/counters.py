@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from msgspec import Struct, field
+from msgspec import field
 
 from jim.core.counters import AccountView, ConversationCounters, DeviceCounters, PlannedSegment
 from jim.core.model import MailboxState
@@ -72,43 +72,25 @@ class StoredDevice(DeviceCounters):
     thread that reads looks at it."""
 
 
-class Durable(Struct, frozen=True):
-    """What of a conversation others may be told, as of the last commit that changed it."""
-
-    last_ms: int
-    writers: tuple[int, ...]
-    """Accounts that have written."""
-    delivered: dict[int, int]
-    """Account to the highest sequence that it holds."""
-
-
 class StoredConversation(ConversationCounters):
     """A conversation together with what the database has of it."""
 
     delivered: dict[int, int] = field(default_factory=dict)
-    """Account to the highest sequence that one of its devices holds."""
+    """Account to the highest sequence that one of its devices holds. Replaced, never changed: the
+    thread that reads looks at it."""
     last_ms: int = 0
     """When it last grew."""
-    durable: Durable | None = None
-    """None as long as the tables say it. Replaced, never changed: the thread that reads looks at
-    it."""
     stored_wrote: tuple[bool, bool] = (False, False)
     filed_delivered: tuple[int, ...] = ()
     """The sequences of `delivered` that the table has."""
     dirty_since: int = 0
     """The first commit that its tables do not know, 0 if there is none."""
 
-    def commit(self) -> None:
-        """Note that everything is durable now."""
-        sides = ((self.low, self.low_wrote), (self.high, self.high_wrote))
-        writers = tuple(account_id for account_id, wrote in sides if wrote)
-        self.durable = Durable(self.last_ms, writers, self.delivered.copy())
-
     def deliver(self, account_id: int, seq: int) -> bool:
         """Note that the account holds everything up to `seq`; tell whether that is news."""
         if seq <= self.delivered[account_id]:
             return False
-        self.delivered[account_id] = seq
+        self.delivered = {**self.delivered, account_id: seq}
         return True
 
 

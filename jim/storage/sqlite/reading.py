@@ -1,4 +1,4 @@
-"""What is read beside the writer, on a connection of its own that cannot write.
+"""Mailboxes, read beside the writer on a connection of its own that cannot write.
 
 Every query is finished when its function returns: one left open would keep the log from shrinking.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Final
 
-from jim.core.model import Contact, Segment
+from jim.core.model import Segment
 
 if TYPE_CHECKING:
     import sqlite3
@@ -25,14 +25,6 @@ WHERE device_id = :device AND last_position > :position AND first_position >= co
     WHERE device_id = :device AND first_position <= :position
 ), 0)
 ORDER BY first_position
-"""
-_WROTE_TO: Final = """
-SELECT other.account_id, other.name
-FROM member AS me
-JOIN conversation AS c ON c.conversation_id = me.conversation_id AND c.low <> c.high
-JOIN account AS other
-  ON other.account_id = CASE c.low WHEN me.account_id THEN c.high ELSE c.low END
-WHERE me.account_id = ? AND me.wrote ORDER BY c.conversation_id
 """
 
 
@@ -67,9 +59,3 @@ def load_after(
             break
         segments.append(segment)
     return segments
-
-
-def visible_to(connection: sqlite3.Connection, account_id: int) -> list[Contact]:
-    """Read whom the account wrote to, in the order in which it came to know them."""
-    rows = connection.execute(_WROTE_TO, (account_id,)).fetchall()
-    return [Contact(other, name) for other, name in rows]

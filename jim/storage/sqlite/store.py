@@ -131,25 +131,19 @@ class SqliteStore:
 
     async def receipts(self, account_id: int, name_keys: Sequence[str]) -> dict[str, int]:
         """Read how far each of the named accounts holds its conversation with this one."""
-
-        def look() -> dict[str, int]:
-            newest = self._batches.conversations_of(account_id)
-            return contacts.receipts(self._reader, newest, account_id, name_keys)
-
-        return await self._read(look)
+        return await self._read(
+            lambda: contacts.receipts(self._reader, self._batches.recent(), account_id, name_keys)
+        )
 
     async def visible_to(self, account_id: int) -> list[Contact]:
         """Read whom the account wrote to."""
-        return await self._read(lambda: reading.visible_to(self._reader, account_id))
+        return await self._read(lambda: contacts.visible_to(self._reader, account_id))
 
     async def visible(self, account_id: int) -> list[Contact]:
         """Read who wrote to the account, at most 1,000, the latest conversation first."""
-
-        def look() -> list[Contact]:
-            newest = self._batches.conversations_of(account_id)
-            return contacts.visible(self._reader, newest, account_id)
-
-        return await self._read(look)
+        return await self._read(
+            lambda: contacts.visible(self._reader, self._batches.recent(), account_id)
+        )
 
     async def add_invite(self, invite: InviteRecord, now_ms: int) -> None:
         """Keep an invite; those that nobody can use any more are removed on the way."""

@@ -8,8 +8,7 @@ others. An entry of the journal is dropped once everything that it changed has b
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from threading import Lock
-from typing import TYPE_CHECKING, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, NamedTuple, TypeVar
 
 from msgspec import Struct
 
@@ -18,7 +17,7 @@ from jim.storage.sqlite.packing import pack_answers
 from jim.storage.sqlite.tables import Rows, segment_row
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 MAX_ENTRIES: Final = 128
 """The journal's length that is aimed at: a busy counter is then written once in so many commits,
@@ -44,8 +43,20 @@ class Due(Struct):
     rows: Rows
     devices: list[StoredDevice]
     """Their segments are in `rows`, and still in `waiting` until the transaction has ended."""
+    conversations: list[StoredConversation]
+    """Likewise still in `WriteBack.recent`."""
     needed: int
     """Entries of the journal before this commit are needed no longer."""
+
+
+class Recent(NamedTuple):
+    """A conversation as of the last commit, which its tables do not know yet."""
+
+    low: int
+    high: int
+    last_ms: int
+    delivered: Mapping[int, int]
+    """Account to the highest sequence that one of its devices holds."""
 
 
 class _Queue(Generic[T]):
@@ -108,10 +119,7 @@ class WriteBack:
         self._entries: deque[tuple[int, int]] = deque()
         """Commit and size in bytes."""
         self._size_bytes = 0
-        self._leaving: list[StoredConversation] = []
-        """Taken, and not in the table before the transaction has ended."""
-        self._lock = Lock()
-        """For what `conversations_of` looks at."""
+        self._recent: dict[int, Recent] = {}
 
     @property
     def is_empty(self) -> bool:
@@ -125,51 +133,46 @@ class WriteBack:
         conversations: Iterable[StoredConversation],
         size_bytes: int,
     ) -> None:
-        """Note what a commit has changed, now that it is durable, and how large its entry is."""
+        """Note what a commit has changed, once it has ended, and how large its entry is."""
         for device in devices:
             self._devices.add(device.device_id, device, commit_id)
-        with self._lock:
-            for conversation in conversations:
-                conversation.commit()
-                self._conversations.add(conversation.conversation_id, conversation, commit_id)
+        for conversation in conversations:
+            conversation_id = conversation.conversation_id
+            self._conversations.add(conversation_id, conversation, commit_id)
+            self._recent[conversation_id] = Recent(
+                conversation.low,
+                conversation.high,
+                conversation.last_ms,
+                conversation.delivered,
+            )
         self._entries.append((commit_id, size_bytes))
         self._size_bytes += size_bytes
 
     def due(self) -> Due:
         """Take what is written along with the next commit."""
         if not self._entries:
-            return Due(Rows(), [], 0)
+            return Due(Rows(), [], [], 0)
         usual_bytes = self._size_bytes / len(self._entries)
         entries = max(1.0, min(MAX_ENTRIES, MAX_BYTES / max(1.0, usual_bytes)))
+        devices = self._devices.due(entries)
+        conversations = self._conversations.due(entries)
         excess, last = self._size_bytes - 2 * MAX_BYTES, 0
         for commit_id, size_bytes in self._entries:
             if excess <= 0:
                 break
             last, excess = commit_id, excess - size_bytes
-        devices = self._devices.due(entries) + self._devices.since(last)
-        with self._lock:
-            talks = self._conversations.due(entries) + self._conversations.since(last)
-            self._leaving = talks
-        return self._rows(devices, talks)
+        devices += self._devices.since(last)
+        conversations += self._conversations.since(last)
+        return self._written(devices, conversations)
 
     def all(self) -> Due:
         """Take everything."""
-        return self.since(self._entries[-1][0]) if self._entries else Due(Rows(), [], 0)
+        return self.since(self._entries[-1][0]) if self._entries else Due(Rows(), [], [], 0)
 
     def since(self, commit_id: int, most: int | None = None) -> Due:
         """Take what has waited since this commit, or longer; at most so many of each kind."""
         devices = self._devices.since(commit_id, most)
-        with self._lock:
-            talks = self._conversations.since(commit_id, most)
-            self._leaving = talks
-        return self._rows(devices, talks)
-
-    def written(self, due: Due) -> None:
-        """Note that the transaction has ended: until then whoever reads found it in memory."""
-        for device in due.devices:
-            device.waiting = ()
-        with self._lock:
-            self._leaving = []
+        return self._written(devices, self._conversations.since(commit_id, most))
 
     def waits_since(self, commit_id: int) -> bool:
         """Tell whether anything has waited since this commit, or longer."""
@@ -179,18 +182,23 @@ class WriteBack:
     def of(self, device_ids: Iterable[int]) -> Due:
         """Take these devices."""
         taken = (self._devices.take(device_id) for device_id in device_ids)
-        return self._rows([device for device in taken if device is not None], [])
+        return self._written([device for device in taken if device is not None], [])
 
-    def conversations_of(self, account_id: int) -> list[StoredConversation]:
-        """Give the conversations of an account that their table may not know as they are.
+    def filed(self, due: Due) -> None:
+        """Note that the transaction has ended: until now who reads had to find it in memory."""
+        for device in due.devices:
+            device.waiting = ()
+        for conversation in due.conversations:
+            del self._recent[conversation.conversation_id]
 
-        From any thread; what they are is in `durable`. Whoever reads the table has to do it later.
+    def recent(self) -> dict[int, Recent]:
+        """Give the conversations that the tables may not know as they are; from any thread.
+
+        Whoever reads the tables too has to read them afterwards: what is here only goes there.
         """
-        with self._lock:
-            waiting = (*self._leaving, *self._conversations.items.values())
-        return [each for each in waiting if account_id in (each.low, each.high)]
+        return self._recent.copy()  # in one step, for its keys are plain integers
 
-    def _rows(self, devices: list[StoredDevice], conversations: list[StoredConversation]) -> Due:
+    def _written(self, devices: list[StoredDevice], conversations: list[StoredConversation]) -> Due:
         rows = Rows()
         for device in devices:
             _add_device(rows, device)
@@ -200,7 +208,7 @@ class WriteBack:
         needed = min(oldest, default=self._entries[-1][0] + 1 if self._entries else 0)
         while self._entries and self._entries[0][0] < needed:
             self._size_bytes -= self._entries.popleft()[1]
-        return Due(rows, devices, needed)
+        return Due(rows, devices, conversations, needed)
 
 
 def _add_device(rows: Rows, device: StoredDevice) -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from jim.core.model import Batch
     from jim.core.numbering import Plan
     from jim.storage.sqlite.counters import SqliteCounters, StoredConversation, StoredDevice
-    from jim.storage.sqlite.write_back import Due
+    from jim.storage.sqlite.write_back import Due, Recent
 
 SETTLED_AT_ONCE: Final = 256
 """Devices and conversations each: 3 ms here, so that a commit behind them does not wait longer."""
@@ -81,7 +81,7 @@ class BatchWriter:
                 body = journal.encode(_entry(planned, devices, held, now_ms))
                 journal.append(self._connection, commit_id, body)
                 size_bytes = len(body)
-        self._write_back.written(due)
+        self._write_back.filed(due)
         if size_bytes:
             self._last_commit = commit_id
             self._keep_waiting(planned.segments, devices)
@@ -124,9 +124,12 @@ class BatchWriter:
         rows = Rows(received=[(*counters, device_id)], segments=[segment_row(s) for s in segments])
         rows.write(self._connection)
 
-    def conversations_of(self, account_id: int) -> list[StoredConversation]:
-        """Give the conversations of an account that their table may not know; from any thread."""
-        return self._write_back.conversations_of(account_id)
+    def recent(self) -> dict[int, Recent]:
+        """Give the conversations that the tables may not know as they are; from any thread.
+
+        Whoever reads the tables too has to read them afterwards.
+        """
+        return self._write_back.recent()
 
     def _write(self, due: Due) -> None:
         """Write into the tables, and drop what the journal needs no longer, in a transaction."""
@@ -138,7 +141,7 @@ class BatchWriter:
         if due.needed:
             with transaction(self._connection):
                 self._write(due)
-            self._write_back.written(due)
+            self._write_back.filed(due)
 
     @staticmethod
     def _keep_waiting(segments: Iterable[PlannedSegment], devices: Iterable[StoredDevice]) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from jim.core.limits import Limits
 from jim.storage.memory import MemoryStore
-from jim.storage.sqlite import contacts, counters, open_store, write_back
+from jim.storage.sqlite import counters, open_store, write_back
 from unit_tests.support.accounts import NOW_MS, add_account, enrolment, send
 from unit_tests.support.outcomes import outcomes, stored
 from unit_tests.support.store_model import NAMES, compare, grow, plain, random_batch
@@ -135,20 +135,4 @@ async def test_an_account_view_is_one_object_with_the_devices_of_the_store(path:
     found, account, device = await store._writing.call(look)
     assert found is account
     assert device is account.devices[0]
-    await store.aclose()
-
-
-async def test_the_latest_contacts_are_right_though_a_clock_was_set_back(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(contacts, "MAX_VISIBLE", 2)
-    store = await open_store(path, LIMITS)
-    [bob] = await add_account(store, "bob")
-    senders = [(await add_account(store, f"u{k}"))[0] for k in range(3)]
-    for age_ms, sender in enumerate(senders):
-        await send(store, sender, "bob", 1, now_ms=NOW_MS - age_ms)
-    await store._write(store._batches.settle)
-    await send(store, senders[0], "bob", 2, now_ms=NOW_MS - 1_000)
-    found = await store.visible(bob.account_id)
-    assert [contact.name for contact in found] == ["u1", "u2"]
     await store.aclose()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
+import threading
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -104,6 +106,25 @@ async def test_a_reader_sees_what_is_committed_at_any_moment(
     await current._writing.call(onlooker.close)
     assert onlooker.wrong == []
     assert onlooker.looks == 4 * onlooker.statements - 6 > 500
+    await current.aclose()
+
+
+async def test_nobody_who_only_reads_waits_for_the_disk_of_the_writer(path: Path) -> None:
+    current = await open_store(path, Limits())
+    [alice] = await add_account(current, "alice")
+    [bob] = await add_account(current, "bob")
+    await send(current, alice, "bob", 1)
+    flushed = threading.Event()
+    flushing = asyncio.create_task(current._writing.call(partial(flushed.wait, 60)))
+    await asyncio.sleep(0)
+    async with asyncio.timeout(30):
+        assert len(await current.load_after(bob.device_id, 0, PAGE_BYTES)) == 1
+        assert await current.receipts(alice.account_id, ["bob"]) == {"bob": 0}
+        assert [each.name for each in await current.visible(bob.account_id)] == ["alice"]
+        assert [each.name for each in await current.visible_to(alice.account_id)] == ["bob"]
+    assert not flushing.done()
+    flushed.set()
+    await flushing
     await current.aclose()
 
 

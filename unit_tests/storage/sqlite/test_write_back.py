@@ -114,11 +114,9 @@ def test_what_is_asked_for_is_taken_out_of_turn() -> None:
     due = behind.of([2, 99])
     assert [each.device_id for each in due.devices] == [2]
     assert due.needed == 1
-    assert [each.conversation_id for each in behind.conversations_of(7)] == [7]
-    assert behind.conversations_of(8) == []
     everything = behind.all()
     assert {each.device_id for each in everything.devices} == {1, 3}
     # Until the transaction has ended, nobody finds it in the table.
-    assert [each.conversation_id for each in behind.conversations_of(7)] == [7]
-    behind.written(everything)
-    assert behind.conversations_of(7) == []
+    assert set(behind.recent()) == {7}
+    behind.filed(everything)
+    assert set(behind.recent()) == set()
