@@ -3,6 +3,9 @@ run_as_root = true
 pidfile = "$directory/prosody.pid"
 data_path = "$directory"
 certificates = "$directory"
+-- Lua's own default. Prosody's is 105: a new collection whenever memory has grown by 5 %. The crowd's thousand
+-- pairs leave a heap behind whose collections then take three quarters of the core from every later round.
+gc = { threshold = 200 }
 network_backend = "epoll"
 network_settings = { read_size = 65536, tcp_backlog = 1024, max_connections = 20000 }
 modules_enabled = { "tls", "saslauth" }
