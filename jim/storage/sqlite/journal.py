@@ -11,10 +11,10 @@ where the tables end.
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from jim.core.counters import PlannedSegment
 from jim.core.model import Segment, Stored
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 VERSION: Final = 1
 """First element of every row; grows when the format changes."""
 
+Number = Annotated[int, Meta(le=(1 << 63) - 1)]
+"""What SQLite can hold, so that one that is larger counts as damage."""
+
 _APPEND: Final = "INSERT INTO journal VALUES (?, ?)"
 _COVERED: Final = "DELETE FROM journal WHERE commit_id < ?"
 _READ: Final = "SELECT commit_id, body FROM journal ORDER BY commit_id"
@@ -41,10 +44,10 @@ SELECT last_position, account_id FROM receiving JOIN device USING (device_id) WH
 class Sent(Struct, array_like=True, gc=False):
     """The numbers that a device has used."""
 
-    device_id: int
-    after_n: int
+    device_id: Number
+    after_n: Number
     """The last number of the commit before."""
-    last_n: int
+    last_n: Number
     last_mark: str
     answers: bytes
     """Those of this commit, packed (`jim.storage.sqlite.packing`); of a commit of more than a
@@ -54,33 +57,33 @@ class Sent(Struct, array_like=True, gc=False):
 class Received(Struct, array_like=True, gc=False):
     """Where a mailbox stands: the columns of the table `receiving`."""
 
-    device_id: int
-    last_position: int
-    acked: int
-    state: int
-    waiting_since_ms: int
+    device_id: Number
+    last_position: Number
+    acked: Number
+    state: Number
+    waiting_since_ms: Number
 
 
 class Added(Struct, array_like=True, gc=False):
     """A segment of a mailbox."""
 
-    device_id: int
-    first: int
-    last: int
+    device_id: Number
+    first: Number
+    last: Number
     frames: bytes
-    marks: dict[int, int]
+    marks: dict[Number, Number]
 
 
 class Entry(Struct, array_like=True, tag=VERSION, gc=False):
     """Everything that a commit has changed."""
 
-    now_ms: int
+    now_ms: Number
     sent: list[Sent]
     received: list[Received]
     added: list[Added]
-    grew: list[tuple[int, int]]
+    grew: list[tuple[Number, Number]]
     """Conversations and their last sequence."""
-    delivered: list[tuple[int, int, int]]
+    delivered: list[tuple[Number, Number, Number]]
     """Sequence, account and conversation."""
 
 

@@ -379,6 +379,24 @@ async def test_a_part_of_an_entry_that_is_missing_is_damage(
         await open_store(left, Limits())
 
 
+async def test_a_number_that_no_table_can_hold_is_damage(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "SETTLE_S", NEVER_S)
+    current = await with_journal(path)
+    left = cut_off(path, "cut")
+    await current.aclose()
+    entry = entries(left)[2]
+    entry.now_ms = 1 << 63
+    with database(left) as connection:
+        row = (journal.encode(entry),)
+        connection.execute("UPDATE journal SET body = ? WHERE commit_id = 3", row)
+    [found] = verify(left, None).findings
+    assert "entry 3" in found.detail
+    with pytest.raises(StoreCorrupt, match="entry 3"):
+        await open_store(left, Limits())
+
+
 def test_an_entry_says_which_version_it_is() -> None:
     entry = journal.Entry(1, [], [], [], [], [])
     assert journal._decode(journal.encode(entry)) == entry
