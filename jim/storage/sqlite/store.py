@@ -256,13 +256,16 @@ class SqliteStore:
         self._reader = files.open_reader(self.path)
 
     def _move_log(self) -> StoreError | None:
-        """Move the log into the database as far as no other process reads it; gives the failure."""
+        """Settle the journal, and move the log as far as no other process reads it.
+
+        Gives the failure.
+        """
         if self._failure is not None or not hasattr(self, "_connection"):
             return None
         try:
             self._batches.settle()
             self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-        except sqlite3.Error as error:
+        except Exception as error:  # noqa: BLE001 - also after a bug all has to be closed
             cause = translate(self.path, error)
             hint = _("nothing is lost: leave {name} there, the next start moves it")
             detail = f"{cause.detail}; {hint.format(name=f'{self.path.name}-wal')}"

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from jim.core.limits import Limits
-from jim.errors import StoreUnwritable
+from jim.errors import StoreError, StoreUnwritable
 from jim.storage.sqlite import open_store
+from jim.storage.sqlite.writing import BatchWriter
 from unit_tests.support.accounts import add_account, send
+from unit_tests.support.cuts import entries
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -72,6 +74,23 @@ async def test_a_log_that_cannot_be_moved_at_the_end_is_reported_and_left(path: 
     assert path.read_bytes() == before
     assert path.with_name("server.db-wal").stat().st_size > 0
     await store.aclose()
+    await assert_intact(path, alice, bob)
+
+
+async def test_a_bug_while_the_journal_is_settled_is_reported_and_leaves_it(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, alice, bob = await begin(path)
+
+    def fail(_: object) -> None:
+        raise KeyError("a bug")
+
+    monkeypatch.setattr(BatchWriter, "settle", fail)
+    with pytest.raises(StoreError, match=r"server\.db: .*a bug.*nothing is lost"):
+        await store.aclose()
+    monkeypatch.undo()
+    await store.aclose()
+    assert entries(path)
     await assert_intact(path, alice, bob)
 
 
