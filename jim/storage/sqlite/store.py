@@ -179,10 +179,10 @@ class SqliteStore:
     # --- forgetting -------------------------------------------------------------------------------
 
     def _settle_soon(self) -> None:
-        """See to it that in `SETTLE_S` the journal has nothing more of what it has now."""
+        """See to it that in `SETTLE_S` the journal loses what it has, one more commit included."""
         if self._timer is None and not self._closing:
             loop = asyncio.get_running_loop()
-            last = self._batches.last_commit
+            last = self._batches.last_commit + 1
             self._timer = loop.call_later(SETTLE_S, self._begin_settling, last)
 
     def _begin_settling(self, commit_id: int) -> None:

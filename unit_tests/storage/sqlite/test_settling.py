@@ -89,8 +89,9 @@ async def test_a_failure_of_settling_ends_the_store(
     )
     await send(current, alice, "bob", 1)
     async with asyncio.timeout(10):
-        while current._settling is None or not current._settling.done():
+        while current._failure is None or current._settling is None:
             await asyncio.sleep(0.01)
+        await asyncio.wait([current._settling])
     assert current._settling.exception() is None, "nobody would hear of it there"
     with pytest.raises(StoreError, match="UNIQUE"):
         await current.standing(alice.device_id)
