@@ -43,6 +43,7 @@ MEASURED: Final = (
 
 FAULTS: Final = {
     "lost": "lost",
+    "stranded": "only at another login",
     "doubled": "doubled",
     "disordered": "out of order",
     "wrong": "damaged or misdirected",

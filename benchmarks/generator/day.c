@@ -174,14 +174,29 @@ static void live_until(uint64_t end)
     }
 }
 
-/* All that was sent arrives, also what waited. */
-static void evening(void)
+/* Everybody logs in again; give how many messages came only by that. */
+static uint64_t count_stranded(void)
+{
+    uint64_t before = count_arrived;
+    for (unsigned i = 0; i < options.pairs; i++)
+        user_leave(&people[i]);
+    wait_leavers();
+    enter_absent();
+    settle(&count_arrived, PATIENCE);
+    return count_arrived - before;
+}
+
+/* All that was sent arrives, also what waited. Give how many messages lay at the server, though
+ * their receivers were here, until those logged in once more. */
+static uint64_t evening(void)
 {
     wait_leavers();
     wait_logins(0);
     enter_absent();
     settle(&count_done, PATIENCE);
     settle(&count_arrived, PATIENCE);
+    bool complete = count_arrived == count_sent;
+    return complete || !options.protocol->keeps ? 0 : count_stranded();
 }
 
 void run_day(void)
@@ -199,13 +214,13 @@ void run_day(void)
     live_until(end);
     struct reading to = take_reading();
     has_entered = NULL;
-    evening();
+    uint64_t stranded = evening();
     print_round(1, &from, &to);
     print_lateness();
     printf(",\"offered\":%.1f,\"to_absent\":%llu,\"logins\":%llu,\"login_p50_ms\":%.4f,"
-           "\"login_p99_ms\":%.4f",
+           "\"login_p99_ms\":%.4f,\"stranded\":%llu",
            options.rate, (unsigned long long)count_to_absent,
            (unsigned long long)hist_count(login_times), (double)hist_at(login_times, 50) / 1e6,
-           (double)hist_at(login_times, 99) / 1e6);
+           (double)hist_at(login_times, 99) / 1e6, (unsigned long long)stranded);
     end_round();
 }
