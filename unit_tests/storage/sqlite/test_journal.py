@@ -1,3 +1,4 @@
+# long module: one suite for the journal
 """What only the journal has is as good as what the tables have: after a cut, and to who looks."""
 
 from __future__ import annotations
