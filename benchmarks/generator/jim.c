@@ -114,6 +114,17 @@ static uint64_t whole(struct conn *c, const char *line, size_t size, const char 
     return strtoull(at + strlen(key), NULL, 10);
 }
 
+/* What may come at any time behind the welcome; a probe is answered. */
+static bool is_news(struct conn *c, const char *line, size_t size)
+{
+    bool probe = STARTS(line, size, "{\"action\":\"probe\"");
+    if (probe)
+        conn_print(c, "{\"action\":\"pong\",\"id\":\"probe\"}\n");
+    return probe || STARTS(line, size, "{\"action\":\"delivered\"") ||
+           STARTS(line, size, "{\"action\":\"presence\"") ||
+           STARTS(line, size, "{\"action\":\"contacts\"");
+}
+
 static void login(struct conn *c, const char *line, size_t size)
 {
     switch (c->step) {
@@ -139,6 +150,8 @@ static void login(struct conn *c, const char *line, size_t size)
         }
         break;
     case SYNCING:
+        if (is_news(c, line, size))
+            break; /* what it sent before it left has been delivered meanwhile */
         if (!STARTS(line, size, "{\"action\":\"ok\""))
             die("%s: %.*s", c->user->name, (int)size, line);
         if (options.use == DAY)
@@ -170,11 +183,7 @@ static void active(struct conn *c, const char *line, size_t size, uint64_t *stor
         ++*stored;
     else if (STARTS(line, size, PUSHED))
         pushed(c, line, size);
-    else if (STARTS(line, size, "{\"action\":\"probe\""))
-        conn_print(c, "{\"action\":\"pong\",\"id\":\"probe\"}\n");
-    else if (!STARTS(line, size, "{\"action\":\"delivered\"") &&
-             !STARTS(line, size, "{\"action\":\"presence\"") &&
-             !STARTS(line, size, "{\"action\":\"contacts\""))
+    else if (!is_news(c, line, size))
         die("%s: %.*s", c->user->name, (int)size, line);
 }
 
