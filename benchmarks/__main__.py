@@ -21,7 +21,8 @@ import uvloop
 
 from benchmarks import idle, lateness, side_by_side, targets
 from benchmarks.machine import machine
-from benchmarks.side_by_side import WINDOW_1, WINDOW_64, Pace, Shape
+from benchmarks.rounds import Pace
+from benchmarks.side_by_side import WINDOW_1, WINDOW_64, Shape
 from benchmarks.workloads import summary
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def rates(options: argparse.Namespace, progress: Progress) -> tuple[Figures, Fig
             progress.step(f"{shape.pairs:,} pairs, window {shape.window}")
             found = uvloop.run(side_by_side.rates(both, shape, pace))
             common = {"load_share": found.load_share, "errors": found.errors}
-            ours[shape.key] = summary(found.jim) | common
+            ours[shape.key] = summary(found.jim) | {"cpu_us": summary(found.cpu_us)} | common
             reference[shape.key] = summary(found.relay) | common
     return ours, reference
 
@@ -108,12 +109,18 @@ def table(figures: Mapping[str, Any]) -> str:
     """Give the figures for people."""
     ours, reference = figures["jim"], figures["relay"]
     lines = [
-        f"{'messages/s':22}{'JIM, durable, TLS':>28}{'bare relay, TLS':>28}{'ratio':>8}{'load':>7}"
+        (
+            f"{'messages/s':22}{'JIM, durable, TLS':>28}{'bare relay, TLS':>28}{'ratio':>8}{'load':>7}"
+            f"{'our µs':>9}"
+        )
     ]
     for key in (WINDOW_64.key, WINDOW_1.key, "crowd"):
         mine, other = ours[key], reference[key]
         ratio, share = mine["median"] / other["median"], mine["load_share"]
-        lines.append(f"{key:22}{_rate(mine):>28}{_rate(other):>28}{ratio:>8.2f}{share:>7.0%}")
+        cpu_us = mine["cpu_us"]["median"]
+        lines.append(
+            f"{key:22}{_rate(mine):>28}{_rate(other):>28}{ratio:>8.2f}{share:>7.0%}{cpu_us:>9.1f}"
+        )
     names = (name.removesuffix("_ms").replace("999", "99.9") for name in lateness.POINTS)
     head = "".join(f"{name:>10}" for name in names)
     lines.append(f"\n{'ms, fresh server':22}{head}   generator's p99")

@@ -26,7 +26,8 @@ import uvloop
 
 from benchmarks import side_by_side, targets
 from benchmarks.machine import machine
-from benchmarks.side_by_side import WINDOW_1, WINDOW_64, Pace, Shape
+from benchmarks.rounds import Pace
+from benchmarks.side_by_side import WINDOW_1, WINDOW_64, Shape
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

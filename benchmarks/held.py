@@ -13,9 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from benchmarks import flow, generator, own, targets
-from benchmarks.generator import GeneratorError
 from benchmarks.minutes import LEGEND, lines_of, minutes_table, misplaced, progress
-from benchmarks.peers.base import PeerError
 from benchmarks.report import table
 from benchmarks.rounds import say
 from benchmarks.watch import sockets, watched
@@ -217,12 +215,7 @@ def main() -> int:
     short = shortage(options.connections, targets.raise_descriptor_limit(), PORT_RANGE.read_text())
     if short:
         raise SystemExit(short)
-    try:
-        figures = measured(options)
-    except (GeneratorError, PeerError) as error:
-        raise SystemExit(str(error)) from error
-    own.finish(figures, text_of(figures), options.json)
-    return 1 if complaints(figures) else 0
+    return own.reported(lambda: measured(options), text_of, complaints, options.json)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
 
 from benchmarks import accounts, targets
+from benchmarks.generator import GeneratorError
 from benchmarks.machine import described
 from benchmarks.peers import jim
 from benchmarks.peers.base import PeerError, Place, Running, new_place
@@ -61,11 +62,21 @@ def machine(module: str, scratch: Path) -> dict[str, Any]:
     return described(scratch) | {"command": command}
 
 
-def finish(figures: dict[str, Any], text: str, json_file: Path | None) -> None:
-    """Print the report, and keep the figures."""
-    print(text)
+def reported(
+    measure: Callable[[], dict[str, Any]],
+    text_of: Callable[[dict[str, Any]], str],
+    complaints: Callable[[dict[str, Any]], list[str]],
+    json_file: Path | None,
+) -> int:
+    """Measure, print the report, keep the figures; give the status of the program."""
+    try:
+        figures = measure()
+    except (GeneratorError, PeerError) as error:
+        raise SystemExit(str(error)) from error
+    print(text_of(figures))
     if json_file:
         json_file.write_text(json.dumps(figures, indent=1) + "\n")
+    return 1 if complaints(figures) else 0
 
 
 @contextlib.contextmanager

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from benchmarks.peer import Address
+    from benchmarks.rounds import Pace
 
 
 @dataclass(frozen=True)
@@ -40,20 +41,12 @@ WINDOW_1: Final = Shape("window 1", 50, 1)
 
 
 @dataclass(frozen=True)
-class Pace:
-    """How long and how often: seconds of warm-up and of measuring, rounds."""
-
-    warm_s: float
-    measure_s: float
-    rounds: int
-
-
-@dataclass(frozen=True)
 class Both:
     """Where the two listen."""
 
     jim: Address
     relay: Address
+    jim_pid: int
 
 
 @dataclass
@@ -61,12 +54,14 @@ class Rates:
     """Messages a second of each round, and how the generator fared.
 
     Attributes:
+        cpu_us: processor time of our server a message, in each round, its warm-up included.
         load_share: of its core that the generator used.
         errors: refusals and lost connections.
     """
 
     jim: list[float] = field(default_factory=list)
     relay: list[float] = field(default_factory=list)
+    cpu_us: list[float] = field(default_factory=list)
     load_share: float = 0.0
     errors: int = 0
 
@@ -74,24 +69,24 @@ class Rates:
 @contextmanager
 def running(directory: Path | None = None) -> Iterator[Both]:
     """Run both; the server's store lies below `directory`."""
-    with targets.our_server(directory) as (jim, _), targets.reference_relay() as (relay, _):
-        yield Both(jim, relay)
+    with targets.our_server(directory) as (jim, pid), targets.reference_relay() as (relay, _):
+        yield Both(jim, relay, pid)
 
 
 async def rates(both: Both, shape: Shape, pace: Pace) -> Rates:
     """Measure a workload, round after round on the same connections."""
-    opened = (
-        await load.open_pairs(both.jim, shape.pairs, shape.prefix, plain_relay=False),
-        await load.open_pairs(both.relay, shape.pairs, shape.prefix, plain_relay=True),
-    )
+    ours = await load.open_pairs(both.jim, shape.pairs, shape.prefix, plain_relay=False)
+    relays = await load.open_pairs(both.relay, shape.pairs, shape.prefix, plain_relay=True)
     found = Rates()
     wall, cpu = time.perf_counter(), time.process_time()
     for _ in range(pace.rounds):
-        for pairs, measured in zip(opened, (found.jim, found.relay), strict=True):
-            rate = await load.throughput(pairs, shape.window, pace.warm_s, pace.measure_s)
-            measured.append(rate)
+        before, stored = targets.cpu_s(both.jim_pid), ours.stored
+        found.jim.append(await load.throughput(ours, shape.window, pace.warm_s, pace.measure_s))
+        used_s = targets.cpu_s(both.jim_pid) - before
+        found.cpu_us.append(1e6 * used_s / (ours.stored - stored))
+        found.relay.append(await load.throughput(relays, shape.window, pace.warm_s, pace.measure_s))
     found.load_share = (time.process_time() - cpu) / (time.perf_counter() - wall)
-    for pairs in opened:
+    for pairs in (ours, relays):
         found.errors += pairs.errors
         await pairs.aclose()
     return found

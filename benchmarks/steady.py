@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Final
 from benchmarks import flow, generator, own, targets
 from benchmarks.generator import GeneratorError
 from benchmarks.minutes import LEGEND, lines_of, minutes_table, misplaced, progress
-from benchmarks.peers.base import PeerError
 from benchmarks.rounds import say
 from benchmarks.watch import SIZES, between, bounded, growth, watched
 
@@ -113,12 +112,7 @@ def main() -> int:
     options = parser.parse_args()
     if options.quick:
         options.seconds = min(options.seconds, QUICK_S)
-    try:
-        figures = measured(options)
-    except (GeneratorError, PeerError) as error:
-        raise SystemExit(str(error)) from error
-    own.finish(figures, text_of(figures), options.json)
-    return 1 if complaints(figures) else 0
+    return own.reported(lambda: measured(options), text_of, complaints, options.json)
 
 
 if __name__ == "__main__":

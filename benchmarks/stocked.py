@@ -18,10 +18,9 @@ from typing import TYPE_CHECKING, Any, Final
 import uvloop
 
 from benchmarks import generator, load, own, targets
-from benchmarks.generator import GeneratorError
 from benchmarks.peer import Account, connect
 from benchmarks.peers import jim
-from benchmarks.peers.base import HOST, PeerError
+from benchmarks.peers.base import HOST
 from benchmarks.rounds import QUICK, Pace, Row, measure, say
 from benchmarks.stocked_report import AWAY, complaints, text_of
 from benchmarks.workloads import BODY_BYTES, WORKLOADS, summary
@@ -263,12 +262,7 @@ def main() -> int:
     """Measure and print; fail when a workload failed or a message was lost or misplaced."""
     options = parsed()
     targets.raise_descriptor_limit()
-    try:
-        figures = measured(options)
-    except (GeneratorError, PeerError) as error:
-        raise SystemExit(str(error)) from error
-    own.finish(figures, text_of(figures), options.json)
-    return 1 if complaints(figures) else 0
+    return own.reported(lambda: measured(options), text_of, complaints, options.json)
 
 
 if __name__ == "__main__":

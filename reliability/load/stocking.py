@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
+    from jim.core.model import Committed
+
 BATCH = 10_000
 """Messages of one commit: 2 MB, and the cost of a transaction is spread thin enough."""
 
@@ -96,13 +98,17 @@ class Stock:
                 Run(sender.identity, [Msg(id=n, n=n, to=to, message=text)])
                 for sender, n, to, text in batch
             ]
-            committed = self._batches.commit(Batch(runs, {}), self._limits, _now_ms())
+            committed = self.commit(Batch(runs, {}))
             frames = b"".join(each.frames for each in committed.answers)
             replies = FROM_SERVER.json.decode_lines(frames)
             answers += [each for each in replies if isinstance(each, Stored)]
             if len(replies) != len(runs) or not all(isinstance(r, Stored) for r in replies):
                 raise RuntimeError("the store refused a message")
         return answers
+
+    def commit(self, batch: Batch) -> Committed:
+        """Store a batch as the server does."""
+        return self._batches.commit(batch, self._limits, _now_ms())
 
     def _enlist(self, name: str) -> Member:
         fresh = Account(name)

@@ -8,7 +8,7 @@ from benchmarks.lateness import POINTS
 
 def rate(median: float, errors: int = 0) -> dict[str, Any]:
     spread = {"median": median, "low": median - 1, "high": median + 1}
-    return spread | {"load_share": 0.25, "errors": errors}
+    return spread | {"load_share": 0.25, "errors": errors, "cpu_us": {"median": 4.44}}
 
 
 def late(value_ms: float, per_s: int) -> dict[str, Any]:
@@ -37,7 +37,7 @@ def figures(errors: int = 0) -> dict[str, Any]:
 
 def test_the_table_has_rates_with_ratios_and_all_percentiles() -> None:
     lines = [" ".join(line.split()) for line in bench.table(figures()).splitlines()]
-    assert lines[1] == "window 64 1,000 (999-1,001) 2,000 (1,999-2,001) 0.50 25%"
+    assert lines[1] == "window 64 1,000 (999-1,001) 2,000 (1,999-2,001) 0.50 25% 4.4"
     assert lines[5] == "ms, fresh server p50 p90 p99 p99.9 max generator's p99"
     assert lines[6] == "JIM, 2,000/s 1.50 1.50 1.50 1.50 1.50 0.07"
     assert lines[9] == "relay, 500/s 14.50 14.50 14.50 14.50 14.50 0.07"

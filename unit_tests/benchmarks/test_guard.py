@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from benchmarks import guard
-from benchmarks.side_by_side import Pace, Rates, Shape
+from benchmarks.rounds import Pace
+from benchmarks.side_by_side import Rates, Shape
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -15,7 +15,7 @@ from jim.storage.sqlite.packing import pack_marks
 if TYPE_CHECKING:
     import sqlite3
 
-    from jim.core.counters import PlannedSegment
+    from jim.core.counters import DeviceCounters, PlannedSegment
 
 _SENT: Final = "UPDATE sending SET last_n = ?, last_mark = ?, answers = ? WHERE device_id = ?"
 _RECEIVED: Final = """
@@ -49,6 +49,12 @@ class Rows(Struct):
         ):
             if rows:
                 connection.executemany(statement, rows)
+
+
+def received_row(device: DeviceCounters) -> tuple[int, int, int, int, int]:
+    """Give the row of where a mailbox stands."""
+    position, acked, since_ms = device.last_position, device.acked, device.waiting_since_ms
+    return (position, acked, int(device.state), since_ms, device.device_id)
 
 
 def segment_row(planned: PlannedSegment) -> tuple[int, int, int, bytes, bytes]:

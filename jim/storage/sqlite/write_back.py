@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from jim.storage.sqlite.counters import StoredConversation, StoredDevice
 from jim.storage.sqlite.packing import pack_answers
-from jim.storage.sqlite.tables import Rows, segment_row
+from jim.storage.sqlite.tables import Rows, received_row, segment_row
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -212,13 +212,11 @@ class WriteBack:
 
 
 def _add_device(rows: Rows, device: StoredDevice) -> None:
-    device_id = device.device_id
     if device.has_sent:
         answers = pack_answers(device.answers)
-        rows.sent.append((device.last_n, device.last_mark, answers, device_id))
+        rows.sent.append((device.last_n, device.last_mark, answers, device.device_id))
     if device.has_received:
-        counters = (device.last_position, device.acked, int(device.state), device.waiting_since_ms)
-        rows.received.append((*counters, device_id))
+        rows.received.append(received_row(device))
         rows.segments += [segment_row(each) for each in device.waiting]
         device.filed = device.last_position
     device.has_sent = device.has_received = False

@@ -11,7 +11,7 @@ from jim.core.numbering import plan
 from jim.storage.sqlite import journal
 from jim.storage.sqlite.failures import transaction
 from jim.storage.sqlite.packing import pack_answers, unpack_marks
-from jim.storage.sqlite.tables import Rows, segment_row
+from jim.storage.sqlite.tables import Rows, received_row, segment_row
 from jim.storage.sqlite.write_back import WriteBack
 
 if TYPE_CHECKING:
@@ -71,10 +71,10 @@ class BatchWriter:
             self._write(due)
             planned = plan(batch, self._counters, limits, now_ms)
             devices: list[StoredDevice] = list(planned.devices.values())  # type: ignore[arg-type]
-            conversations: dict[int, StoredConversation] = planned.conversations  # type: ignore[assignment]
-            self._note_writers(conversations.values())
+            talks: list[StoredConversation] = list(planned.conversations.values())  # type: ignore[arg-type]
+            self._note_writers(talks)
             delivered, held = self._deliver(self._collect(planned))
-            for conversation in conversations.values():
+            for conversation in talks:
                 conversation.last_ms = now_ms
             size_bytes = 0
             if devices or held:
@@ -85,9 +85,8 @@ class BatchWriter:
         if size_bytes:
             self._last_commit = commit_id
             self._keep_waiting(planned.segments, devices)
-            told = [self._counters.conversation_of(each[-1]) for each in held]
-            changed = (*conversations.values(), *told)
-            self._write_back.note(commit_id, devices, changed, size_bytes)
+            talks += [self._counters.conversation_of(each[-1]) for each in held]
+            self._write_back.note(commit_id, devices, talks, size_bytes)
         segments = [each.segment for each in planned.segments]
         return Committed(planned.answers, segments, delivered)
 
@@ -120,8 +119,7 @@ class BatchWriter:
         for device in account.devices:
             waiting += self._connection.execute(_WAITING, (device.device_id,)).fetchall()
         segments = inherit(heir, account, waiting, self._counters, limits, now_ms)
-        counters = (heir.last_position, heir.acked, int(heir.state), heir.waiting_since_ms)
-        rows = Rows(received=[(*counters, device_id)], segments=[segment_row(s) for s in segments])
+        rows = Rows(received=[received_row(heir)], segments=[segment_row(s) for s in segments])
         rows.write(self._connection)
 
     def recent(self) -> dict[int, Recent]:
@@ -219,10 +217,11 @@ def _entry(
             received.append(journal.Received(device_id, position, acked, state, since_ms))
             device.journaled_position, device.journaled_acked = position, acked
             device.has_received = True
-    added = [
-        journal.Added(s.device_id, s.first, s.last, s.frames, each.marks)
-        for s, each in ((each.segment, each) for each in planned.segments)
-    ]
+    added = []
+    for each in planned.segments:
+        segment = each.segment
+        first, last = segment.first, segment.last
+        added.append(journal.Added(segment.device_id, first, last, segment.frames, each.marks))
     grew = [(c.conversation_id, c.last_seq) for c in planned.conversations.values()]
     return journal.Entry(now_ms, sent, received, added, grew, held)
 
