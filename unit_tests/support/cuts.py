@@ -1,4 +1,5 @@
-"""What a power cut leaves of a database: at one moment, or at every moment of a call."""
+"""A database that two people talk over, and what a power cut leaves of one: at one moment, or at
+every moment of a call."""
 
 from __future__ import annotations
 
@@ -7,11 +8,26 @@ import shutil
 import sqlite3
 from typing import TYPE_CHECKING
 
-from jim.storage.sqlite import journal
+from jim.core.limits import Limits
+from jim.storage.sqlite import journal, open_store
+from unit_tests.support.accounts import add_account
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from jim.core.model import Identity
+    from jim.storage.sqlite import SqliteStore
+
+
+async def opened(
+    path: Path, limits: Limits | None = None
+) -> tuple[SqliteStore, Identity, Identity]:
+    """Open a new store with alice and bob."""
+    store = await open_store(path, limits or Limits())
+    [alice] = await add_account(store, "alice")
+    [bob] = await add_account(store, "bob")
+    return store, alice, bob
 
 
 def cut_off(path: Path, name: str) -> Path:

@@ -1,4 +1,3 @@
-# long module: one suite for the journal
 """What only the journal has is as good as what the tables have: after a cut, and to who looks."""
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from jim.storage.memory import MemoryStore
 from jim.storage.sqlite import journal, open_store, reading, store, write_back
 from jim.storage.sqlite.verify import verify
 from unit_tests.support.accounts import NOW_MS, ack, add_account, enrolment, send
-from unit_tests.support.cuts import cut_off, database, entries
+from unit_tests.support.cuts import cut_off, database, entries, opened
 from unit_tests.support.outcomes import Append, batch_of, outcomes, refused, stored
 from unit_tests.support.store_model import NAMES, compare, grow, plain, random_batch
 
@@ -30,7 +29,12 @@ if TYPE_CHECKING:
     from jim.storage.sqlite import SqliteStore
 
 LIMITS = Limits(window=5, waiting_messages=12)
-NEVER_S = 1e6
+
+
+@pytest.fixture(autouse=True)
+def _unsettled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave everything in the journal for as long as a test takes."""
+    monkeypatch.setattr(store, "SETTLE_S", 1e6)
 
 
 @pytest.fixture
@@ -50,7 +54,6 @@ async def test_a_cut_at_any_moment_loses_nothing(
     size_bytes: int,
     seed: int,
 ) -> None:
-    monkeypatch.setattr(store, "SETTLE_S", NEVER_S)
     monkeypatch.setattr(write_back, "MAX_ENTRIES", length)
     monkeypatch.setattr(write_back, "MIN_SHARE", share)
     monkeypatch.setattr(write_back, "MAX_BYTES", size_bytes)
@@ -91,13 +94,8 @@ async def test_a_cut_at_any_moment_loses_nothing(
     assert entries(path) == []
 
 
-async def test_a_commit_of_more_than_a_window_is_replayed(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(store, "SETTLE_S", NEVER_S)
-    current = await open_store(path, Limits(window=4))
-    [alice] = await add_account(current, "alice")
-    await add_account(current, "bob")
+async def test_a_commit_of_more_than_a_window_is_replayed(path: Path) -> None:
+    current, alice, _ = await opened(path, Limits(window=4))
     await send(current, alice, "bob", 1, 2)
     await send(current, alice, "bob", *range(3, 30))
     left = cut_off(path, "cut")
@@ -110,13 +108,8 @@ async def test_a_commit_of_more_than_a_window_is_replayed(
     assert verify(left, None).findings == []
 
 
-async def test_the_answers_before_a_commit_of_more_than_a_window_are_gone(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(store, "SETTLE_S", NEVER_S)
-    current = await open_store(path, Limits(window=4))
-    [alice] = await add_account(current, "alice")
-    await add_account(current, "bob")
+async def test_the_answers_before_a_commit_of_more_than_a_window_are_gone(path: Path) -> None:
+    current, alice, _ = await opened(path, Limits(window=4))
     await send(current, alice, "bob", 1, 2)
     # To two people in turns: each message is an answer of its own, of which the last four stay.
     appends = [Append(alice, n, ("alice", "bob")[n % 2], "hi") for n in range(3, 30)]
@@ -134,11 +127,8 @@ async def test_the_answers_before_a_commit_of_more_than_a_window_are_gone(
 async def test_the_journal_is_short_while_traffic_goes_on(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store, "SETTLE_S", NEVER_S)
     monkeypatch.setattr(write_back, "MAX_ENTRIES", 10)
-    current = await open_store(path, Limits())
-    [alice] = await add_account(current, "alice")
-    [bob] = await add_account(current, "bob")
+    current, alice, bob = await opened(path)
     lengths = []
     for n in range(1, 120):
         await send(current, alice, "bob", n)
@@ -153,7 +143,6 @@ async def test_the_journal_is_short_while_traffic_goes_on(
 async def test_large_commits_leave_no_large_journal(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store, "SETTLE_S", NEVER_S)
     monkeypatch.setattr(write_back, "MAX_BYTES", 50_000)
     current = await open_store(path, Limits())
     people = [(await add_account(current, f"u{k}"))[0] for k in range(30)]
@@ -172,9 +161,7 @@ async def test_a_quiet_server_forgets_what_was_collected(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(store, "SETTLE_S", 0.01)
-    current = await open_store(path, Limits())
-    [alice] = await add_account(current, "alice")
-    [bob] = await add_account(current, "bob")
+    current, alice, bob = await opened(path)
     await send(current, alice, "bob", 1, text="a secret")
     await ack(current, bob, 1)
     async with asyncio.timeout(10):
@@ -190,9 +177,7 @@ async def test_a_commit_whose_caller_is_cancelled_is_forgotten_as_soon(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(store, "SETTLE_S", 0.01)
-    current = await open_store(path, Limits())
-    [alice] = await add_account(current, "alice")
-    await add_account(current, "bob")
+    current, alice, _ = await opened(path)
     committing = asyncio.create_task(send(current, alice, "bob", 1))
     await asyncio.sleep(0)
     committing.cancel()
@@ -205,13 +190,8 @@ async def test_a_commit_whose_caller_is_cancelled_is_forgotten_as_soon(
     await current.aclose()
 
 
-async def test_what_is_confirmed_soon_never_gets_into_its_mailbox(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(store, "SETTLE_S", NEVER_S)
-    current = await open_store(path, Limits())
-    [alice] = await add_account(current, "alice")
-    [bob] = await add_account(current, "bob")
+async def test_what_is_confirmed_soon_never_gets_into_its_mailbox(path: Path) -> None:
+    current, alice, bob = await opened(path)
     await send(current, alice, "bob", 1, 2)
     await ack(current, bob, 1)
     assert [s.first for s in await current.load_after(bob.device_id, 1, 1000)] == [1]
@@ -225,12 +205,9 @@ async def test_what_is_confirmed_soon_never_gets_into_its_mailbox(
 
 
 async def test_a_reader_between_memory_and_table_misses_nothing_and_doubles_nothing(
-    path: Path, monkeypatch: pytest.MonkeyPatch
+    path: Path,
 ) -> None:
-    monkeypatch.setattr(store, "SETTLE_S", NEVER_S)
-    current = await open_store(path, Limits())
-    [alice] = await add_account(current, "alice")
-    [bob] = await add_account(current, "bob")
+    current, alice, bob = await opened(path)
     for n in (1, 2, 3):
         await send(current, alice, "bob", n)
     await current._write(current._batches.settle)
@@ -254,12 +231,9 @@ async def test_a_reader_between_memory_and_table_misses_nothing_and_doubles_noth
     await current.aclose()
 
 
-async def test_who_asks_waits_for_no_commit(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_who_asks_waits_for_no_commit(path: Path) -> None:
     # A flush of 300 ms held up everybody who wanted to know who is there.
-    monkeypatch.setattr(store, "SETTLE_S", NEVER_S)
-    current = await open_store(path, Limits())
-    [alice] = await add_account(current, "alice")
-    [bob] = await add_account(current, "bob")
+    current, alice, bob = await opened(path)
     await send(current, alice, "bob", 1, 2)
     await ack(current, bob, 2)
     flushed = threading.Event()
@@ -274,13 +248,8 @@ async def test_who_asks_waits_for_no_commit(path: Path, monkeypatch: pytest.Monk
     await current.aclose()
 
 
-async def test_a_device_that_joins_inherits_what_only_the_journal_had(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(store, "SETTLE_S", NEVER_S)
-    current = await open_store(path, Limits())
-    [alice] = await add_account(current, "alice")
-    [bob] = await add_account(current, "bob")
+async def test_a_device_that_joins_inherits_what_only_the_journal_had(path: Path) -> None:
+    current, alice, bob = await opened(path)
     await send(current, alice, "bob", 1, 2)
     await ack(current, bob, 1)
     account = await current.find_account("bob")
@@ -311,9 +280,7 @@ async def test_nothing_is_written_for_a_batch_that_changes_nothing(path: Path) -
 
 
 async def with_journal(path: Path) -> SqliteStore:
-    current = await open_store(path, Limits())
-    [alice] = await add_account(current, "alice")
-    [bob] = await add_account(current, "bob")
+    current, alice, bob = await opened(path)
     for n in (1, 2, 3):
         await send(current, alice, "bob", n)
     await ack(current, bob, 1)
@@ -334,10 +301,7 @@ async def with_journal(path: Path) -> SqliteStore:
         ("PRAGMA foreign_keys = OFF; DELETE FROM receiving WHERE device_id = 2", "no device 2"),
     ],
 )
-async def test_a_journal_that_does_not_fit_is_damage(
-    path: Path, monkeypatch: pytest.MonkeyPatch, damage: str, reason: str
-) -> None:
-    monkeypatch.setattr(store, "SETTLE_S", NEVER_S)
+async def test_a_journal_that_does_not_fit_is_damage(path: Path, damage: str, reason: str) -> None:
     current = await with_journal(path)
     left = cut_off(path, "cut")
     await current.aclose()
@@ -364,9 +328,8 @@ async def test_a_journal_that_does_not_fit_is_damage(
     ],
 )
 async def test_a_part_of_an_entry_that_is_missing_is_damage(
-    path: Path, monkeypatch: pytest.MonkeyPatch, commit_id: int, parts: list[str], reason: str
+    path: Path, commit_id: int, parts: list[str], reason: str
 ) -> None:
-    monkeypatch.setattr(store, "SETTLE_S", NEVER_S)
     current = await with_journal(path)
     left = cut_off(path, "cut")
     await current.aclose()
@@ -380,10 +343,7 @@ async def test_a_part_of_an_entry_that_is_missing_is_damage(
         await open_store(left, Limits())
 
 
-async def test_a_number_that_no_table_can_hold_is_damage(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(store, "SETTLE_S", NEVER_S)
+async def test_a_number_that_no_table_can_hold_is_damage(path: Path) -> None:
     current = await with_journal(path)
     left = cut_off(path, "cut")
     await current.aclose()

@@ -11,12 +11,16 @@ from jim.core.limits import Limits
 from jim.errors import StoreError
 from jim.storage.sqlite import open_store, store, write_back
 from unit_tests.support.accounts import ack, add_account, send
-from unit_tests.support.cuts import entries
+from unit_tests.support.cuts import entries, opened
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-NEVER_S = 1e6
+
+@pytest.fixture(autouse=True)
+def _unsettled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave everything in the journal for as long as a test takes."""
+    monkeypatch.setattr(store, "SETTLE_S", 1e6)
 
 
 @pytest.fixture
@@ -27,7 +31,6 @@ def path(tmp_path: Path) -> Path:
 async def test_who_is_quiet_holds_up_no_entry_of_the_busy_ones(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store, "SETTLE_S", NEVER_S)
     monkeypatch.setattr(write_back, "MAX_ENTRIES", 10)
     monkeypatch.setattr(write_back, "MIN_SHARE", 1)
     current = await open_store(path, Limits())
@@ -46,12 +49,9 @@ async def test_who_is_quiet_holds_up_no_entry_of_the_busy_ones(
 async def test_the_size_of_what_was_dropped_no_longer_counts(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store, "SETTLE_S", NEVER_S)
     monkeypatch.setattr(write_back, "MAX_ENTRIES", 10)
     monkeypatch.setattr(write_back, "MAX_BYTES", 10_000)
-    current = await open_store(path, Limits())
-    [alice] = await add_account(current, "alice")
-    await add_account(current, "bob")
+    current, alice, _ = await opened(path)
     lengths = []
     for n in range(1, 200):
         await send(current, alice, "bob", n)
@@ -64,9 +64,7 @@ async def test_a_quiet_server_forgets_again_and_again(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(store, "SETTLE_S", 0.01)
-    current = await open_store(path, Limits())
-    [alice] = await add_account(current, "alice")
-    [bob] = await add_account(current, "bob")
+    current, alice, bob = await opened(path)
     for n in (1, 2, 3):
         await send(current, alice, "bob", n)
         await ack(current, bob, n)
@@ -80,9 +78,7 @@ async def test_a_failure_of_settling_ends_the_store(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(store, "SETTLE_S", 0.01)
-    current = await open_store(path, Limits())
-    [alice] = await add_account(current, "alice")
-    [bob] = await add_account(current, "bob")
+    current, alice, bob = await opened(path)
     row = (bob.device_id, 1, 1, b"", b"")
     await current._writing.call(
         lambda: current._connection.execute("INSERT INTO mailbox VALUES (?, ?, ?, ?, ?)", row)
