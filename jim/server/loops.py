@@ -33,7 +33,8 @@ KEPT_BYTES: Final = 16 * 1024 * 1024
 """A freed block up to this size, or so much at the end of the heap, is kept for the next one. What
 full windows bring in a commit is 1 or 2 MB in one piece, several times over; by glibc's defaults
 (128 KiB) each of them is asked of the system anew, a page fault for every 4 KiB: a tenth of the
-processor time of a message. Fixed, for glibc's own guess grows up to twice as much."""
+processor time of a message. After full windows the process so keeps 37 MB, once (measured). Fixed,
+for glibc's own guess grows up to twice as much."""
 
 
 def loop_factory(choice: str) -> Callable[[], asyncio.AbstractEventLoop]:

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 RECORD_BYTES: Final = 16 * 1024
 """A TLS record holds so much at most (RFC 8446, 5.1). OpenSSL's buffers are never given more at
-once, for they keep the size that they had to take once: 300 kB for each connection over which a
-page of the mailbox has gone, and 20 kB this way."""
+once, for they keep the size that they had to take once: after a page of the mailbox a connection
+kept 193 kB more, and 26 kB this way (`python -m benchmarks.memory`)."""
 
 MIN_READ_BYTES: Final = 1024
 """Asked of OpenSSL at least: a record may have come in pieces, the last of them a few bytes."""
