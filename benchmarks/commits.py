@@ -15,13 +15,13 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from benchmarks.guard import scratch
+from benchmarks.stocking import stocked
 from benchmarks.workloads import BODY_BYTES
 from jim.core.model import Batch, Run
 from jim.protocol.messages import Msg
-from reliability.load.stocking import stocked
 
 if TYPE_CHECKING:
-    from reliability.load.stocking import Member, Stock
+    from benchmarks.stocking import Member, Stock
 
 
 class Shape(NamedTuple):

@@ -23,13 +23,13 @@ from benchmarks.generator import GeneratorError
 from benchmarks.machine import described
 from benchmarks.peers import jim
 from benchmarks.peers.base import PeerError, Place, Running, new_place
+from benchmarks.stocking import stocked
 from jim.server.admin import DATABASE
-from reliability.load.stocking import stocked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from reliability.load.stocking import Member, Stock
+    from benchmarks.stocking import Member, Stock
 
 START_S: Final = 600.0
 """To wait for a start: one that has to read a store of ten million messages may take minutes, and

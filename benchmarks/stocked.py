@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from benchmarks.peer import Address
-    from reliability.load.stocking import Member, Stock
+    from benchmarks.stocking import Member, Stock
 
 MESSAGES: Final = "0,1000000,10000000"
 QUICK_MESSAGES: Final = "0,100000"

@@ -28,8 +28,8 @@ from reliability import history as h
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from benchmarks.stocking import Member
     from reliability.load.journal import Journal, Tally
-    from reliability.load.stocking import Member
 
 IP_BIND_ADDRESS_NO_PORT = 24
 """Linux, <linux/in.h>: choose the port at the connect, so that it may be shared by addresses."""

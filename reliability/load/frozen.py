@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
+from benchmarks.stocking import Member, stocked
 from jim.core.limits import Limits
 from reliability import history as h
 from reliability.kernel import Held, held_for
@@ -31,7 +32,6 @@ from reliability.load.population import (
     settle,
 )
 from reliability.load.server import LIFTED, LoadServer
-from reliability.load.stocking import Member, stocked
 from reliability.promise import Demands
 
 if TYPE_CHECKING:

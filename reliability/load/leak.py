@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import Struct, structs
 
+from benchmarks.stocking import Member, stocked
 from reliability import history as h
 from reliability.load.crew import Worker, crew
 from reliability.load.desk import Desk, desk
 from reliability.load.figures import Check, Report, at_least, at_most, slope
 from reliability.load.population import Orders, Route, count, dismiss, populate, quiet, settle
-from reliability.load.stocking import Member, stocked
 from reliability.promise import Demands
 
 if TYPE_CHECKING:

@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct, structs
 
+from benchmarks.stocking import Member
 from reliability.load.client import Client
 from reliability.load.journal import Journal, Tally
-from reliability.load.stocking import Member
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, structs
 
+from benchmarks.stocking import Member, stocked
 from reliability import history as h
 from reliability.load.crew import crew
 from reliability.load.desk import Desk, desk
 from reliability.load.figures import Check, Report, at_least, at_most
 from reliability.load.population import Orders, Route, dismiss, mark, populate, settle
-from reliability.load.stocking import Member, stocked
 from reliability.promise import Demands
 
 if TYPE_CHECKING:

@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
+from benchmarks.stocking import stocked
 from jim.core.limits import Limits
 from reliability.load.crew import Worker, crew
 from reliability.load.desk import Desk, desk
 from reliability.load.figures import Check, Report, at_least, at_most, percentile, slope
-from reliability.load.stocking import stocked
 from reliability.load.strangers import KINDS, Orders, attack, be_honest
 
 if TYPE_CHECKING:
+    from benchmarks.stocking import Member
     from reliability.load.server import Gauge, LoadServer
-    from reliability.load.stocking import Member
 
 NO_EXEMPTION = {"exempt_networks": ""}
 """By default loopback has no limits per address; here it stands for the network."""

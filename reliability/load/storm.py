@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
+from benchmarks.stocking import Member, stocked
 from reliability import history as h
 from reliability.load.crew import Worker, crew
 from reliability.load.desk import Desk, desk
@@ -27,7 +28,6 @@ from reliability.load.population import (
     quiet,
     settle,
 )
-from reliability.load.stocking import Member, stocked
 from reliability.promise import Demands
 
 if TYPE_CHECKING:

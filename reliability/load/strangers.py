@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from benchmarks.peer import Peer
+from benchmarks.stocking import Member
 from jim.core.limits import Limits
 from reliability.load.client import open_socket
-from reliability.load.stocking import Member
 
 if TYPE_CHECKING:
     import socket

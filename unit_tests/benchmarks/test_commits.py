@@ -3,8 +3,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from benchmarks.commits import Shape, costs_us
+from benchmarks.stocking import stocked
 from jim.storage.sqlite.verify import verify
-from reliability.load.stocking import stocked
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from benchmarks import stocked, stocked_report
+from benchmarks.stocking import Member
 from benchmarks.workloads import summary, summed_up
 from jim.core.model import Identity
-from reliability.load.stocking import Member
 from unit_tests.benchmarks.figures import late, rate
 from unit_tests.benchmarks.runs import measured
 
