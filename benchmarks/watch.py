@@ -10,6 +10,7 @@ from threading import Event, Thread
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from benchmarks import targets
+from jim.storage.sqlite.files import LOG_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -17,9 +18,9 @@ if TYPE_CHECKING:
 EVERY_S: Final = 0.5
 """Between two looks: a checkpoint comes every few seconds under load, and a look costs 0.1 ms."""
 
-SLACK_BYTES: Final = 1000 * 4096
+SLACK_BYTES: Final = LOG_BYTES
 """What a file may be larger at the end and still be bounded: SQLite moves its log into the database
-whenever the log has 1,000 pages of 4 KiB (its default), so either may be that much ahead."""
+whenever the log has that much, so either may be so far ahead."""
 
 SLACK_SHARE: Final = 0.1
 """The same for files so large that a tenth is more than a checkpoint: free pages come and go."""

@@ -26,7 +26,7 @@ def test_a_run_with_bounded_files_is_good() -> None:
 
 def test_a_file_that_grows_is_complained_about() -> None:
     grown = [
-        dataclasses.replace(each, database_bytes=MIB * index) for index, each in enumerate(SEEN)
+        dataclasses.replace(each, database_bytes=5 * MIB * index) for index, each in enumerate(SEEN)
     ]
     figures = steady.figures_of(RUN, grown, CUT)
     assert steady.complaints(figures) == ["database grows"]

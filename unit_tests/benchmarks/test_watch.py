@@ -92,8 +92,8 @@ def test_growth_compares_the_first_part_with_the_last() -> None:
         (4 * MIB, MIB, True),
         (MIB, MIB + SLACK_BYTES, True),
         (MIB, MIB + SLACK_BYTES + 1, False),
-        (100 * MIB, 110 * MIB, True),
-        (100 * MIB, 111 * MIB, False),
+        (200 * MIB, 220 * MIB, True),
+        (200 * MIB, 221 * MIB, False),
     ],
 )
 def test_a_file_is_bounded_when_it_needs_no_more_at_the_end(

@@ -2,7 +2,9 @@
 
 A commit changes counters in memory and says so in the journal. Each later commit writes a share of
 them into their tables, so that the journal stays short and no commit has to do much more than the
-others. An entry of the journal is dropped once everything that it changed has been written.
+others. An entry of the journal is spent once everything that it changed has been written. It is
+dropped when a new one needs its place: a page that is freed and used again in one transaction is
+written once, while one that is only freed is written for that alone, with zeros.
 """
 
 from __future__ import annotations
@@ -24,8 +26,10 @@ MAX_ENTRIES: Final = 128
 which makes its cost disappear in theirs."""
 
 MAX_BYTES: Final = 8 * 1024 * 1024
-"""The journal's size that is aimed at. It fits into half of SQLite's cache (`files.CACHE_KIB`), so
-that dropping an entry reads nothing from the disk, and is replayed in a tenth of a second."""
+"""The size that is aimed at of what is needed of the journal. At twice as much, what the oldest
+entries are needed for is written at once. Together with the spent ones it fits into SQLite's cache
+(`files.CACHE_KIB`), so that dropping one reads nothing from the disk, and it is replayed in a tenth
+of a second."""
 
 MAX_DIRTY: Final = 4096
 """Devices that wait at most, half of those in memory (`counters.MAX_DEVICES`); conversations too.
@@ -45,8 +49,11 @@ class Due(Struct):
     """Their segments are in `rows`, and still in `waiting` until the transaction has ended."""
     conversations: list[StoredConversation]
     """Likewise still in `WriteBack.recent`."""
-    needed: int
-    """Entries of the journal before this commit are needed no longer."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to write."""
+        return not self.devices and not self.conversations
 
 
 class Recent(NamedTuple):
@@ -119,12 +126,15 @@ class WriteBack:
         self._entries: deque[tuple[int, int]] = deque()
         """Commit and size in bytes."""
         self._size_bytes = 0
+        self._spent: deque[tuple[int, int]] = deque()
+        """Entries before those that still lie in the journal, needed no longer."""
+        self._spent_bytes = 0
         self._recent: dict[int, Recent] = {}
 
     @property
     def is_empty(self) -> bool:
         """Whether the journal holds nothing."""
-        return not self._entries
+        return not self._entries and not self._spent
 
     def note(
         self,
@@ -151,7 +161,7 @@ class WriteBack:
     def due(self) -> Due:
         """Take what is written along with the next commit."""
         if not self._entries:
-            return Due(Rows(), [], [], 0)
+            return Due(Rows(), [], [])
         usual_bytes = self._size_bytes / len(self._entries)
         entries = max(1.0, min(MAX_ENTRIES, MAX_BYTES / max(1.0, usual_bytes)))
         devices = self._devices.due(entries)
@@ -167,7 +177,7 @@ class WriteBack:
 
     def all(self) -> Due:
         """Take everything."""
-        return self.since(self._entries[-1][0]) if self._entries else Due(Rows(), [], [], 0)
+        return self.since(self._entries[-1][0]) if self._entries else Due(Rows(), [], [])
 
     def since(self, commit_id: int, most: int | None = None) -> Due:
         """Take what has waited since this commit, or longer; at most so many of each kind."""
@@ -183,6 +193,31 @@ class WriteBack:
         """Take these devices."""
         taken = (self._devices.take(device_id) for device_id in device_ids)
         return self._written([device for device in taken if device is not None], [])
+
+    def make_room(self, size_bytes: int, free_bytes: int) -> int:
+        """Drop spent entries until one of this size finds room, where so much is free already.
+
+        There are never more of them than the journal aims at: a quiet moment drops all at once.
+        Gives the commit before which they are to be deleted, 0 where none is.
+        """
+        before = 0
+        while self._spent and (
+            free_bytes < size_bytes
+            or self._spent_bytes > 2 * MAX_BYTES
+            or len(self._spent) > MAX_ENTRIES
+        ):
+            commit_id, dropped_bytes = self._spent.popleft()
+            self._spent_bytes -= dropped_bytes
+            free_bytes += dropped_bytes
+            before = commit_id + 1
+        return before
+
+    def drop_spent(self) -> int:
+        """Drop all spent entries; gives the commit before which they are to be deleted, or 0."""
+        before = self._spent[-1][0] + 1 if self._spent else 0
+        self._spent.clear()
+        self._spent_bytes = 0
+        return before
 
     def filed(self, due: Due) -> None:
         """Note that the transaction has ended: until now who reads had to find it in memory."""
@@ -205,10 +240,13 @@ class WriteBack:
         for conversation in conversations:
             _add_conversation(rows, conversation)
         oldest = [each for each in (self._devices.oldest, self._conversations.oldest) if each]
-        needed = min(oldest, default=self._entries[-1][0] + 1 if self._entries else 0)
-        while self._entries and self._entries[0][0] < needed:
-            self._size_bytes -= self._entries.popleft()[1]
-        return Due(rows, devices, conversations, needed)
+        needed = min(oldest) if oldest else None
+        while self._entries and (needed is None or self._entries[0][0] < needed):
+            entry = self._entries.popleft()
+            self._size_bytes -= entry[1]
+            self._spent.append(entry)
+            self._spent_bytes += entry[1]
+        return Due(rows, devices, conversations)
 
 
 def _add_device(rows: Rows, device: StoredDevice) -> None:

@@ -8,7 +8,7 @@ from jim.core.counters import delivered_up_to
 from jim.core.inheritance import inherit
 from jim.core.model import Committed, DeliveredUpTo
 from jim.core.numbering import plan
-from jim.storage.sqlite import journal
+from jim.storage.sqlite import files, journal
 from jim.storage.sqlite.failures import transaction
 from jim.storage.sqlite.packing import pack_answers, unpack_marks
 from jim.storage.sqlite.tables import Rows, received_row, segment_row
@@ -48,6 +48,7 @@ class BatchWriter:
         self._counters = counters
         self._write_back = WriteBack()
         self._last_commit = 0
+        self._page_bytes = files.page_bytes(connection)
 
     @property
     def last_commit(self) -> int:
@@ -68,7 +69,7 @@ class BatchWriter:
         commit_id = self._last_commit + 1
         due = self._write_back.due()
         with transaction(self._connection):
-            self._write(due)
+            due.rows.write(self._connection)
             planned = plan(batch, self._counters, limits, now_ms)
             devices: list[StoredDevice] = list(planned.devices.values())  # type: ignore[arg-type]
             talks: list[StoredConversation] = list(planned.conversations.values())  # type: ignore[arg-type]
@@ -79,8 +80,9 @@ class BatchWriter:
             size_bytes = 0
             if devices or held:
                 body = journal.encode(_entry(planned, devices, held, now_ms))
-                journal.append(self._connection, commit_id, body)
                 size_bytes = len(body)
+                self._drop(self._write_back.make_room(size_bytes, self._free_bytes()))
+                journal.append(self._connection, commit_id, body)
         self._write_back.filed(due)
         if size_bytes:
             self._last_commit = commit_id
@@ -129,17 +131,24 @@ class BatchWriter:
         """
         return self._write_back.recent()
 
-    def _write(self, due: Due) -> None:
-        """Write into the tables, and drop what the journal needs no longer, in a transaction."""
-        due.rows.write(self._connection)
-        if due.needed:
-            journal.forget(self._connection, due.needed)
-
     def _settle(self, due: Due) -> None:
-        if due.needed:
+        """Write into the tables, and drop what the journal needs no longer, as a transaction."""
+        spent = self._write_back.drop_spent()
+        if spent or not due.is_empty:
             with transaction(self._connection):
-                self._write(due)
+                due.rows.write(self._connection)
+                self._drop(spent)
             self._write_back.filed(due)
+
+    def _free_bytes(self) -> int:
+        """Give how much fits into the pages that are not in use, and one that is begun."""
+        (pages,) = self._connection.execute("PRAGMA freelist_count").fetchone()
+        return int((pages + 1) * self._page_bytes)
+
+    def _drop(self, before_id: int) -> None:
+        """Drop the journal's entries of the commits before this one, inside a transaction."""
+        if before_id:
+            journal.forget(self._connection, before_id)
 
     @staticmethod
     def _keep_waiting(segments: Iterable[PlannedSegment], devices: Iterable[StoredDevice]) -> None:

@@ -22,7 +22,7 @@ from jim.core.limits import Limits
 from jim.core.model import Batch
 from jim.core.numbering import plan
 from jim.errors import NameTaken, StoreCorrupt, StoreError, StoreFull, StoreUnwritable
-from jim.storage.sqlite import open_store, writing
+from jim.storage.sqlite import files, open_store, writing
 from jim.storage.sqlite.failures import translate
 from unit_tests.support.accounts import (
     NOW_MS,
@@ -252,7 +252,8 @@ asyncio.run(main())
 
 def limit_file_size() -> None:
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, 400_000))
+    size_bytes = 100 * files.PAGE_BYTES
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, size_bytes))
 
 
 async def assert_all_acknowledged_are_there(path: Path, last_n: int) -> None:

@@ -115,7 +115,7 @@ async def test_the_writing_connection_is_durable_and_forgets(path: Path) -> None
         "synchronous": 2,
         "foreign_keys": 1,
         "secure_delete": 1,
-        "wal_autocheckpoint": 1000,
+        "wal_autocheckpoint": 2048,
         "fullfsync": 1,
     }
     assert {name: await ask(store, name) for name in expected} == expected
@@ -188,15 +188,15 @@ async def test_a_damaged_database(path: Path, pages: list[int]) -> None:
     await make(path, messages=100)
     with path.open("r+b") as file:
         for page in pages:
-            file.seek(4096 * page)
-            file.write(b"\xa5" * 4096)
+            file.seek(files.PAGE_BYTES * page)
+            file.write(b"\xa5" * files.PAGE_BYTES)
     text = await refuse(path, StoreCorrupt)
     assert "backup" in text
 
 
 async def test_a_database_that_was_cut_short(path: Path) -> None:
     await make(path, messages=100)
-    os.truncate(path, 4096 * 20)
+    os.truncate(path, files.PAGE_BYTES * 20)
     assert "backup" in await refuse(path, StoreCorrupt)
 
 
@@ -211,8 +211,8 @@ async def test_a_large_database_is_checked_without_its_mailboxes(
     connection.close()
     monkeypatch.setattr(files, "CHECKED_WHOLE_BYTES", 1)
     with path.open("r+b") as file:
-        file.seek(4096 * (mailbox - 1))
-        file.write(b"\xa5" * 4096)
+        file.seek(files.PAGE_BYTES * (mailbox - 1))
+        file.write(b"\xa5" * files.PAGE_BYTES)
     store = await open_store(path, LIMITS)
     account = await store.find_account("bob")
     assert account is not None
@@ -220,8 +220,8 @@ async def test_a_large_database_is_checked_without_its_mailboxes(
         await store.load_after(account.devices[0].device_id, 0, 1)
     await store.aclose()
     with path.open("r+b") as file:
-        file.seek(4096 * (member - 1))
-        file.write(b"\xa5" * 4096)
+        file.seek(files.PAGE_BYTES * (member - 1))
+        file.write(b"\xa5" * files.PAGE_BYTES)
     with pytest.raises(StoreCorrupt):
         await open_store(path, LIMITS)
 

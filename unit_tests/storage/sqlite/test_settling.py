@@ -9,7 +9,7 @@ import pytest
 
 from jim.core.limits import Limits
 from jim.errors import StoreError
-from jim.storage.sqlite import open_store, store, write_back
+from jim.storage.sqlite import files, open_store, store, write_back
 from unit_tests.support.accounts import ack, add_account, send
 from unit_tests.support.cuts import entries, opened
 
@@ -72,6 +72,49 @@ async def test_a_quiet_server_forgets_again_and_again(
             while entries(path):
                 await asyncio.sleep(0.01)
     await current.aclose()
+
+
+async def test_what_was_forgotten_is_not_in_the_file_either(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(write_back, "MAX_BYTES", 200_000)
+    monkeypatch.setattr(store, "SETTLE_S", 0.3)
+    current, alice, bob = await opened(path)
+    for n in range(1, 80):
+        await send(current, alice, "bob", n, text=f"a secret of {n:03} pages " * 600)
+        await ack(current, bob, n)
+    await send(current, bob, "alice", 1, text="goodbye")
+    await ack(current, alice, 1)
+    async with asyncio.timeout(10):
+        while entries(path):
+            await asyncio.sleep(0.01)
+    await current.aclose()
+    assert not path.with_name("server.db-wal").exists(), "it would hold what the file has had"
+    raw = path.read_bytes()
+    assert len(raw) > 200_000, "there have been messages in it"
+    assert b"a secret" not in raw
+
+
+async def test_traffic_writes_every_message_once(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "LOG_BYTES", 1 << 30)  # the log holds everything that was written
+    monkeypatch.setattr(write_back, "MAX_BYTES", 1_000_000)
+    current, alice, bob = await opened(path)
+    log = path.with_name("server.db-wal")
+    text = "x" * 80_000
+    begun_bytes = 0
+    for n in range(1, 300):
+        if n == 100:
+            begun_bytes = log.stat().st_size
+        await send(current, alice, "bob", n, text=text)
+        await ack(current, bob, n)
+    written_bytes = log.stat().st_size - begun_bytes
+    # Beside the message's ten pages a commit writes five: tables, and where the journal begins and
+    # ends. Pages of an entry that no new one takes the place of would be ten more, with zeros.
+    assert 1.0 < written_bytes / (200 * len(text)) < 2.0
+    await current.aclose()
+    assert path.stat().st_size < 4_000_000
 
 
 async def test_a_failure_of_settling_ends_the_store(

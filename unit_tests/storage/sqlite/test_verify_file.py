@@ -15,6 +15,7 @@ from jim.core.limits import Limits
 from jim.errors import StoreError
 from jim.storage.sqlite import open_store
 from jim.storage.sqlite.failures import translate
+from jim.storage.sqlite.files import PAGE_BYTES
 from jim.storage.sqlite.verify import verify, walk
 from unit_tests.support.accounts import add_account, send
 
@@ -52,7 +53,7 @@ def kinds(report: Report) -> list[Fault]:
 
 def test_a_torn_page(path: Path) -> None:
     raw = bytearray(path.read_bytes())
-    page = 4096
+    page = PAGE_BYTES
     for start in range(4 * page, len(raw), page):
         raw[start : start + page] = bytes(page)
     path.write_bytes(raw)

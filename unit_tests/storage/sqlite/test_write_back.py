@@ -12,6 +12,9 @@ from jim.storage.sqlite.write_back import WriteBack
 if TYPE_CHECKING:
     import pytest
 
+ALL_BYTES = 1 << 40
+"""More than there is in any journal."""
+
 
 def device(device_id: int) -> StoredDevice:
     return StoredDevice(device_id, device_id, f"d{device_id}", has_received=True)
@@ -24,7 +27,9 @@ def conversation(number: int) -> StoredConversation:
 def test_nothing_is_due_where_nothing_is_dirty() -> None:
     behind = WriteBack()
     assert behind.is_empty
-    assert behind.due().needed == behind.all().needed == 0
+    assert behind.due().is_empty
+    assert behind.all().is_empty
+    assert behind.make_room(1, 0) == behind.drop_spent() == 0
 
 
 def test_an_entry_is_needed_until_everything_in_it_is_written(
@@ -46,10 +51,11 @@ def test_an_entry_is_needed_until_everything_in_it_is_written(
             last_change.pop(row[-1], None)
         for grew in due.rows.grew:
             last_growth.pop(grew[-1], None)
-        if due.needed:
+        before = behind.make_room(ALL_BYTES, 0)
+        if before:
             # Whatever changed last in an entry that is dropped has been written since.
-            assert all(at >= due.needed for at in (*last_change.values(), *last_growth.values()))
-            first = due.needed
+            assert all(at >= before for at in (*last_change.values(), *last_growth.values()))
+            first = before
         changed = rng.sample(devices, rng.randrange(1, 4))
         grown = rng.sample(talks, rng.randrange(3))
         for each in changed:
@@ -63,8 +69,9 @@ def test_an_entry_is_needed_until_everything_in_it_is_written(
     everything = behind.all()
     assert {row[-1] for row in everything.rows.received} == set(last_change)
     assert {row[-1] for row in everything.rows.grew} == set(last_growth)
+    assert not behind.is_empty, "the journal still holds what is needed no longer"
+    assert behind.drop_spent() == 400
     assert behind.is_empty
-    assert everything.needed == 400
 
 
 def test_a_share_is_small_and_the_oldest_come_first() -> None:
@@ -105,7 +112,43 @@ def test_too_large_a_journal_is_written_off_at_once() -> None:
     due = behind.due()
     assert {each.device_id for each in due.devices} >= {1}
     assert [row[-1] for row in due.rows.grew] == [1]
-    assert due.needed >= 2
+    assert behind.make_room(ALL_BYTES, 0) >= 2
+
+
+def spent(*sizes: int) -> WriteBack:
+    """Give one whose tables know everything, with these entries in the journal."""
+    behind = WriteBack()
+    for commit_id, size_bytes in enumerate(sizes, 1):
+        behind.note(commit_id, [device(commit_id)], [], size_bytes)
+    behind.filed(behind.all())
+    return behind
+
+
+def test_spent_entries_make_room_for_a_new_one_and_no_more() -> None:
+    behind = spent(10, 10, 30, 5)
+    assert behind.make_room(10, 10) == 0, "it fits into what is free"
+    assert behind.make_room(15, 0) == 3
+    assert behind.make_room(25, 0) == 4
+    assert behind.make_room(25, 24) == 5
+    assert behind.make_room(25, 0) == 0
+    assert behind.is_empty
+
+
+def test_entries_that_are_needed_make_no_room() -> None:
+    behind = WriteBack()
+    behind.note(1, [device(1)], [], 10)
+    assert behind.make_room(ALL_BYTES, 0) == 0
+    assert behind.drop_spent() == 0
+    assert not behind.is_empty
+
+
+def test_spent_entries_do_not_pile_up_where_there_is_room_anyway() -> None:
+    behind = spent(*[write_back.MAX_BYTES] * 5)
+    assert behind.make_room(10, ALL_BYTES) == 4
+    assert behind.make_room(10, ALL_BYTES) == 0
+    assert behind.drop_spent() == 6
+    behind = spent(*[1] * (write_back.MAX_ENTRIES + 2))
+    assert behind.make_room(1, ALL_BYTES) == 3
 
 
 def test_what_is_asked_for_is_taken_out_of_turn() -> None:
@@ -113,7 +156,7 @@ def test_what_is_asked_for_is_taken_out_of_turn() -> None:
     behind.note(1, [device(1), device(2), device(3)], [conversation(7)], 10)
     due = behind.of([2, 99])
     assert [each.device_id for each in due.devices] == [2]
-    assert due.needed == 1
+    assert behind.make_room(ALL_BYTES, 0) == 0
     everything = behind.all()
     assert {each.device_id for each in everything.devices} == {1, 3}
     # Until the transaction has ended, nobody finds it in the table.
