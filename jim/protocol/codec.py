@@ -21,8 +21,6 @@ MAX_DEPTH: Final = 16
 """Levels of nesting: the deepest message has 3 (a list of links in `chain`); the rest is room for
 unknown fields, far below the recursion limit that a decoder would otherwise meet."""
 
-_NEWLINE = 0x0A
-_OPEN_BRACE = 0x7B
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"?', re.DOTALL)
 _BRACKET = re.compile(rb"[\[\]{}]")
 
@@ -73,12 +71,11 @@ def _depth_of(frame: bytes) -> int:
 class Decoder(Generic[MessageT]):
     """Turns a byte stream into messages of one side; one per connection."""
 
-    __slots__ = ("_actions", "_closed", "_decode", "_decode_lines", "_rest", "max_frame_bytes")
+    __slots__ = ("_actions", "_closed", "_decode", "_rest", "max_frame_bytes")
 
     def __init__(self, parser: Parser[MessageT], max_frame_bytes: int) -> None:
         """Take the shared `parser` and the longest frame in bytes, its newline not counted."""
         self._decode = parser.json.decode
-        self._decode_lines = parser.json.decode_lines
         self._actions = parser.actions
         self._rest = bytearray()
         self._closed = False
@@ -122,36 +119,29 @@ class Decoder(Generic[MessageT]):
         return Invalid(FrameTooLong(size_bytes=size_bytes, limit_bytes=self.max_frame_bytes))
 
     def _decode_chunk(self, chunk: bytes) -> list[MessageT | Invalid]:
-        """Decode whole lines at once where that is exact, else one by one.
+        """Decode whole lines, all of them without a closer look where none is needed.
 
-        `decode_lines` reads a stream of JSON values and would also accept two on one line, or one
-        over two lines. When every line starts with a brace, ends with one, and there are as many
-        values as lines, there is exactly one value a line: no value can contain `}` newline `{`.
+        Lines are parted here and not by the decoder, which reads a stream of JSON values: it would
+        accept two on one line too, and one over two lines.
         """
-        lines = chunk.count(b"\n")
+        frames = chunk[:-1].split(b"\n")
         brackets = chunk.count(b"{")
         if b"[" in chunk:  # looking for one is ten times as fast as counting
             brackets += chunk.count(b"[")
         if (
             len(chunk) <= self.max_frame_bytes
-            and chunk[0] == _OPEN_BRACE
-            and chunk.endswith(b"}\n")
-            and chunk.count(b"}\n{") == lines - 1
-            and brackets - lines < MAX_DEPTH
+            and brackets - len(frames) < MAX_DEPTH
             and _is_utf8(chunk)
         ):
             try:
-                messages = self._decode_lines(chunk)
+                return list(map(self._decode, frames))
             except msgspec.MsgspecError:
                 pass
-            else:
-                if len(messages) == lines:
-                    return messages  # type: ignore[return-value]
-        return self._decode_each(chunk)
+        return self._decode_each(frames)
 
-    def _decode_each(self, chunk: bytes) -> list[MessageT | Invalid]:
+    def _decode_each(self, frames: list[bytes]) -> list[MessageT | Invalid]:
         items: list[MessageT | Invalid] = []
-        for frame in chunk[:-1].split(b"\n"):
+        for frame in frames:
             if len(frame) > self.max_frame_bytes:
                 items.append(self._too_long(len(frame)))
                 break
