@@ -60,8 +60,11 @@ class Hub:
         self._bus = bus
         self._now_ms = now_ms
         self._accounts: dict[int, _Presence] = {}
-        self._waiting: list[tuple[Link, list[m.Msg]]] = []
-        self._committing: list[tuple[Link, list[m.Msg]]] = []
+        self._waiting: dict[Link, list[m.Msg]] = {}
+        """What has gathered. The messages of a session are together, however they came: what is
+        done once for all of them is most of the cost. Among messages of different sessions nobody
+        has seen an order yet."""
+        self._committing: dict[Link, list[m.Msg]] = {}
         self._acks: dict[int, int] = {}
         self.apply(limits)
 
@@ -113,11 +116,9 @@ class Hub:
         account = self._accounts.get(link.identity.account_id)
         if account is None or account.links.get(link.identity.device_id) is not link:
             return
-        # This may fail for want of memory: before anything has changed, so that it can be repeated.
-        waiting = [item for item in self._waiting if item[0] is not link]
+        self._waiting.pop(link, None)
         del account.links[link.identity.device_id]
         link.live = link.attached = False
-        self._waiting = waiting
         if not account.links:
             self._leave(link.identity.account_id, account)
 
@@ -173,9 +174,16 @@ class Hub:
             else:
                 taken.append(message)
         if taken:
-            link.outstanding += len(taken)
-            self._waiting.append((link, taken))
+            self._gather(link, taken)
         return refused
+
+    def _gather(self, link: Link, messages: list[m.Msg]) -> None:
+        gathered = self._waiting.get(link)
+        if gathered is None:
+            self._waiting[link] = messages
+        else:
+            gathered += messages
+        link.outstanding += len(messages)
 
     def _check_length(self, message: m.Msg) -> None:
         size_bytes, limit_bytes = len(message.message.encode()), self._limits.text_bytes
@@ -246,14 +254,15 @@ class Hub:
         """
         if not self._waiting and not self._acks:
             return None
-        self._committing, self._waiting = self._waiting, []
+        self._committing, self._waiting = self._waiting, {}
         acks, self._acks = self._acks, {}
-        return Batch([Run(link.identity, messages) for link, messages in self._committing], acks)
+        runs = [Run(link.identity, messages) for link, messages in self._committing.items()]
+        return Batch(runs, acks)
 
     def committed(self, result: Committed) -> None:
         """Acknowledge and deliver what is now durable."""
-        committing, self._committing = self._committing, []
-        for (link, messages), answers in zip(committing, result.answers, strict=True):
+        committing, self._committing = self._committing, {}
+        for (link, messages), answers in zip(committing.items(), result.answers, strict=True):
             link.outstanding -= len(messages)
             try:
                 for account_id in answers.introduced:

@@ -27,8 +27,6 @@ from unit_tests.support.hub_world import World, finish
 from unit_tests.support.outcomes import Append, batch_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from jim.core.link import Link
     from jim.core.model import Identity, Segment
 
@@ -269,10 +267,10 @@ def test_a_failed_delivery_ends_no_other_device_of_the_account(
     assert other.texts() == ["hello"]
 
 
-class NoMemory(list[object]):
-    """What is waiting, at a moment when there is no memory to go through it."""
+class NoMemory(dict[object, object]):
+    """What is waiting, at a moment when there is no memory to change it."""
 
-    def __iter__(self) -> Iterator[object]:
+    def pop(self, *_: object) -> object:
         raise MemoryError
 
 
@@ -290,6 +288,30 @@ def test_an_end_that_has_failed_can_be_repeated(node: Node) -> None:
 
 def _no_memory(*_: object) -> bytes:
     raise MemoryError
+
+
+def test_what_comes_from_a_session_bit_by_bit_is_numbered_as_one_run(node: Node) -> None:
+    [alice], [bob], [carol] = node.add("alice"), node.add("bob"), node.add("carol")
+    _, hers = node.join(alice)
+    _, others = node.join(carol)
+    his, _ = node.join(bob)
+    node.send(hers, 1, "bob")
+    node.send(others, 1, "bob")
+    node.send(hers, 2, "bob")
+    node.send(hers, 3, "bob")
+    batch = node.hub.take()
+    assert batch is not None
+    assert [(run.sender.name, [each.n for each in run.messages]) for run in batch.runs] == [
+        ("alice", [1, 2, 3]),
+        ("carol", [1]),
+    ]
+    assert (hers.outstanding, others.outstanding) == (3, 1)
+    # What comes meanwhile is for the next batch, and does not get into this one.
+    node.send(hers, 4, "bob")
+    assert [len(run.messages) for run in batch.runs] == [3, 1]
+    node.hub.committed(finish(node.store.commit(batch, NOW_MS)))
+    assert (hers.outstanding, others.outstanding) == (1, 0)
+    assert his.texts() == ["text 1", "text 2", "text 3", "text 1"]
 
 
 # --- sessions -------------------------------------------------------------------------------------
@@ -424,7 +446,7 @@ def test_a_push_that_leaves_a_gap_is_read_from_the_store(node: Node) -> None:
     batch = node.hub.take()
     assert batch is not None
     finish(node.store.commit(batch, NOW_MS))  # its push is lost
-    node.hub._committing = []
+    node.hub._committing = {}
     link.outstanding = 0
     node.send(link, 2, "bob")
     node.commit()

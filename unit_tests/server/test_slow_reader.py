@@ -209,7 +209,10 @@ def test_one_commit_of_many_senders_keeps_to_the_bound(
                 )
             hub = server.service.hub
             await until(
-                lambda: sum(len(run) for _, run in hub._waiting + hub._committing) == senders * each
+                lambda: (
+                    sum(map(len, (*hub._waiting.values(), *hub._committing.values())))
+                    == senders * each
+                )
             )
             monkeypatch.setattr(Connection, "flush", watched)
             if not asleep:
