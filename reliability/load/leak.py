@@ -48,9 +48,9 @@ class Sizes(Struct, frozen=True, kw_only=True):
     drops_per_s: float = 5
     sample_s: float = 1.0
     slope_mib_per_h: float
-    database_mib: float = 64.0
+    database_mib: float = 96.0
     """Everything is collected within moments, so what stays is accounts and counters; SQLite's log
-    is 16 MiB and more while a reader is behind."""
+    is 32 MiB and more while a reader is behind."""
 
 
 SHORT = Sizes(seconds=60, warm_s=20, clients=40, slope_mib_per_h=600)

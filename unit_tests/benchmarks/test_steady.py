@@ -8,6 +8,7 @@ import pytest
 from benchmarks import steady
 from benchmarks.flow import Plan
 from benchmarks.generator import GeneratorError
+from benchmarks.watch import SLACK_BYTES
 from unit_tests.benchmarks.runs import interval, measured
 from unit_tests.benchmarks.test_minutes import MIB, RUN, SEEN
 
@@ -26,7 +27,8 @@ def test_a_run_with_bounded_files_is_good() -> None:
 
 def test_a_file_that_grows_is_complained_about() -> None:
     grown = [
-        dataclasses.replace(each, database_bytes=5 * MIB * index) for index, each in enumerate(SEEN)
+        dataclasses.replace(each, database_bytes=SLACK_BYTES * index)
+        for index, each in enumerate(SEEN)
     ]
     figures = steady.figures_of(RUN, grown, CUT)
     assert steady.complaints(figures) == ["database grows"]

@@ -92,8 +92,8 @@ def test_growth_compares_the_first_part_with_the_last() -> None:
         (4 * MIB, MIB, True),
         (MIB, MIB + SLACK_BYTES, True),
         (MIB, MIB + SLACK_BYTES + 1, False),
-        (200 * MIB, 220 * MIB, True),
-        (200 * MIB, 221 * MIB, False),
+        (20 * SLACK_BYTES, 22 * SLACK_BYTES, True),
+        (20 * SLACK_BYTES, 22 * SLACK_BYTES + 1, False),
     ],
 )
 def test_a_file_is_bounded_when_it_needs_no_more_at_the_end(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from benchmarks.accounts import names
 from benchmarks.peers import PEERS
 from benchmarks.peers.base import IRC_BODY_BYTES, System
 from benchmarks.workloads import WORKLOADS, chosen, summed_up
@@ -21,6 +22,11 @@ def test_rounds_become_median_range_and_sums() -> None:
     assert figures["rate"] == {"median": 2.0, "low": 1.0, "high": 3.0}
     assert (figures["share"], figures["lost"], figures["doubled"]) == (0.6, 1, 2)
     assert figures["rounds"] == rounds
+
+
+def test_no_device_is_connected_twice_while_idle_connections_are_counted() -> None:
+    [idle] = [workload for workload in WORKLOADS if workload.key == "idle"]
+    assert max(map(int, str(idle.values["idle"]).split(","))) <= len(names())
 
 
 def test_a_line_of_irc_carries_no_long_body() -> None:

@@ -25,11 +25,12 @@ MAX_ENTRIES: Final = 128
 """The journal's length that is aimed at: a busy counter is then written once in so many commits,
 which makes its cost disappear in theirs."""
 
-MAX_BYTES: Final = 8 * 1024 * 1024
+MAX_BYTES: Final = 32 * 1024 * 1024
 """The size that is aimed at of what is needed of the journal. At twice as much, what the oldest
-entries are needed for is written at once. Together with the spent ones it fits into SQLite's cache
-(`files.CACHE_KIB`), so that dropping one reads nothing from the disk, and it is replayed in a tenth
-of a second."""
+entries are needed for is written at once. A commit of 50 windows of 16 messages of 16 kB has 13 MB,
+and is confirmed by the end of the next one: with 8 MiB, all of it went into the tables before, and
+there were 4.5 k of these messages a second instead of 6.6 k. Twice as much again brought a tenth
+more. It is replayed in half a second."""
 
 MAX_DIRTY: Final = 4096
 """Devices that wait at most, half of those in memory (`counters.MAX_DEVICES`); conversations too.
