@@ -304,16 +304,15 @@ class Hub:
                 self._push(link, event)
         elif isinstance(event, DeliveredUpTo):
             news = m.Delivered(name=event.by_name, seq=event.seq, time=self._now_ms())
-            self._tell(account, encode(news), watchers_only=False)
+            frame = encode(news)
+            for link in tuple(account.links.values()):  # sending may end a session
+                link.outlet.send_along(frame)
         else:
             change = m.PresenceChange(name=event.name, online=event.online, time=self._now_ms())
-            self._tell(account, encode(change), watchers_only=True)
-
-    @staticmethod
-    def _tell(account: _Presence, frame: bytes, *, watchers_only: bool) -> None:
-        for link in tuple(account.links.values()):  # sending may end a session
-            if link.watching or not watchers_only:
-                link.outlet.send(frame)
+            frame = encode(change)
+            for link in tuple(account.links.values()):
+                if link.watching:
+                    link.outlet.send(frame)
 
     def _push(self, link: Link, segment: Segment) -> None:
         link.target = max(link.target, segment.last)

@@ -150,6 +150,9 @@ class Outlet(Protocol):
     def send(self, data: bytes) -> None:
         """Queue frames for the client; sent together at the end of this turn of the loop."""
 
+    def send_along(self, data: bytes) -> None:
+        """Queue frames that may wait a moment for others to be sent with."""
+
     def close(self, error: JimError) -> None:
         """Say goodbye with this error and close, once what is queued has been written."""
 

@@ -16,6 +16,7 @@ from jim.errors import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     from jim.core.hub import Hub
     from jim.core.model import Batch
@@ -34,16 +35,19 @@ class Committer:
         self,
         hub: Hub,
         store: Store,
+        sending: AbstractContextManager[None],
         now_ms: Callable[[], int],
         on_failure: Callable[[StoreError], None],
         steady_ms: Callable[[], int],
     ) -> None:
         """`on_failure` is called once, with the error that ended all committing.
 
+        `sending` is entered while results are handed on, which makes a lot of frames at once.
         `now_ms` is what messages are stamped with, `steady_ms` the clock that nobody sets.
         """
         self._hub = hub
         self._store = store
+        self._sending = sending
         self._now_ms = now_ms
         self._steady_ms = steady_ms
         self._on_failure = on_failure
@@ -92,7 +96,9 @@ class Committer:
                 covered, self._waiting = self._waiting, []
                 batch.steady_ms = self._steady_ms()
                 try:
-                    self._hub.committed(await self._store.commit(batch, self._now_ms()))
+                    result = await self._store.commit(batch, self._now_ms())
+                    with self._sending:
+                        self._hub.committed(result)
                 finally:
                     _release(covered)
         except StoreError as error:

@@ -58,6 +58,7 @@ class Connection(asyncio.Protocol):
         "_decoder",
         "_ended",
         "_holds",
+        "_marked",
         "_out",
         "_queued_bytes",
         "_room_bytes",
@@ -95,6 +96,8 @@ class Connection(asyncio.Protocol):
         self._deadline: asyncio.TimerHandle | None = None
         self._ended = False
         self._holds = Hold(0)
+        self._marked = False
+        """The outbox lets us flush at the end of this turn."""
         self._out: list[bytes] = []
         self._queued_bytes = 0
         self._room_bytes = self._bound_bytes // 2
@@ -159,14 +162,25 @@ class Connection(asyncio.Protocol):
 
     def send(self, data: bytes) -> None:
         """Queue frames; they are written together at the end of this turn of the loop."""
+        self._queue(data, along=False)
+
+    def send_along(self, data: bytes) -> None:
+        """Queue frames that may wait a moment for others to be written with."""
+        self._queue(data, along=True)
+
+    def _queue(self, data: bytes, *, along: bool) -> None:
         if self.closing:
             return
         try:
             queued_bytes = self._queued_bytes + len(data)
             if queued_bytes > self._room_bytes and not self._takes(queued_bytes):
                 return
-            if not self._out:
+            if along:
+                if not self._out:
+                    self.node.outbox.mark_along(self)
+            elif not self._marked:
                 self.node.outbox.mark(self)
+                self._marked = True
             self._queued_bytes = queued_bytes
             self._out.append(data)
         except Exception as error:  # noqa: BLE001 - not the fault of whoever sends
@@ -178,6 +192,7 @@ class Connection(asyncio.Protocol):
 
     def flush(self) -> None:
         """Write what is queued; when the transport gets rid of it at once, pushes go on."""
+        self._marked = False
         if not self._out:
             return
         data = self._out[0] if len(self._out) == 1 else b"".join(self._out)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from jim.crypto.keys import SigningKey
     from jim.server.committer import Committer
     from jim.server.connection import Connection
+    from jim.server.outbox import Outbox
     from jim.server.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -52,31 +53,6 @@ class SteadyClock:
 
 def _monotonic_ms() -> int:
     return int(time.monotonic() * 1000)
-
-
-class Outbox:
-    """Collects who has something to send, and lets each send once at the end of the loop's turn."""
-
-    __slots__ = ("_connections", "_loop")
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._connections: list[Connection] = []
-
-    def mark(self, connection: Connection) -> None:
-        """Let a connection flush soon; called once until it has flushed."""
-        if not self._connections:
-            self._loop.call_soon(self.flush)
-        self._connections.append(connection)
-
-    def flush(self) -> None:
-        """Let everybody marked flush now; one that cannot ends, and holds up nobody else."""
-        marked, self._connections = self._connections, []
-        for connection in marked:
-            try:
-                connection.flush()
-            except Exception as error:  # noqa: BLE001 - one session's fault must not reach the others
-                connection.fail(error)
 
 
 class DeviceLocks:
@@ -114,6 +90,7 @@ class Node:
         store: Store,
         hub: Hub,
         committer: Committer,
+        outbox: Outbox,
         admission: Admission,
         on_failure: Callable[[StoreError], None],
         steady: SteadyClock,
@@ -129,7 +106,7 @@ class Node:
         self.decoys = Decoys()
         self.locks = DeviceLocks()
         self.paces = Paces()
-        self.outbox = Outbox(self.loop)
+        self.outbox = outbox
         self.connections: set[Connection] = set()
         self.draining = False
         self._departure: asyncio.Future[None] | None = None

@@ -17,6 +17,7 @@ from jim.server.door import Door
 from jim.server.listener import Listener, shown
 from jim.server.liveness import Liveness
 from jim.server.node import Node, SteadyClock, now_ms
+from jim.server.outbox import Outbox
 from jim.server.stage import Hold
 
 if TYPE_CHECKING:
@@ -53,7 +54,8 @@ class Service:
         """Set when the server has to go down: a signal, or a failure of the store."""
         self.hub = Hub(bus, settings.limits, now_ms)
         steady = SteadyClock()
-        self.committer = Committer(self.hub, store, now_ms, self.fail, steady.now_ms)
+        outbox = Outbox(loop)
+        self.committer = Committer(self.hub, store, outbox, now_ms, self.fail, steady.now_ms)
         self.admission = Admission(settings.limits, random.random)
         self.node = Node(
             settings=settings,
@@ -61,6 +63,7 @@ class Service:
             store=store,
             hub=self.hub,
             committer=self.committer,
+            outbox=outbox,
             admission=self.admission,
             on_failure=self.fail,
             steady=steady,

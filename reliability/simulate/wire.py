@@ -82,6 +82,9 @@ class Wire:
             self.out.append(data)
             self.node.written.add(self)
 
+    send_along = send
+    """When a turn of the server writes is left to the schedule anyway."""
+
     def close(self, error: JimError) -> None:
         """End the stream after what is queued."""
         if not self.closing:

@@ -52,6 +52,8 @@ class Bench:
     def send(self, data: bytes) -> None:
         self.sent += data.split()
 
+    send_along = send
+
     def close(self, error: JimError) -> None:
         raise AssertionError(error)
 

@@ -19,7 +19,10 @@ class Taken(list[int]):
 
 
 class FakeHub:
+    """Notes what it is told, and whether it was told while sending was held."""
+
     def __init__(self) -> None:
+        self.is_held = False
         self.gathered: list[int] = []
         self.batches: list[list[int]] = []
         self.results: list[list[int]] = []
@@ -35,7 +38,14 @@ class FakeHub:
         return taken or None
 
     def committed(self, result: list[int]) -> None:
+        assert self.is_held, "every frame would be sent by itself"
         self.results.append(result)
+
+    def __enter__(self) -> None:
+        self.is_held = True
+
+    def __exit__(self, *_: object) -> None:
+        self.is_held = False
 
 
 class FakeStore:
@@ -64,6 +74,7 @@ class Bench:
         self.committer = Committer(
             self.hub,  # type: ignore[arg-type]
             self.store,  # type: ignore[arg-type]
+            self.hub,
             lambda: 1_000,
             self.failures.append,
             lambda: 2_000,

@@ -16,7 +16,7 @@ from jim.errors import Replaced
 from jim.protocol import messages as m
 from jim.server.connection import Connection
 from jim.server.door import Knock
-from jim.server.node import Outbox
+from jim.server.outbox import Outbox
 from unit_tests.server.test_outgoing import Bench, turn
 from unit_tests.support.serving import LOOPS, QUICK, Serving, run_on, serving, until
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,8 +12,9 @@ import pytest
 
 from jim.core.admission import Admission
 from jim.core.limits import Limits
+from jim.errors import Shutdown
 from jim.server.connection import Connection, Visitor
-from jim.server.node import Outbox
+from jim.server.outbox import ALONG_S, Outbox
 
 BOUND = 1_000
 HALF = BOUND // 2
@@ -107,6 +109,61 @@ async def turn() -> None:
     """Let the flush of this turn happen, and what it has put off to the next."""
     for _ in range(3):
         await asyncio.sleep(0)
+
+
+async def test_what_can_wait_goes_with_the_next_frames_in_its_order() -> None:
+    bench = Bench()
+    bench.connection.send_along(b"a")
+    bench.connection.send_along(b"b")
+    await turn()
+    assert bench.transport.kept == b""
+    assert bench.waiting_bytes == 2, "it counts while it waits"
+    bench.connection.send(b"c")
+    await turn()
+    assert bench.transport.kept == b"abc"
+    bench.connection.send(b"d")
+    bench.connection.send_along(b"e")
+    await turn()
+    assert bench.transport.kept == b"abcde"
+    await asyncio.sleep(2 * ALONG_S)
+    assert bench.transport.kept == b"abcde"
+
+
+async def test_what_can_wait_does_not_wait_for_ever() -> None:
+    bench = Bench()
+    for expected in (b"a", b"aa"):
+        bench.connection.send_along(b"a")
+        async with asyncio.timeout(10):
+            while bench.transport.kept != expected:
+                await asyncio.sleep(0.001)
+
+
+async def test_what_can_wait_comes_before_the_goodbye() -> None:
+    bench = Bench()
+    bench.connection.send_along(b"a\n")
+    bench.connection.close(Shutdown())
+    assert bench.transport.kept.startswith(b'a\n{"action":"goodbye"')
+
+
+async def test_what_is_marked_in_a_block_is_sent_at_its_end() -> None:
+    bench = Bench()
+    outbox = bench.connection.node.outbox
+    with outbox:
+        bench.send(1)
+        bench.send(1)
+        assert bench.transport.kept == b""
+    assert bench.transport.kept == b"xx"
+    bench.send(1)
+    with outbox:
+        bench.send(1)
+    assert bench.transport.kept == b"xxxx", "also what was marked before it"
+    with contextlib.suppress(LookupError), outbox:
+        bench.send(1)
+        raise LookupError
+    assert bench.transport.kept == b"xxxxx", "whatever happens in it"
+    bench.send(1)
+    await turn()
+    assert bench.transport.kept == b"xxxxxx"
 
 
 async def test_within_one_turn_pushes_stop_behind_the_one_that_passes_half() -> None:

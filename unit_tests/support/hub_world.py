@@ -92,6 +92,8 @@ class Wire:
         if self.open and not self.closing:
             self.down.extend(self._decoder.feed(data))
 
+    send_along = send
+
     def close(self, error: JimError) -> None:
         if not self.closing:
             self.closing = True
