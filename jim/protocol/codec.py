@@ -135,8 +135,8 @@ class Decoder(Generic[MessageT]):
         ):
             try:
                 return list(map(self._decode, frames))
-            except msgspec.MsgspecError:
-                pass
+            except (msgspec.MsgspecError, RecursionError):
+                pass  # lines without a bracket make room for others that are too deep
         return self._decode_each(frames)
 
     def _decode_each(self, frames: list[bytes]) -> list[MessageT | Invalid]:

@@ -200,6 +200,16 @@ def test_nesting_is_bounded_exactly() -> None:
     assert feed_all(nested(MAX_DEPTH + 1)) == [("malformed", None, False)]
 
 
+@pytest.mark.parametrize("levels", [MAX_DEPTH + 1, 1000, 3000, 20_000])
+def test_lines_without_a_bracket_make_no_room_for_a_deep_one(levels: int) -> None:
+    data = encode(m.Probe(id=5)) + nested(levels) + b"\n" * 2 * levels
+    wide = Decoder(FROM_CLIENT, 10 * len(data))
+    assert [comparable(item) for item in wide.feed(data)] == [
+        comparable(m.Probe(id=5)),
+        ("malformed", None, False),
+    ]
+
+
 def test_brackets_inside_a_text_are_no_nesting() -> None:
     text = '[{"' * 200 + "\\" * 7
     message = m.Msg(id=1, n=1, to="bob", message=text)

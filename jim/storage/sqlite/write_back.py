@@ -10,6 +10,7 @@ written once, while one that is only freed is written for that alone, with zeros
 from __future__ import annotations
 
 from collections import OrderedDict, deque
+from math import inf
 from typing import TYPE_CHECKING, Final, Generic, NamedTuple, TypeVar
 
 from msgspec import Struct
@@ -67,6 +68,18 @@ class Recent(NamedTuple):
     """Account to the highest sequence that one of its devices holds."""
 
 
+class Share(NamedTuple):
+    """How much of something is written at once: about so much, and one at least."""
+
+    items: float
+    """Counters of each kind."""
+    size_bytes: float
+    """Of segments, and again of entries that are dropped."""
+
+
+EVERYTHING: Final = Share(inf, inf)
+
+
 class _Queue(Generic[T]):
     """Counters of one kind in the order in which their tables fell behind."""
 
@@ -97,11 +110,15 @@ class _Queue(Generic[T]):
         self._credit = max(0.0, self._credit - share)
         return [self._pop() for _ in range(min(share, len(self.items)))]
 
-    def since(self, commit_id: int, most: int | None = None) -> list[T]:
-        """Take what has waited since this commit, or longer."""
+    def since(self, commit_id: int, share: Share = EVERYTHING) -> list[T]:
+        """Take what has waited since this commit, or longer; at most a share of it."""
         taken: list[T] = []
-        while (oldest := self.oldest) is not None and oldest <= commit_id and len(taken) != most:
+        size_bytes = 0
+        while (oldest := self.oldest) is not None and oldest <= commit_id:
+            if len(taken) >= share.items or size_bytes >= share.size_bytes:
+                break
             taken.append(self._pop())
+            size_bytes += _size_bytes(taken[-1])
         return taken
 
     def take(self, key: int) -> T | None:
@@ -180,15 +197,19 @@ class WriteBack:
         """Take everything."""
         return self.since(self._entries[-1][0]) if self._entries else Due(Rows(), [], [])
 
-    def since(self, commit_id: int, most: int | None = None) -> Due:
-        """Take what has waited since this commit, or longer; at most so many of each kind."""
-        devices = self._devices.since(commit_id, most)
-        return self._written(devices, self._conversations.since(commit_id, most))
+    def since(self, commit_id: int, share: Share = EVERYTHING) -> Due:
+        """Take what has waited since this commit, or longer; at most a share of it."""
+        devices = self._devices.since(commit_id, share)
+        return self._written(devices, self._conversations.since(commit_id, share))
 
     def waits_since(self, commit_id: int) -> bool:
-        """Tell whether anything has waited since this commit, or longer."""
+        """Tell whether anything has waited since this commit, or longer, to be written or dropped.
+
+        What is spent belongs to it: it is older than anything else.
+        """
         oldest = (self._devices.oldest, self._conversations.oldest)
-        return any(each is not None and each <= commit_id for each in oldest)
+        waits = any(each is not None and each <= commit_id for each in oldest)
+        return waits or bool(self._spent and self._spent[0][0] <= commit_id)
 
     def of(self, device_ids: Iterable[int]) -> Due:
         """Take these devices."""
@@ -213,11 +234,17 @@ class WriteBack:
             before = commit_id + 1
         return before
 
-    def drop_spent(self) -> int:
-        """Drop all spent entries; gives the commit before which they are to be deleted, or 0."""
-        before = self._spent[-1][0] + 1 if self._spent else 0
-        self._spent.clear()
-        self._spent_bytes = 0
+    def drop_spent(self, most_bytes: float = inf) -> int:
+        """Drop spent entries, about so much of them at most, and one at least.
+
+        Gives the commit before which they are to be deleted, 0 where none is.
+        """
+        before = 0
+        while self._spent and most_bytes > 0:
+            commit_id, dropped_bytes = self._spent.popleft()
+            self._spent_bytes -= dropped_bytes
+            most_bytes -= dropped_bytes
+            before = commit_id + 1
         return before
 
     def filed(self, due: Due) -> None:
@@ -248,6 +275,13 @@ class WriteBack:
             self._spent.append(entry)
             self._spent_bytes += entry[1]
         return Due(rows, devices, conversations)
+
+
+def _size_bytes(item: StoredDevice | StoredConversation) -> int:
+    """Give what an item brings besides its counters."""
+    if isinstance(item, StoredConversation):
+        return 0
+    return sum(len(each.segment.frames) for each in item.waiting)
 
 
 def _add_device(rows: Rows, device: StoredDevice) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING, Final
 
 from jim.core.counters import delivered_up_to
@@ -12,7 +13,7 @@ from jim.storage.sqlite import files, journal
 from jim.storage.sqlite.failures import transaction
 from jim.storage.sqlite.packing import pack_answers, unpack_marks
 from jim.storage.sqlite.tables import Rows, received_row, segment_row
-from jim.storage.sqlite.write_back import WriteBack
+from jim.storage.sqlite.write_back import Share, WriteBack
 
 if TYPE_CHECKING:
     import sqlite3
@@ -25,8 +26,9 @@ if TYPE_CHECKING:
     from jim.storage.sqlite.counters import SqliteCounters, StoredConversation, StoredDevice
     from jim.storage.sqlite.write_back import Due, Recent
 
-SETTLED_AT_ONCE: Final = 256
-"""Devices and conversations each: 3 ms here, so that a commit behind them does not wait longer."""
+AT_ONCE: Final = Share(items=256, size_bytes=2 * 1024 * 1024)
+"""What a commit that comes meanwhile waits for: 256 devices and conversations take 3 ms here; 2 MiB
+of segments, and as much of the journal to fill with zeros, some more."""
 
 _DROP_SEGMENTS: Final = """
 DELETE FROM mailbox WHERE device_id = ? AND first_position <= ? AND last_position <= ?
@@ -101,7 +103,7 @@ class BatchWriter:
 
         Gives whether more of that is left.
         """
-        self._settle(self._write_back.since(commit_id, SETTLED_AT_ONCE))
+        self._settle(self._write_back.since(commit_id, AT_ONCE), AT_ONCE.size_bytes)
         return self._write_back.waits_since(commit_id)
 
     def settle_account(self, account_id: int) -> None:
@@ -131,9 +133,9 @@ class BatchWriter:
         """
         return self._write_back.recent()
 
-    def _settle(self, due: Due) -> None:
+    def _settle(self, due: Due, most_bytes: float = inf) -> None:
         """Write into the tables, and drop what the journal needs no longer, as a transaction."""
-        spent = self._write_back.drop_spent()
+        spent = self._write_back.drop_spent(most_bytes)
         if spent or not due.is_empty:
             with transaction(self._connection):
                 due.rows.write(self._connection)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from typing import TYPE_CHECKING
 
 import pytest
 
 from jim.core.limits import Limits
 from jim.errors import StoreError
-from jim.storage.sqlite import files, open_store, store, write_back
+from jim.storage.sqlite import files, open_store, store, write_back, writing
 from unit_tests.support.accounts import ack, add_account, send
-from unit_tests.support.cuts import entries, opened
+from unit_tests.support.cuts import database, entries, opened
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -71,6 +72,32 @@ async def test_a_quiet_server_forgets_again_and_again(
         async with asyncio.timeout(10):
             while entries(path):
                 await asyncio.sleep(0.01)
+    await current.aclose()
+
+
+async def test_large_messages_are_settled_bit_by_bit(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writing, "AT_ONCE", write_back.Share(items=256, size_bytes=100_000))
+    current = await open_store(path, Limits())
+    [alice] = await add_account(current, "alice")
+    names = [f"bob{k}" for k in range(8)]
+    for name in names:
+        await add_account(current, name)
+    for n, name in enumerate(names, 1):
+        await send(current, alice, name, n, text="x" * 60_000)
+    last, settled = current._batches.last_commit, []
+    more = True
+    while more:
+        more = await current._writing.call(lambda: current._batches.settle_some(last))
+        with database(path) as connection:
+            [(count,)] = connection.execute("SELECT count(*) FROM mailbox")
+        settled.append((count, len(entries(path))))
+    assert [count for count, _ in settled][:4] == [2, 4, 6, 8]
+    left = [8, *(length for _, length in settled)]
+    assert all(0 <= before - after <= 2 for before, after in itertools.pairwise(left))
+    assert left[-1] == 0
+    assert current._batches.is_settled
     await current.aclose()
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING
 
+from jim.core.counters import PlannedSegment
+from jim.core.model import Segment
 from jim.storage.sqlite import write_back
 from jim.storage.sqlite.counters import StoredConversation, StoredDevice
-from jim.storage.sqlite.write_back import WriteBack
+from jim.storage.sqlite.write_back import Share, WriteBack
 
 if TYPE_CHECKING:
     import pytest
@@ -132,6 +134,31 @@ def test_spent_entries_make_room_for_a_new_one_and_no_more() -> None:
     assert behind.make_room(25, 24) == 5
     assert behind.make_room(25, 0) == 0
     assert behind.is_empty
+
+
+def test_a_share_of_what_is_spent_is_dropped_one_entry_at_least() -> None:
+    behind = spent(10, 10, 30, 5)
+    assert behind.waits_since(1), "spent entries wait to be dropped"
+    assert behind.drop_spent(1) == 2
+    assert not behind.waits_since(1)
+    assert behind.drop_spent(11) == 4
+    assert behind.drop_spent(1) == 5
+    assert behind.drop_spent(1) == 0
+    assert behind.is_empty
+
+
+def test_a_share_ends_with_the_segments_that_fill_it() -> None:
+    behind = WriteBack()
+    devices = [device(k) for k in range(1, 6)]
+    for each in devices:
+        segment = Segment(each.account_id, each.device_id, 1, 1, b"x" * 100)
+        each.waiting = (PlannedSegment(segment, {}),)
+    behind.note(1, devices, [], 10)
+    shares = []
+    while behind.waits_since(1):
+        shares.append(len(behind.since(1, Share(items=10, size_bytes=150)).devices))
+        behind.drop_spent()
+    assert shares == [2, 2, 1]
 
 
 def test_entries_that_are_needed_make_no_room() -> None:
