@@ -1,7 +1,11 @@
 """Power cuts: what was flushed is there afterwards, and nothing else is.
 
-In half of the cuts the server is frozen first, and every ✓ that it has sent is collected; in the
-others the power goes in the middle of whatever it does.
+Whose disk it is gets frozen first, in the middle of whatever it does. In half of the server's cuts
+every ✓ that it has sent is collected before the power goes, in the others they are under way.
+
+The kernel cannot be shut down under a process that flushes: ext4 lets an `fdatasync` succeed whose
+blocks the shutdown has taken away. A loop of `pwrite` behind the end of a file and `fdatasync` was
+told once too often in 155 of 1,500 cuts (Linux 6.18). A frozen process has no flush under way.
 """
 
 from __future__ import annotations
@@ -54,11 +58,11 @@ def _cut_server(scene: Scene, disk: Disk) -> None:
     """Cut, compare the store with what was promised, and start again if that was kept."""
     scene.start_traffic()
     scene.ledger.wait(lambda: False, scene.chance.uniform(*TRAFFIC_S))
-    if is_frozen := scene.chance.random() < 0.5:
-        freeze(scene.server.pid)
+    freeze(scene.server.pid)
+    if is_drained := scene.chance.random() < 0.5:
         _drain(scene)
     disk.cut()
-    scene.ledger.fault(KIND, "frozen" if is_frozen else "running", fired=_is_dead(disk))
+    scene.ledger.fault(KIND, "read" if is_drained else "under way", fired=_is_dead(disk))
     scene.server.kill()
     scene.stop_traffic()
     for person in scene.people:
@@ -115,11 +119,10 @@ def _cut_clients(scene: Scene, disk: Disk) -> None:
     since = [person.highest_id for person in scene.people]
     scene.start_traffic()
     scene.ledger.wait(lambda: False, scene.chance.uniform(*TRAFFIC_S))
-    if is_frozen := scene.chance.random() < 0.5:
-        for person in scene.people:
-            freeze(person.pid)
+    for person in scene.people:
+        freeze(person.pid)
     disk.cut()
-    scene.ledger.fault(KIND, "frozen" if is_frozen else "running", fired=_is_dead(disk))
+    scene.ledger.fault(KIND, fired=_is_dead(disk))
     for person in scene.people:
         person.kill()
     scene.stop_traffic()
