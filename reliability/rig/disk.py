@@ -90,6 +90,8 @@ class Disk:
     def cut(self) -> None:
         """Cut the power: from now on nothing is written, and every attempt fails.
 
+        Nobody may be flushing: freeze who could, or the kernel may tell it that it has succeeded.
+
         Raises:
             OSError: the file system does not know how.
         """

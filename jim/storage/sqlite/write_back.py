@@ -118,7 +118,7 @@ class _Queue(Generic[T]):
             if len(taken) >= share.items or size_bytes >= share.size_bytes:
                 break
             taken.append(self._pop())
-            size_bytes += _size_bytes(taken[-1])
+            size_bytes += _segment_bytes(taken[-1])
         return taken
 
     def take(self, key: int) -> T | None:
@@ -219,8 +219,8 @@ class WriteBack:
     def make_room(self, size_bytes: int, free_bytes: int) -> int:
         """Drop spent entries until one of this size finds room, where so much is free already.
 
-        There are never more of them than the journal aims at: a quiet moment drops all at once.
-        Gives the commit before which they are to be deleted, 0 where none is.
+        No more than `MAX_ENTRIES` and twice `MAX_BYTES` of them stay in any case. Gives the commit
+        before which they are to be deleted, 0 where none is.
         """
         before = 0
         while self._spent and (
@@ -277,8 +277,8 @@ class WriteBack:
         return Due(rows, devices, conversations)
 
 
-def _size_bytes(item: StoredDevice | StoredConversation) -> int:
-    """Give what an item brings besides its counters."""
+def _segment_bytes(item: StoredDevice | StoredConversation) -> int:
+    """Give the size of the segments that are written with an item."""
     if isinstance(item, StoredConversation):
         return 0
     return sum(len(each.segment.frames) for each in item.waiting)

@@ -27,8 +27,9 @@ if TYPE_CHECKING:
     from jim.storage.sqlite.write_back import Due, Recent
 
 AT_ONCE: Final = Share(items=256, size_bytes=2 * 1024 * 1024)
-"""What a commit that comes meanwhile waits for: 256 devices and conversations take 3 ms here; 2 MiB
-of segments, and as much of the journal to fill with zeros, some more."""
+"""What a commit that comes meanwhile waits for: 256 devices and conversations take 3 ms here. The
+bytes bound what large messages add, in segments and in entries to fill with zeros: without them a
+settle of 39 MB took 115 ms."""
 
 _DROP_SEGMENTS: Final = """
 DELETE FROM mailbox WHERE device_id = ? AND first_position <= ? AND last_position <= ?
