@@ -31,7 +31,7 @@ MAX_BYTES: Final = 32 * 1024 * 1024
 entries are needed for is written at once. A commit of 50 windows of 16 messages of 16 kB has 13 MB,
 and is confirmed by the end of the next one: with 8 MiB, all of it went into the tables before, and
 there were 4.5 k of these messages a second instead of 6.6 k. Twice as much again brought a tenth
-more. It is replayed in half a second."""
+more. A journal of 36 MB is replayed in 0.3 s."""
 
 MAX_DIRTY: Final = 4096
 """Devices that wait at most, half of those in memory (`counters.MAX_DEVICES`); conversations too.
