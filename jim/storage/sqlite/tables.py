@@ -38,6 +38,11 @@ class Rows(Struct):
     grew: list[tuple[int, int, int]] = field(default_factory=list)
     delivered: list[tuple[int, int, int]] = field(default_factory=list)
 
+    @property
+    def size_bytes(self) -> int:
+        """The size of the segments."""
+        return sum(len(row[3]) for row in self.segments)
+
     def write(self, connection: sqlite3.Connection) -> None:
         """Write all of it, inside the transaction of the caller."""
         for statement, rows in (

@@ -77,6 +77,16 @@ class Share(NamedTuple):
     """Of segments, and again of entries that are dropped."""
 
 
+class Dropped(NamedTuple):
+    """Entries that are to be deleted from the journal."""
+
+    before: int
+    """All of earlier commits than this one, 0 where there are none."""
+    size_bytes: int
+
+
+NOTHING: Final = Dropped(0, 0)
+
 EVERYTHING: Final = Share(inf, inf)
 
 
@@ -216,36 +226,33 @@ class WriteBack:
         taken = (self._devices.take(device_id) for device_id in device_ids)
         return self._written([device for device in taken if device is not None], [])
 
-    def make_room(self, size_bytes: int, free_bytes: int) -> int:
+    def make_room(self, size_bytes: int, free_bytes: int) -> Dropped:
         """Drop spent entries until one of this size finds room, where so much is free already.
 
-        No more than `MAX_ENTRIES` and twice `MAX_BYTES` of them stay in any case. Gives the commit
-        before which they are to be deleted, 0 where none is.
+        No more than `MAX_ENTRIES` and twice `MAX_BYTES` of them stay in any case.
         """
-        before = 0
+        dropped = NOTHING
         while self._spent and (
             free_bytes < size_bytes
             or self._spent_bytes > 2 * MAX_BYTES
             or len(self._spent) > MAX_ENTRIES
         ):
-            commit_id, dropped_bytes = self._spent.popleft()
-            self._spent_bytes -= dropped_bytes
-            free_bytes += dropped_bytes
-            before = commit_id + 1
-        return before
+            before = dropped.size_bytes
+            dropped = self._drop_next(dropped)
+            free_bytes += dropped.size_bytes - before
+        return dropped
 
-    def drop_spent(self, most_bytes: float = inf) -> int:
-        """Drop spent entries, about so much of them at most, and one at least.
+    def drop_spent(self, most_bytes: float = inf) -> Dropped:
+        """Drop spent entries, about so much of them at most, and one at least."""
+        dropped = NOTHING
+        while self._spent and dropped.size_bytes < most_bytes:
+            dropped = self._drop_next(dropped)
+        return dropped
 
-        Gives the commit before which they are to be deleted, 0 where none is.
-        """
-        before = 0
-        while self._spent and most_bytes > 0:
-            commit_id, dropped_bytes = self._spent.popleft()
-            self._spent_bytes -= dropped_bytes
-            most_bytes -= dropped_bytes
-            before = commit_id + 1
-        return before
+    def _drop_next(self, dropped: Dropped) -> Dropped:
+        commit_id, size_bytes = self._spent.popleft()
+        self._spent_bytes -= size_bytes
+        return Dropped(commit_id + 1, dropped.size_bytes + size_bytes)
 
     def filed(self, due: Due) -> None:
         """Note that the transaction has ended: until now who reads had to find it in memory."""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from jim.core.model import Batch
     from jim.core.numbering import Plan
     from jim.storage.sqlite.counters import SqliteCounters, StoredConversation, StoredDevice
-    from jim.storage.sqlite.write_back import Due, Recent
+    from jim.storage.sqlite.write_back import Dropped, Due, Recent
 
 AT_ONCE: Final = Share(items=256, size_bytes=2 * 1024 * 1024)
 """What a commit that comes meanwhile waits for: 256 devices and conversations take 3 ms here. The
@@ -52,11 +52,17 @@ class BatchWriter:
         self._write_back = WriteBack()
         self._last_commit = 0
         self._page_bytes = files.page_bytes(connection)
+        self._logged_bytes = 0
 
     @property
     def last_commit(self) -> int:
         """The number of the last commit that changed anything, counted from the opening."""
         return self._last_commit
+
+    @property
+    def logged_bytes(self) -> int:
+        """About how much the log has got since it was moved, pages of counters apart."""
+        return self._logged_bytes
 
     @property
     def is_settled(self) -> bool:
@@ -84,9 +90,13 @@ class BatchWriter:
             if devices or held:
                 body = journal.encode(_entry(planned, devices, held, now_ms))
                 size_bytes = len(body)
-                self._drop(self._write_back.make_room(size_bytes, self._free_bytes()))
+                dropped = self._write_back.make_room(size_bytes, self._free_bytes())
+                self._drop(dropped)
                 journal.append(self._connection, commit_id, body)
+                # Of what is dropped, as much as fits gets the new entry, and is written once.
+                self._logged_bytes += max(0, size_bytes - dropped.size_bytes)
         self._write_back.filed(due)
+        self._logged_bytes += due.rows.size_bytes
         if size_bytes:
             self._last_commit = commit_id
             self._keep_waiting(planned.segments, devices)
@@ -94,6 +104,11 @@ class BatchWriter:
             self._write_back.note(commit_id, devices, talks, size_bytes)
         segments = [each.segment for each in planned.segments]
         return Committed(planned.answers, segments, delivered)
+
+    def move_log(self) -> None:
+        """Move what the log has into the database, and begin to count anew."""
+        self._logged_bytes = 0
+        files.move_log(self._connection)
 
     def settle(self) -> None:
         """Write everything into the tables and empty the journal, as a transaction of its own."""
@@ -137,21 +152,23 @@ class BatchWriter:
     def _settle(self, due: Due, most_bytes: float = inf) -> None:
         """Write into the tables, and drop what the journal needs no longer, as a transaction."""
         spent = self._write_back.drop_spent(most_bytes)
-        if spent or not due.is_empty:
+        if spent.before or not due.is_empty:
             with transaction(self._connection):
                 due.rows.write(self._connection)
                 self._drop(spent)
             self._write_back.filed(due)
+            self._logged_bytes += due.rows.size_bytes
 
     def _free_bytes(self) -> int:
         """Give how much fits into the pages that are not in use, and one that is begun."""
         (pages,) = self._connection.execute("PRAGMA freelist_count").fetchone()
         return int((pages + 1) * self._page_bytes)
 
-    def _drop(self, before_id: int) -> None:
-        """Drop the journal's entries of the commits before this one, inside a transaction."""
-        if before_id:
-            journal.forget(self._connection, before_id)
+    def _drop(self, dropped: Dropped) -> None:
+        """Drop entries of the journal, inside a transaction: they are filled with zeros."""
+        if dropped.before:
+            journal.forget(self._connection, dropped.before)
+            self._logged_bytes += dropped.size_bytes
 
     @staticmethod
     def _keep_waiting(segments: Iterable[PlannedSegment], devices: Iterable[StoredDevice]) -> None:

@@ -126,6 +126,7 @@ async def test_traffic_writes_every_message_once(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(files, "LOG_BYTES", 1 << 30)  # the log holds everything that was written
+    monkeypatch.setattr(store, "LOG_WRITES", 1 << 30)
     monkeypatch.setattr(write_back, "MAX_BYTES", 1_000_000)
     current, alice, bob = await opened(path)
     log = path.with_name("server.db-wal")

@@ -31,7 +31,7 @@ def test_nothing_is_due_where_nothing_is_dirty() -> None:
     assert behind.is_empty
     assert behind.due().is_empty
     assert behind.all().is_empty
-    assert behind.make_room(1, 0) == behind.drop_spent() == 0
+    assert behind.make_room(1, 0).before == behind.drop_spent().before == 0
 
 
 def test_an_entry_is_needed_until_everything_in_it_is_written(
@@ -53,7 +53,7 @@ def test_an_entry_is_needed_until_everything_in_it_is_written(
             last_change.pop(row[-1], None)
         for grew in due.rows.grew:
             last_growth.pop(grew[-1], None)
-        before = behind.make_room(ALL_BYTES, 0)
+        before = behind.make_room(ALL_BYTES, 0).before
         if before:
             # Whatever changed last in an entry that is dropped has been written since.
             assert all(at >= before for at in (*last_change.values(), *last_growth.values()))
@@ -72,7 +72,7 @@ def test_an_entry_is_needed_until_everything_in_it_is_written(
     assert {row[-1] for row in everything.rows.received} == set(last_change)
     assert {row[-1] for row in everything.rows.grew} == set(last_growth)
     assert not behind.is_empty, "the journal still holds what is needed no longer"
-    assert behind.drop_spent() == 400
+    assert behind.drop_spent().before == 400
     assert behind.is_empty
 
 
@@ -114,7 +114,7 @@ def test_too_large_a_journal_is_written_off_at_once() -> None:
     due = behind.due()
     assert {each.device_id for each in due.devices} >= {1}
     assert [row[-1] for row in due.rows.grew] == [1]
-    assert behind.make_room(ALL_BYTES, 0) >= 2
+    assert behind.make_room(ALL_BYTES, 0).before >= 2
 
 
 def spent(*sizes: int) -> WriteBack:
@@ -128,22 +128,22 @@ def spent(*sizes: int) -> WriteBack:
 
 def test_spent_entries_make_room_for_a_new_one_and_no_more() -> None:
     behind = spent(10, 10, 30, 5)
-    assert behind.make_room(10, 10) == 0, "it fits into what is free"
-    assert behind.make_room(15, 0) == 3
-    assert behind.make_room(25, 0) == 4
-    assert behind.make_room(25, 24) == 5
-    assert behind.make_room(25, 0) == 0
+    assert behind.make_room(10, 10).before == 0, "it fits into what is free"
+    assert behind.make_room(15, 0).before == 3
+    assert behind.make_room(25, 0).before == 4
+    assert behind.make_room(25, 24).before == 5
+    assert behind.make_room(25, 0).before == 0
     assert behind.is_empty
 
 
 def test_a_share_of_what_is_spent_is_dropped_one_entry_at_least() -> None:
     behind = spent(10, 10, 30, 5)
     assert behind.waits_since(1), "spent entries wait to be dropped"
-    assert behind.drop_spent(1) == 2
+    assert behind.drop_spent(1).before == 2
     assert not behind.waits_since(1)
-    assert behind.drop_spent(11) == 4
-    assert behind.drop_spent(1) == 5
-    assert behind.drop_spent(1) == 0
+    assert behind.drop_spent(11).before == 4
+    assert behind.drop_spent(1).before == 5
+    assert behind.drop_spent(1).before == 0
     assert behind.is_empty
 
 
@@ -164,18 +164,18 @@ def test_a_share_ends_with_the_segments_that_fill_it() -> None:
 def test_entries_that_are_needed_make_no_room() -> None:
     behind = WriteBack()
     behind.note(1, [device(1)], [], 10)
-    assert behind.make_room(ALL_BYTES, 0) == 0
-    assert behind.drop_spent() == 0
+    assert behind.make_room(ALL_BYTES, 0).before == 0
+    assert behind.drop_spent().before == 0
     assert not behind.is_empty
 
 
 def test_spent_entries_do_not_pile_up_where_there_is_room_anyway() -> None:
     behind = spent(*[write_back.MAX_BYTES] * 5)
-    assert behind.make_room(10, ALL_BYTES) == 4
-    assert behind.make_room(10, ALL_BYTES) == 0
-    assert behind.drop_spent() == 6
+    assert behind.make_room(10, ALL_BYTES).before == 4
+    assert behind.make_room(10, ALL_BYTES).before == 0
+    assert behind.drop_spent().before == 6
     behind = spent(*[1] * (write_back.MAX_ENTRIES + 2))
-    assert behind.make_room(1, ALL_BYTES) == 3
+    assert behind.make_room(1, ALL_BYTES).before == 3
 
 
 def test_what_is_asked_for_is_taken_out_of_turn() -> None:
@@ -183,7 +183,7 @@ def test_what_is_asked_for_is_taken_out_of_turn() -> None:
     behind.note(1, [device(1), device(2), device(3)], [conversation(7)], 10)
     due = behind.of([2, 99])
     assert [each.device_id for each in due.devices] == [2]
-    assert behind.make_room(ALL_BYTES, 0) == 0
+    assert behind.make_room(ALL_BYTES, 0).before == 0
     everything = behind.all()
     assert {each.device_id for each in everything.devices} == {1, 3}
     # Until the transaction has ended, nobody finds it in the table.
