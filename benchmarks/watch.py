@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 EVERY_S: Final = 0.5
-"""Between two looks: a checkpoint comes every few seconds under load, and a look costs 0.1 ms."""
+"""Between two looks, of which each costs 0.1 ms; the log is moved several times meanwhile."""
 
 SLACK_BYTES: Final = LOG_BYTES
-"""What a file may be larger at the end and still be bounded: SQLite moves its log into the database
-whenever the log has that much, so either may be so far ahead."""
+"""What a file may be larger at the end and still be bounded: the log is moved into the database
+when it has that much, so either may be so far ahead."""
 
 SLACK_SHARE: Final = 0.1
-"""The same for files so large that a tenth is more than a checkpoint: free pages come and go."""
+"""The same for files so large that a tenth is more than that: free pages come and go."""
 
 
 @dataclass(frozen=True)

@@ -222,16 +222,17 @@ class SqliteStore:
             self._move = asyncio.get_running_loop().create_task(self._move_log())
 
     async def _move_log(self) -> None:
-        """Move it beside the writer, then the rest in its place, so that the log begins anew.
+        """Move it beside the writer, then let the writer move the rest.
 
-        A log that has something left when the next commit comes grows on.
+        Only a log of which nothing is left when the next commit comes begins anew; else it grows.
         """
-        with contextlib.suppress(
-            StoreError
-        ):  # a failure ends the store, and the next call tells it
-            await self._call(
-                self._moving, lambda: files.move_most_of_log(self._mover), (Exception,)
-            )
+
+        def move_most() -> None:
+            files.move_most_of_log(self._mover)
+
+        # A failure ends the store, and the next call tells it.
+        with contextlib.suppress(StoreError):
+            await self._call(self._moving, move_most, (Exception,))
             await self._call(self._writing, self._batches.move_log, (Exception,))
         self._move = None
 
@@ -240,7 +241,10 @@ class SqliteStore:
     async def _write(
         self, function: Callable[[], T], *, harmless: tuple[type[Exception], ...] = ()
     ) -> T:
-        """Run a transaction; a failure that is not `harmless` ends the store."""
+        """Run a transaction; a failure that is not `harmless` ends the store.
+
+        Whether the log has become long is looked at also for a caller that was cancelled.
+        """
         try:
             return await self._call(self._writing, function, (Exception,), harmless)
         finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -31,11 +32,13 @@ def path(tmp_path: Path) -> Path:
 
 
 class Watched:
-    """A connection whose moving of the log can be held up, or fail."""
+    """A connection whose moving of the log can fail, or be held up: before it, or behind it."""
 
-    def __init__(self, connection: sqlite3.Connection, *, fails: bool = False) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, *, fails: bool = False, behind: bool = False
+    ) -> None:
         self._connection = connection
-        self._fails = fails
+        self._fails, self._behind = fails, behind
         self.tries = 0
         self.begun = threading.Event()
         self.may_go_on = threading.Event()
@@ -44,16 +47,18 @@ class Watched:
         return getattr(self._connection, name)
 
     def execute(self, statement: str, *arguments: Any) -> Any:
-        if "wal_checkpoint" in statement:
-            self.tries += 1
-            self.begun.set()
-            if self._fails:
-                error = sqlite3.OperationalError("disk I/O error")
-                error.sqlite_errorcode = sqlite3.SQLITE_IOERR_FSYNC
-                error.sqlite_errorname = "SQLITE_IOERR_FSYNC"
-                raise error
-            self.may_go_on.wait()
-        return self._connection.execute(statement, *arguments)
+        if "wal_checkpoint" not in statement:
+            return self._connection.execute(statement, *arguments)
+        self.tries += 1
+        row = self._connection.execute(statement).fetchone() if self._behind else None
+        self.begun.set()
+        if self._fails:
+            error = sqlite3.OperationalError("disk I/O error")
+            error.sqlite_errorcode = sqlite3.SQLITE_IOERR_FSYNC
+            error.sqlite_errorname = "SQLITE_IOERR_FSYNC"
+            raise error
+        self.may_go_on.wait()
+        return SimpleNamespace(fetchone=lambda: row) if row else self._connection.execute(statement)
 
 
 async def begin(path: Path) -> tuple[SqliteStore, Identity, Identity]:
@@ -126,6 +131,31 @@ async def test_commits_do_not_wait_for_it(path: Path) -> None:
     await assert_holds(path, alice, bob, n)
 
 
+async def test_what_comes_meanwhile_is_moved_by_the_writer(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "FEW_PAGES", 1 << 30)  # the mover goes through the log once
+    store, alice, _ = await begin(path)
+    mover: Any = Watched(store._mover, behind=True)
+    store._mover = mover
+    n = await fill(store, alice)
+    await asyncio.to_thread(mover.begun.wait)
+    await send(store, alice, "bob", n, text=LARGE)
+    mover.may_go_on.set()
+    await moved(store)
+    assert mover.tries == 1
+    await send(store, alice, "bob", n + 1)
+    assert await pages_in_log(store) < 64, "it has begun anew"
+    await store.aclose()
+
+
+async def pages_in_log(store: SqliteStore) -> int:
+    _, pages, _ = await store._writing.call(
+        lambda: store._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+    )
+    return int(pages)
+
+
 async def test_a_close_waits_for_it_and_leaves_no_log(path: Path) -> None:
     store, alice, bob = await begin(path)
     mover: Any = Watched(store._mover)
@@ -173,8 +203,9 @@ async def test_what_is_deleted_moves_it_without_anybody_writing(
     committed = await send(store, alice, "bob", 1, text=LARGE * 3)
     assert store._move is None
     await ack(store, bob, committed.segments[-1].last)
-    while not store._batches.is_settled or store._move is not None:
-        await asyncio.sleep(0.01)
-    assert store._batches.logged_bytes < files.LOG_BYTES
+    async with asyncio.timeout(30):
+        while not store._batches.is_settled or store._batches.logged_bytes >= files.LOG_BYTES:
+            await asyncio.sleep(0.01)  # a timer of the store's and two threads: nothing to wait for
+    await moved(store)
     assert LARGE[:1000].encode() not in path.read_bytes()
     await store.aclose()
