@@ -159,6 +159,8 @@ def _launch(options: argparse.Namespace, programs: Programs, around: Surrounding
         join=options.join,
     )
     session = options.session or (None if around.in_tmux else DEFAULT_SESSION)
+    if mode is Mode.TMUX and session is None:
+        plan = plan.carrying(around.environment)
     if options.dry_run:
         return _print_all(_dry_run(mode, plan, around, session))
     if mode is Mode.TMUX and session is not None:

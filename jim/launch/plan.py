@@ -7,12 +7,13 @@ in.
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from jim import i18n
 from jim.core.names import normalise
 from jim.errors import LocalError, NameInvalid
 from jim.i18n import _
@@ -88,6 +89,16 @@ class Command:
         return " ".join([*settings, shlex.join(self.argv)])
 
 
+PLACES: Final = ("HOME", "XDG_DATA_HOME", "XDG_STATE_HOME")
+"""Variables that say where our programs keep things (platformdirs), besides those of our own."""
+
+SPEECH: Final = (*i18n.ENVIRONMENT, "LC_CTYPE")
+"""Variables that say how they speak, and in which encoding."""
+
+OWN: Final = "JIM_"
+"""How variables of our own begin."""
+
+
 @dataclass(frozen=True)
 class Programs:
     """How server, client and launcher are called; tests put programs of their own here."""
@@ -115,6 +126,23 @@ class Plan:
     server: Command | None
     clients: Mapping[str, Command]
     launcher: tuple[str, ...]
+
+    def carrying(self, environment: Mapping[str, str]) -> Plan:
+        """Give the plan for programs that somebody else starts, who has an environment of theirs.
+
+        A tmux that runs already gives its panes the one of its own start, and somebody may have
+        chosen another language or other directories since.
+        """
+        wanted = {*PLACES, *SPEECH, *(name for name in environment if name.startswith(OWN))}
+        here = {name: value for name, value in environment.items() if name in wanted}
+        carried = tuple(sorted({**dict.fromkeys(SPEECH, ""), **here}.items()))
+
+        def carry(command: Command) -> Command:
+            return Command(command.argv, (*carried, *command.extra))
+
+        clients = {name: carry(command) for name, command in self.clients.items()}
+        server = None if self.server is None else carry(self.server)
+        return replace(self, server=server, clients=clients)
 
     def keeper(self, role: str, command: Command, *options: str) -> Command:
         """Wrap a command into a keeper (`jim.launch.keeper`) for its pane or window."""

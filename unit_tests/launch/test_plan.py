@@ -215,3 +215,18 @@ def test_lines_come_whole_from_any_chunks() -> None:
     assert lines.feed("при".encode()[3:] + b"\r\nb") == ["при"]
     assert lines.feed(b"") == ["b"]
     assert [len(line) for line in lines.feed(b"x" * 70000)] == [70000]
+
+
+def test_a_plan_carries_language_and_places_for_whoever_starts_its_programs() -> None:
+    plan = make_plan(PROGRAMS, ["alice"], address="", port=7777, data_dir=Path("/d"))
+    carried = plan.carrying(
+        {"HOME": "/h", "LANGUAGE": "ru", "JIM_LOG_DIR": "/l", "JIM_DATA_DIR": "/no", "PATH": "/bin"}
+    )
+    assert carried.server is not None
+    assert plan.server is not None
+    assert carried.server.argv == plan.server.argv
+    found = dict(carried.clients["alice"].extra)
+    assert (found["HOME"], found["LANGUAGE"], found["JIM_LOG_DIR"]) == ("/h", "ru", "/l")
+    assert found["LC_ALL"] == "", "what is set only where the programs are started must not count"
+    assert "PATH" not in found
+    assert found["JIM_DATA_DIR"] == "/d/clients", "what was asked for wins"

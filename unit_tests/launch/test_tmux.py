@@ -25,6 +25,7 @@ from unit_tests.launch.conftest import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from jim.launch.plan import Programs
 
@@ -182,8 +183,13 @@ def test_data_kept_elsewhere_reaches_the_panes(session: Session, tmp_path: objec
     session.expect("alice", f"{tmp_path}/clients")
 
 
-def test_inside_tmux_a_window_of_the_session_is_used(session: Session, programs: Programs) -> None:
-    """The launcher is started by hand in a pane; its window comes beside that pane's."""
+def test_inside_tmux_a_window_of_the_session_is_used(
+    session: Session, programs: Programs, tmp_path: Path
+) -> None:
+    """The launcher is started by hand in a pane; its window comes beside that pane's.
+
+    Its panes have the launcher's directories, not those of the tmux around.
+    """
     driver = launcher_driver(programs, "-p", str(session.port))
     session.tmux(
         *(
@@ -200,11 +206,12 @@ def test_inside_tmux_a_window_of_the_session_is_used(session: Session, programs:
             "-n",
             "own",
         ),
-        *("env", f"PYTHONPATH={os.environ['PYTHONPATH']}", "sh", "-c", 'exec "$@"; ', "sh"),
+        *("env", f"PYTHONPATH={os.environ['PYTHONPATH']}", f"JIM_DATA_DIR={tmp_path}"),
         *("sh", "-c", '"$@"; read done', "sh", *driver),
     )
     wait_until(lambda: "bob" in session.panes(), "the panes")
     pids = [session.pid(name) for name in ("server", "alice", "bob")]
+    assert f" {tmp_path}" in session.screen("alice")
     assert session.tmux("list-windows", "-F", "#{window_name} #{window_active}").split() == [
         *("own", "0"),
         *("jim", "1"),
