@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-Field = int | str
+Field = int | str | list[str]
 
 
 class JimError(Exception):
@@ -277,6 +277,43 @@ class NameInvalid(WireError):
         return str(self.fields.get("reason", "characters"))
 
 
+class DevicesChanged(WireError):
+    """The message is not sealed for exactly the devices there are; `devices` names those."""
+
+    code = "devices_changed"
+    response = 409
+    retryable = True
+    text = "the message is not sealed for the devices that there are now"
+
+
+class ChainMoved(WireError):
+    """The link does not continue the device chain as it is now; `expected` is its number."""
+
+    code = "chain_moved"
+    response = 409
+    retryable = True
+    text = "the device chain has grown meanwhile"
+
+
+class Revoked(WireError):
+    """The device was taken out of its account."""
+
+    code = "revoked"
+    response = 402
+    fatal = True
+    final = True
+    text = "this device was removed from its account"
+
+
+class TooOften(WireError):
+    """The same was asked for too often; it may be again after `retry_after_ms`."""
+
+    code = "too_often"
+    response = 403
+    retryable = True
+    text = "asked for too often"
+
+
 class NameTaken(WireError):
     """The name, or one that looks like it, belongs to somebody else."""
 
@@ -369,6 +406,20 @@ class ChainInvalid(LocalError):
 
     final = True
     text = "the device chain is not valid"
+
+
+class CannotDecrypt(LocalError):
+    """A ciphertext does not open: it is damaged, forged, or for a session that is not here."""
+
+    code = "cannot_decrypt"
+    text = "the message cannot be opened"
+
+
+class ContactChanged(LocalError):
+    """Somebody whom the user has verified began anew with other keys; nothing is sent to them."""
+
+    code = "contact_changed"
+    text = "the keys of a verified contact have changed"
 
 
 class WordsInvalid(LocalError):

@@ -18,6 +18,16 @@ so that a retry gets the very answer of the first time; 64 is also where through
 growing."""
 
 
+SEALING_BYTES = 2 * KIB
+"""What sealing adds to a text at most: names, keys and numbers (up to 1.2 KiB with the longest
+names and 64 voids), padding (256 bytes) and what Olm puts around it (less than 200 bytes)."""
+
+
+def ciphertext_bytes(text_bytes: int) -> int:
+    """Give the longest ciphertext of a text of so many bytes: sealed, then in base64."""
+    return (text_bytes + SEALING_BYTES) * 4 // 3 + 4
+
+
 class Limits(Struct, frozen=True, kw_only=True):
     """All limits of one server; sizes in bytes, times in seconds unless the name says otherwise."""
 
@@ -52,8 +62,9 @@ class Limits(Struct, frozen=True, kw_only=True):
     """The largest honest one (`register` with its link) is below 2 KiB."""
     login_frames: int = 4
     """Per attempt; the longest login (hello, recover, enroll) has 3."""
-    frame_bytes: int = 256 * KIB
-    """After the login: the longest text fits even if JSON writes each byte as \\u00XX (96 KiB)."""
+    frame_bytes: int = 512 * KIB
+    """After the login: the longest text, sealed for the ten devices of an addressee and the
+    sender's nine others (`ciphertext_bytes`), has 457 KiB."""
     text_bytes: int = 16 * KIB
     """Of one message in UTF-8: several screens; a file is no message."""
     malformed_frames: int = 16
@@ -85,6 +96,14 @@ class Limits(Struct, frozen=True, kw_only=True):
     """Ten minutes, as for new connections."""
     devices: int = 10
     """Of one account: each is another copy of every message to it."""
+    one_time_keys: int = 100
+    """Of one device, unclaimed: so many people can write to it for the first time while it is away
+    before the fallback key has to do; 100 rows of 150 bytes."""
+    few_one_time_keys: int = 20
+    """With so few left a connected device is asked for more: time for a round trip in a rush."""
+    claims_per_minute: int = 10
+    """Of one account on the keys of one device: a session is begun once, or again after a mishap,
+    while a thief of keys would drive everybody to the fallback key."""
 
     # delivery
     window: int = WINDOW

@@ -8,23 +8,26 @@ limits, no clock and no storage. A link's time is what its signer said; nothing 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from jim.crypto import transcript
-from jim.crypto.keys import KEY_BYTES, SIGNATURE_BYTES, device_id, is_public_key, verify
+from jim.crypto.keys import (
+    KEY_BYTES,
+    SIGNATURE_BYTES,
+    EncryptionKeys,
+    device_id,
+    is_public_key,
+    verify,
+)
 from jim.errors import AuthFailed, ChainInvalid
+from jim.protocol.messages import ADD, GENESIS, RESET, REVOKE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from jim.protocol.messages import Link
-
-GENESIS: Final = "genesis"
-ADD: Final = "add"
-REVOKE: Final = "revoke"
-RESET: Final = "reset"
 
 FIRST_SEQ: Final = 0
 """The genesis link's number."""
@@ -47,6 +50,8 @@ class ChainState:
         devices: authorised device id to login key.
         recovery_key: public key R.
         revoked: ids of devices that were authorised once and never will be again.
+        keys: authorised device id to its encryption keys, of those that have some.
+        root: hash of the last link that began anew (genesis or reset), 32 bytes: people compare it.
     """
 
     name: str
@@ -55,6 +60,8 @@ class ChainState:
     devices: Mapping[str, bytes]
     recovery_key: bytes
     revoked: frozenset[str] = field(default_factory=frozenset)
+    keys: Mapping[str, EncryptionKeys] = field(default_factory=lambda: MappingProxyType({}))
+    root: bytes = NO_HEAD
 
 
 def verify_chain(links: Sequence[Link], name: str) -> ChainState:
@@ -143,9 +150,8 @@ def _begin(link: Link, name: str) -> ChainState:
     _check_keys(link)
     _check_proof(link)
     _check_signer(link, [link.login_key])
-    devices = MappingProxyType({link.device: link.login_key})
-    head = transcript.link_hash(link)
-    return ChainState(name, head, link.seq, devices, link.recovery_key)
+    start = ChainState(name, NO_HEAD, link.seq - 1, MappingProxyType({}), link.recovery_key)
+    return _restarted(start, link, frozenset())
 
 
 def _add(state: ChainState, link: Link) -> ChainState:
@@ -153,7 +159,8 @@ def _add(state: ChainState, link: Link) -> ChainState:
     _check_proof(link)
     _check_signer(link, [state.recovery_key, *state.devices.values()])
     devices = {**state.devices, link.device: link.login_key}
-    return _advanced(state, link, devices, state.recovery_key, state.revoked)
+    keys = {**state.keys, **_keys_of(link)}
+    return _advanced(state, link, devices, keys, state.revoked)
 
 
 def _revoke(state: ChainState, link: Link) -> ChainState:
@@ -163,7 +170,8 @@ def _revoke(state: ChainState, link: Link) -> ChainState:
         raise _invalid("proof", link.seq, "a revocation carries no proof")
     _check_signer(link, [state.recovery_key, *state.devices.values()])
     devices = {device: key for device, key in state.devices.items() if device != link.device}
-    return _advanced(state, link, devices, state.recovery_key, state.revoked | {link.device})
+    keys = {device: pair for device, pair in state.keys.items() if device != link.device}
+    return _advanced(state, link, devices, keys, state.revoked | {link.device})
 
 
 def _reset(state: ChainState, link: Link) -> ChainState:
@@ -173,8 +181,7 @@ def _reset(state: ChainState, link: Link) -> ChainState:
     revoked = state.revoked | state.devices.keys()
     if device_id(link.recovery_key) in revoked:
         raise _invalid("key", link.seq, "a device that was in the chain cannot be the recovery key")
-    devices = {link.device: link.login_key}
-    return _advanced(state, link, devices, link.recovery_key, revoked)
+    return _restarted(state, link, revoked)
 
 
 RULES: Final[Mapping[str, Callable[[ChainState, Link], ChainState]]] = MappingProxyType(
@@ -183,16 +190,40 @@ RULES: Final[Mapping[str, Callable[[ChainState, Link], ChainState]]] = MappingPr
 """What may follow the genesis link."""
 
 
+def _restarted(state: ChainState, link: Link, revoked: frozenset[str]) -> ChainState:
+    """Give the state of a chain that begins anew with the device and the recovery key of a link."""
+    head = transcript.link_hash(link)
+    return ChainState(
+        state.name,
+        head,
+        link.seq,
+        MappingProxyType({link.device: link.login_key}),
+        link.recovery_key,
+        revoked,
+        MappingProxyType(_keys_of(link)),
+        head,
+    )
+
+
 def _advanced(
     state: ChainState,
     link: Link,
     devices: Mapping[str, bytes],
-    recovery_key: bytes,
+    keys: Mapping[str, EncryptionKeys],
     revoked: frozenset[str],
 ) -> ChainState:
-    frozen = MappingProxyType(dict(devices))
-    head = transcript.link_hash(link)
-    return ChainState(state.name, head, link.seq, frozen, recovery_key, revoked)
+    return replace(
+        state,
+        head=transcript.link_hash(link),
+        seq=link.seq,
+        devices=MappingProxyType(devices),
+        keys=MappingProxyType(keys),
+        revoked=revoked,
+    )
+
+
+def _keys_of(link: Link) -> dict[str, EncryptionKeys]:
+    return {link.device: EncryptionKeys(link.ed, link.curve)} if link.ed else {}
 
 
 def _check_place(link: Link, name: str, seq: int, prev: bytes) -> None:

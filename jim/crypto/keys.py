@@ -7,6 +7,7 @@ constant signature verifies any message; here such keys fail like every other ba
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from typing import Final, Never
 
 import nacl.bindings
@@ -31,6 +32,17 @@ DEVICE_ID_CHARACTERS: Final = 16
 
 FINGERPRINT_CHARACTERS: Final = 32
 """160 bits of a hash, eight groups of four: what people can compare by voice."""
+
+
+@dataclass(frozen=True, slots=True)
+class EncryptionKeys:
+    """The public keys of a device's encryption account; both empty until there is one."""
+
+    ed: bytes = b""
+    curve: bytes = b""
+
+
+NO_KEYS: Final = EncryptionKeys()
 
 
 class SigningKey:
@@ -61,6 +73,15 @@ class SigningKey:
     def seed(self) -> bytes:
         """The 32 secret bytes, for the key file."""
         return bytes(self._key)
+
+    def derive(self, label: str) -> bytes:
+        """Give 32 secret bytes for another purpose, of which nothing leads back to the key.
+
+        BLAKE2b keyed with the seed (RFC 7693): a PRF of the label.
+        """
+        return hashlib.blake2b(
+            label.encode(), key=self.seed, digest_size=KEY_BYTES, person=b"jim-derive"
+        ).digest()
 
     def sign(self, message: bytes) -> bytes:
         """Sign a transcript; gives 64 bytes."""

@@ -6,27 +6,14 @@ in ms since the epoch, comes from the caller.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final
 
 import msgspec
 
 from jim.crypto import transcript
-from jim.crypto.chain import ADD, FIRST_SEQ, GENESIS, NO_HEAD, NO_PROOF, RESET, REVOKE, ChainState
-from jim.crypto.keys import SIGNATURE_BYTES, SigningKey, device_id
-from jim.protocol.messages import Link
-
-
-@dataclass(frozen=True, slots=True)
-class EncryptionKeys:
-    """The public keys of a device's encryption account; both empty until there is one."""
-
-    ed: bytes = b""
-    curve: bytes = b""
-
-
-NO_KEYS: Final = EncryptionKeys()
+from jim.crypto.chain import FIRST_SEQ, NO_HEAD, NO_PROOF, ChainState
+from jim.crypto.keys import NO_KEYS, SIGNATURE_BYTES, EncryptionKeys, SigningKey, device_id
+from jim.protocol.messages import ADD, GENESIS, RESET, REVOKE, Link
 
 
 def make_genesis(

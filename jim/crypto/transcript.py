@@ -21,8 +21,9 @@ ENROLL: Final = "jim-enroll-1"
 LINK: Final = "jim-link-1"
 PROOF: Final = "jim-pop-1"
 HEAD: Final = "jim-head-1"
+KEY: Final = "jim-key-1"
 
-LABELS: Final = (SERVER, AUTH, REGISTER, RECOVER, ENROLL, LINK, PROOF, HEAD)
+LABELS: Final = (SERVER, AUTH, REGISTER, RECOVER, ENROLL, LINK, PROOF, HEAD, KEY)
 """Every label in use; the digit is the version of the fields behind it."""
 
 LENGTH_BYTES: Final = 4
@@ -81,6 +82,11 @@ def recover(exchange: Exchange, name: str) -> bytes:
 def enroll(exchange: Exchange, name: str, link: Link) -> bytes:
     """Give what a new device signs to be added with `link`."""
     return transcript(ENROLL, *exchange, name, link_hash(link))
+
+
+def device_key(device: str, number: int, key: bytes) -> bytes:
+    """Give what a device signs with its key `ed` for a key that sessions are begun with."""
+    return transcript(KEY, device, number, key)
 
 
 def possession(link: Link) -> bytes:

@@ -39,6 +39,33 @@ ours has. No pattern: nobody else reads it, and matching one takes four times as
 the message."""
 
 
+Ciphertext = Annotated[str, Meta(min_length=2)]
+"""A text sealed for one device (`jim.crypto.suite`); the server never looks into it. Its length is
+limited with that of a text (`jim.core.limits.ciphertext_bytes`)."""
+MAX_KEYS = 128
+"""Keys in one `keys`: more than a device keeps at the server (`Limits.one_time_keys`)."""
+MAX_CLAIMED = 64
+"""Devices in one `claim`: more than an account has."""
+
+GENESIS = "genesis"
+ADD = "add"
+REVOKE = "revoke"
+RESET = "reset"
+"""What a link of a device chain does (`Link.op`)."""
+
+
+class PublicKey(Struct, frozen=True, kw_only=True):
+    """A Curve25519 key with which others begin a session, signed by its device.
+
+    `id` grows with every key that the device ever makes, one-time or fallback: the server takes
+    each number once. `jim.crypto.device_keys` signs and verifies.
+    """
+
+    id: Count
+    key: Bytes32
+    sig: Bytes64
+
+
 class Link(Struct, frozen=True, kw_only=True):
     """One signed step of an account's device chain (`jim.crypto.chain` makes and verifies it)."""
 
@@ -87,6 +114,8 @@ class Register(Struct, tag_field="action", tag="register", kw_only=True):
     genesis: Link
     sig: Bytes64
     invite: Annotated[str, Meta(max_length=64)] | UnsetType = UNSET
+    fallback: PublicKey | UnsetType = UNSET
+    """Of a device with encryption keys: it can be written to from the first moment."""
 
 
 class Recover(Struct, tag_field="action", tag="recover", kw_only=True):
@@ -98,24 +127,33 @@ class Recover(Struct, tag_field="action", tag="recover", kw_only=True):
 
 
 class Enroll(Struct, tag_field="action", tag="enroll", kw_only=True):
-    """Add this new device to the chain that `recover` has shown."""
+    """Add this new device to the chain that `recover` has shown, or begin anew with it alone.
+
+    The latter is a `reset` link, which also ends the session of every other device.
+    """
 
     id: RequestId
     name: WireName
     link: Link
     sig: Bytes64
+    fallback: PublicKey | UnsetType = UNSET
 
 
 class Msg(Struct, tag_field="action", tag="msg", kw_only=True, gc=False):
     """Send a text to one addressee; `n` makes it exactly once.
 
-    `mark` comes back in `welcome` for as long as this is the device's last message.
+    It is either plain (`message`) or sealed (`ciphertexts`, device to ciphertext): then for every
+    device with keys of the addressee and every other one of the sender, no more and no less; with
+    `only` for one device of either, and without a place in the conversation. `mark` comes back in
+    `welcome` for as long as this is the device's last message.
     """
 
     id: RequestId
     n: SendNumber
     to: WireName
-    message: str
+    message: str | UnsetType = UNSET
+    ciphertexts: dict[DeviceId, Ciphertext] | UnsetType = UNSET
+    only: bool = False
     mark: Mark | UnsetType = UNSET
 
 
@@ -147,10 +185,41 @@ class Presence(Struct, tag_field="action", tag="presence", kw_only=True):
 
 
 class ChainRequest(Struct, tag_field="action", tag="chain", kw_only=True):
-    """Ask for the links of the own device chain after a number; without one, for all of them."""
+    """Ask for the links of a device chain after a number; without one, for all of them.
+
+    Without a name it is the own one.
+    """
 
     id: RequestId
+    name: WireName | UnsetType = UNSET
     after: Count | UnsetType = UNSET
+
+
+class Extend(Struct, tag_field="action", tag="extend", kw_only=True):
+    """Append a link to the own device chain: add a device (with its `fallback`), or revoke one."""
+
+    id: RequestId
+    link: Link
+    fallback: PublicKey | UnsetType = UNSET
+
+
+class Keys(Struct, tag_field="action", tag="keys", kw_only=True):
+    """Give the server one-time keys of this device, and perhaps a new fallback key.
+
+    Numbers that the server has had are passed over, so that this can be repeated.
+    """
+
+    id: RequestId
+    one_time: Annotated[list[PublicKey], Meta(max_length=MAX_KEYS)]
+    fallback: PublicKey | UnsetType = UNSET
+
+
+class Claim(Struct, tag_field="action", tag="claim", kw_only=True):
+    """Take a key of each of these devices of `name`, to begin a session with it."""
+
+    id: RequestId
+    name: WireName
+    devices: Annotated[list[DeviceId], Meta(max_length=MAX_CLAIMED)]
 
 
 class Probe(Struct, tag_field="action", tag="probe", kw_only=True, gc=False):
@@ -183,6 +252,9 @@ ClientMessage = (
     | Receipts
     | Presence
     | ChainRequest
+    | Extend
+    | Keys
+    | Claim
     | Probe
     | Pong
     | Quit
@@ -212,7 +284,7 @@ class Welcome(Struct, tag_field="action", tag="welcome", kw_only=True):
 
     `last_n` is the last send number stored, `last_mark` the mark of its message if that had one,
     `position` the last of the mailbox, `acked` the last confirmed; `epoch` identifies the lineage
-    of the server's store.
+    of the server's store, `one_time_keys` says how many of this device nobody has claimed yet.
     """
 
     id: RequestId
@@ -226,6 +298,7 @@ class Welcome(Struct, tag_field="action", tag="welcome", kw_only=True):
     epoch: str
     chain_seq: int
     chain_head: Bytes32
+    one_time_keys: int = 0
     last_mark: Mark | UnsetType = UNSET
 
 
@@ -236,6 +309,37 @@ class Chain(Struct, tag_field="action", tag="chain", kw_only=True):
     response: int
     time: int
     links: list[Link]
+
+
+class Extended(Struct, tag_field="action", tag="extended", kw_only=True):
+    """Answer `extend`: the link is the end of the chain now, or was before this was repeated."""
+
+    id: RequestId
+    response: int
+    time: int
+    chain_seq: int
+    chain_head: Bytes32
+
+
+class KeysReply(Struct, tag_field="action", tag="keys", kw_only=True):
+    """Answer `keys`: so many one-time keys of this device are there now."""
+
+    id: RequestId
+    response: int
+    time: int
+    one_time_keys: int
+
+
+class Claimed(Struct, tag_field="action", tag="claimed", kw_only=True):
+    """Answer `claim`: device to key; a device without any is left out.
+
+    A one-time key is given to nobody else; a fallback key is what is left when there is none.
+    """
+
+    id: RequestId
+    response: int
+    time: int
+    keys: dict[str, PublicKey]
 
 
 class Ok(Struct, tag_field="action", tag="ok", kw_only=True):
@@ -262,12 +366,16 @@ class Stored(Struct, tag_field="action", tag="stored", kw_only=True, gc=False):
 
 
 class ReceiptsReply(Struct, tag_field="action", tag="receipts", kw_only=True):
-    """Answer `receipts`: name to the last sequence that a device of theirs holds."""
+    """Answer `receipts`: name to the last sequence that a device of theirs holds.
+
+    `chains` says with which number the device chain of each of them ends now.
+    """
 
     id: RequestId
     response: int
     time: int
     delivered: dict[str, int]
+    chains: dict[str, int] = field(default_factory=dict)
 
 
 class Contacts(Struct, tag_field="action", tag="contacts", kw_only=True):
@@ -281,7 +389,10 @@ class Contacts(Struct, tag_field="action", tag="contacts", kw_only=True):
 
 
 class Delivery(Struct, tag_field="action", tag="msg", kw_only=True, gc=False):
-    """A message at a mailbox position, as pushed to a device and as stored for it."""
+    """A message at a mailbox position, as pushed to a device and as stored for it.
+
+    Either `message` or `ciphertext` is there. `seq` is 0 for what was meant for this device alone.
+    """
 
     position: int
     seq: int
@@ -290,7 +401,8 @@ class Delivery(Struct, tag_field="action", tag="msg", kw_only=True, gc=False):
     n: int
     to: str
     time: int
-    message: str
+    message: str | UnsetType = UNSET
+    ciphertext: str | UnsetType = UNSET
 
 
 class Notice(Struct, tag_field="action", tag="notice", kw_only=True):
@@ -306,6 +418,21 @@ class Delivered(Struct, tag_field="action", tag="delivered", kw_only=True):
 
     name: str
     seq: int
+    time: int
+
+
+class DevicesChange(Struct, tag_field="action", tag="devices", kw_only=True):
+    """The device chain of `name`, oneself or somebody one has written to, has grown to this end."""
+
+    name: str
+    chain_seq: int
+    time: int
+
+
+class KeysLeft(Struct, tag_field="action", tag="keys_left", kw_only=True):
+    """Few one-time keys of this device are left; it should give the server new ones."""
+
+    one_time_keys: int
     time: int
 
 
@@ -345,12 +472,17 @@ class ErrorReply(Struct, tag_field="action", tag="error", kw_only=True):
     limit: int | UnsetType = UNSET
     retry_after_ms: int | UnsetType = UNSET
     incident: str | UnsetType = UNSET
+    devices: list[str] | UnsetType = UNSET
+    """With `devices_changed`: for which devices a message to this addressee is to be sealed."""
 
 
 ServerMessage = (
     Challenge
     | Welcome
     | Chain
+    | Extended
+    | KeysReply
+    | Claimed
     | Ok
     | Stored
     | ReceiptsReply
@@ -358,6 +490,8 @@ ServerMessage = (
     | Delivery
     | Notice
     | Delivered
+    | DevicesChange
+    | KeysLeft
     | PresenceChange
     | Probe
     | Pong

@@ -18,6 +18,7 @@ _FIELDS = (
     "limit",
     "retry_after_ms",
     "incident",
+    "devices",
 )
 
 

@@ -47,6 +47,14 @@ _STAY_ACTIVE: tuple[type[Struct], ...] = (
     m.PresenceChange,
     m.ChainRequest,
     m.Chain,
+    m.Extend,
+    m.Extended,
+    m.Keys,
+    m.KeysReply,
+    m.Claim,
+    m.Claimed,
+    m.DevicesChange,
+    m.KeysLeft,
     m.Probe,
     m.Pong,
     m.ErrorReply,
@@ -118,6 +126,7 @@ _LABELS: Final[Mapping[type[Struct], str]] = MappingProxyType(
         m.Delivery: "msg (pushed)",
         m.ReceiptsReply: "receipts (reply)",
         m.ChainRequest: "chain (request)",
+        m.KeysReply: "keys (reply)",
     }
 )
 """Where both sides have a message of the same name."""

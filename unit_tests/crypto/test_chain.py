@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from jim.crypto import chain, links
 from jim.crypto.chain import ChainState, extend, verify_chain, verify_update
-from jim.crypto.keys import SigningKey, device_id
-from jim.crypto.links import EncryptionKeys
+from jim.crypto.keys import EncryptionKeys, SigningKey, device_id
 from jim.crypto.transcript import link_hash, link_signature, possession
 from jim.errors import ChainInvalid
 from jim.protocol.messages import Link

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jim.core.model import AccountRecord, Enrolment
-from jim.crypto.chain import GENESIS, RESET, verify_chain
+from jim.crypto.chain import verify_chain
 from jim.crypto.handshake import check_enroll, check_recover
 from jim.errors import AuthFailed, BadRequest, ChainInvalid
 from jim.protocol import messages as m
+from jim.protocol.messages import GENESIS, RESET
 from jim.server.handlers.login import CREATED, OK, find_account, usable_device, welcome
 from jim.server.node import now_ms
 
