@@ -187,7 +187,7 @@ class PlaintextRefused(WireError):
     code = "plaintext_refused"
     response = 403
     fatal = True
-    text = "this server speaks JIM only over TLS 1.3: use a client with TLS"
+    text = "this server speaks JIM only over TLS: use a client with TLS 1.3"
 
 
 class RegistrationClosed(WireError):

@@ -19,9 +19,18 @@ INTERMEDIATE_CIPHERS: Final = ":".join(
 """TLS 1.2 of Mozilla's intermediate profile (guidelines 5.7) without finite-field Diffie-Hellman:
 only ephemeral keys and AEAD."""
 
+MODERN_GROUP: Final = "X25519" if ssl.OPENSSL_VERSION_INFO >= (3,) else "prime256v1"
+INTERMEDIATE_GROUP: Final = "prime256v1"
+"""What a server agrees on keys with. Mozilla's profiles have X25519, P-256 and P-384; OpenSSL's own
+list adds X448 and P-521, at nine times X25519's cost for the server (`openssl speed`), and Python
+before 3.15 takes that list or the name of one group. Who speaks JIM has Curve25519 in any case, but
+Python knows its name only with OpenSSL 3. P-256 is what every TLS library has to have (RFC 8446,
+9.1). A client that has begun with another group is asked again, which takes a round trip."""
+
 TICKETS: Final = 0
 """Session tickets a server sends. Python's clients do not resume; two tickets would cost every
-login 500 bytes, a write, and a reset where the client closes before it has read them."""
+login 500 bytes, a write, and a reset where the client closes before it has read them. TLS 1.2 has
+none either (OP_NO_TICKET): their key would live as long as the context, and read everything."""
 
 
 class ServerTls(NamedTuple):
@@ -32,7 +41,9 @@ class ServerTls(NamedTuple):
 
 
 def server_tls(certificate: ServerCertificate, *, intermediate: bool = False) -> ServerTls:
-    """Make the server's context: TLS 1.3 alone, or with `intermediate` also TLS 1.2.
+    """Make the server's context by a profile of Mozilla's (guidelines 5.7), `modern` or older.
+
+    Modern is TLS 1.3 alone; with `intermediate` TLS 1.2 is taken too. `make tls-scan` checks both.
 
     OpenSSL frees idle buffers (Python sets SSL_MODE_RELEASE_BUFFERS), there is no compression, no
     renegotiation and no ticket.
@@ -42,8 +53,9 @@ def server_tls(certificate: ServerCertificate, *, intermediate: bool = False) ->
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2 if intermediate else ssl.TLSVersion.TLSv1_3
-    context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
+    context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_TICKET
     context.set_ciphers(INTERMEDIATE_CIPHERS)
+    context.set_ecdh_curve(INTERMEDIATE_GROUP if intermediate else MODERN_GROUP)
     context.num_tickets = TICKETS
     try:
         context.load_cert_chain(certificate.certificate, certificate.key, _no_password)
@@ -96,6 +108,7 @@ def peer_spki(connection: ssl.SSLObject | ssl.SSLSocket | None) -> bytes:
 
 
 def _hardened(context: ssl.SSLContext) -> ssl.SSLContext:
+    """Never less than TLS 1.3: every server of ours has it, whatever its profile."""
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.options |= ssl.OP_NO_COMPRESSION
     return context

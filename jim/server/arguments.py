@@ -26,6 +26,7 @@ FLAGS: Final = {
     "registration": ("--registration",),
     "certificate": ("--certificate",),
     "key": ("--key",),
+    "tls_profile": ("--tls-profile",),
     "loop": ("--loop",),
     "log_level": ("--log-level",),
     "log_json": ("--log-json",),
@@ -128,6 +129,9 @@ def _help(name: str) -> str:
         "registration": _("who may take a new name: open, invite or closed (default: open)"),
         "certificate": _("TLS certificate in PEM (default: a self-signed one)"),
         "key": _("private key of the certificate in PEM"),
+        "tls_profile": _(
+            "modern: TLS 1.3 alone; intermediate: TLS 1.2 too, for other clients (default: modern)"
+        ),
         "loop": _("event loop: auto, uvloop or asyncio (default: auto)"),
         "log_level": _("debug, info, warning or error (default: info)"),
         "log_json": _("write the log as JSON lines"),
@@ -143,6 +147,7 @@ def _metavar(name: str) -> str:
         "registration": _("POLICY"),
         "certificate": _("FILE"),
         "key": _("FILE"),
+        "tls_profile": _("PROFILE"),
         "loop": _("LOOP"),
         "log_level": _("LEVEL"),
     }

@@ -32,7 +32,7 @@ TLS_ALERT_ACCESS_DENIED: Final = bytes([0x15, 3, 3, 0, 2, 2, 49])
 and every TLS library reports it by its name."""
 
 HELP_LINE: Final = (
-    "This is a JIM server. It speaks JIM over TLS 1.3 and nothing else: use a JIM client."
+    "This is a JIM server. It speaks JIM over TLS and nothing else: use a JIM client."
 )
 
 _HTTP_METHODS: Final = (b"GET ", b"HEAD ", b"POST ", b"PUT ", b"OPTIONS ", b"CONNECT ", b"PRI ")

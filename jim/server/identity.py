@@ -65,7 +65,8 @@ def load_tls(settings: Settings) -> ServerTls:
         KeyFileError: the self-signed one cannot be read or written.
         TlsError: the given one is not good, expired, or not the key's.
     """
-    return server_tls(_certificate(settings, datetime.now(UTC)))
+    certificate = _certificate(settings, datetime.now(UTC))
+    return server_tls(certificate, intermediate=settings.tls_profile == "intermediate")
 
 
 def _certificate(settings: Settings, now: datetime) -> ServerCertificate:

@@ -61,6 +61,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     """PEM file of a given certificate; empty means a self-signed one in the data directory."""
     key: str = ""
     """PEM file of its private key; empty means that the certificate's file holds it."""
+    tls_profile: Literal["modern", "intermediate"] = "modern"
+    """Mozilla's name: `modern` is TLS 1.3 alone, `intermediate` takes TLS 1.2 too."""
     loop: Literal["auto", "uvloop", "asyncio"] = "auto"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_json: bool = False
@@ -74,7 +76,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         return Path(self.data_dir).expanduser() if self.data_dir else default_directory()
 
 
-RELOADABLE: Final = frozenset({"registration", "certificate", "key", "log_level"})
+RELOADABLE: Final = frozenset({"registration", "certificate", "key", "tls_profile", "log_level"})
 """Settings that SIGHUP changes in a running server, besides all limits."""
 
 

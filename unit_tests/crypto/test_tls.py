@@ -126,6 +126,8 @@ def old_client(highest: ssl.TLSVersion) -> ssl.SSLContext:
 
 
 def test_tls_1_2_is_refused_by_default(made: certificate.ServerCertificate) -> None:
+    context = tls.server_tls(made).context
+    assert context.minimum_version is ssl.TLSVersion.TLSv1_3
     with (
         serving(tls.server_tls(made).context) as port,
         pytest.raises(ssl.SSLError, match=r"version|alert"),
@@ -151,6 +153,61 @@ def test_the_intermediate_profile_takes_tls_1_2_with_good_ciphers_alone(
     assert context.minimum_version is ssl.TLSVersion.TLSv1_2
 
 
+@pytest.mark.parametrize("intermediate", [False, True])
+def test_our_client_speaks_tls_1_3_with_either_profile(
+    made: certificate.ServerCertificate, intermediate: bool
+) -> None:
+    with serving(tls.server_tls(made, intermediate=intermediate).context) as port:
+        assert connect(port, tls.pinning_context(), "localhost", version) == "TLSv1.3"
+        assert connect(port, tls.ca_context(made.certificate), "localhost", version) == "TLSv1.3"
+
+
+def test_our_client_refuses_a_server_of_tls_1_2(made: certificate.ServerCertificate) -> None:
+    context = tls.server_tls(made, intermediate=True).context
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    with serving(context) as port:
+        assert connect(port, old_client(ssl.TLSVersion.TLSv1_2), "x.test", version) == "TLSv1.2"
+        for client in (tls.pinning_context(), tls.ca_context(made.certificate)):
+            with pytest.raises(ssl.SSLError, match=r"version|alert"):
+                connect(port, client, "localhost", version)
+
+
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1_1 is deprecated:DeprecationWarning")
+@pytest.mark.parametrize("intermediate", [False, True])
+def test_tls_1_1_is_refused_by_either_profile(
+    made: certificate.ServerCertificate, intermediate: bool
+) -> None:
+    context = tls.server_tls(made, intermediate=intermediate).context
+    client = old_client(ssl.TLSVersion.TLSv1_1)
+    client.minimum_version = ssl.TLSVersion.TLSv1_1
+    client.set_ciphers("ALL:@SECLEVEL=0")  # below which OpenSSL 3 would not even offer it
+    with serving(context) as port, pytest.raises(ssl.SSLError, match=r"protocol.version"):
+        connect(port, client, "localhost", version)
+
+
+@pytest.mark.parametrize(
+    ("intermediate", "group", "accepted"),
+    [
+        (False, "X25519", True),
+        (False, "secp521r1", False),
+        (True, "prime256v1", True),
+        (True, "secp521r1", False),
+    ],
+)
+@pytest.mark.skipif(ssl.OPENSSL_VERSION_INFO < (3,), reason="OpenSSL 1.1.1 has P-256 in both")
+def test_keys_are_agreed_on_with_the_group_of_the_profile_alone(
+    made: certificate.ServerCertificate, intermediate: bool, group: str, accepted: bool
+) -> None:
+    client = tls.pinning_context()
+    client.set_ecdh_curve(group)
+    with serving(tls.server_tls(made, intermediate=intermediate).context) as port:
+        if accepted:
+            assert connect(port, client, "localhost", version) == "TLSv1.3"
+        else:
+            with pytest.raises(ssl.SSLError):
+                connect(port, client, "localhost", version)
+
+
 def test_clients_never_speak_less_than_tls_1_3() -> None:
     for context in (tls.pinning_context(), tls.ca_context()):
         assert context.minimum_version is ssl.TLSVersion.TLSv1_3
@@ -169,6 +226,11 @@ def test_servers_neither_compress_nor_renegotiate_nor_send_tickets(
         assert connect(port, client, "localhost", lambda peer: peer.compression()) is None
         session = connect(port, client, "localhost", lambda peer: peer.session)
         assert session is None or not session.has_ticket
+    with serving(tls.server_tls(made, intermediate=True).context) as port:
+        older = old_client(ssl.TLSVersion.TLSv1_2)
+        session = connect(port, older, "localhost", lambda peer: peer.session)
+        assert session is not None
+        assert not session.has_ticket
 
 
 def test_a_connection_without_a_certificate_has_no_spki() -> None:

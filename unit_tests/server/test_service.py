@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
 
+from jim.crypto.tls import pinning_context
 from jim.errors import StoreError
 from jim.protocol import messages as m
 from jim.server import main
@@ -113,6 +115,24 @@ async def test_other_limits_hold_from_the_next_message_on(tmp_path: Path) -> Non
         await late.greet()
         assert late.challenge is not None
         assert m.parse_terms(late.challenge.terms).limits.text_bytes == 3
+
+
+async def test_a_reload_changes_the_tls_profile_for_those_who_come_then(tmp_path: Path) -> None:
+    async with serving(tmp_path) as server:
+        await server.join("bob")
+        alice, _ = await server.join("alice")
+        older = pinning_context()
+        older.minimum_version = older.maximum_version = ssl.TLSVersion.TLSv1_2
+        with pytest.raises(ssl.SSLError):
+            await asyncio.open_connection("127.0.0.1", server.port, ssl=older)
+        (tmp_path / "server.toml").write_text('tls_profile = "intermediate"\n')
+        flags = ("--data-dir", str(tmp_path), "-a", "127.0.0.1")
+        Reloader(server.service, parse(flags), lambda _: None).reload()
+        _reader, writer = await asyncio.open_connection("127.0.0.1", server.port, ssl=older)
+        assert writer.get_extra_info("ssl_object").version() == "TLSv1.2"
+        writer.close()
+        await alice.say(1, "bob", "still connected")
+        await server.join("carol")
 
 
 async def test_a_reload_leaves_what_needs_a_restart_as_it_is(tmp_path: Path) -> None:

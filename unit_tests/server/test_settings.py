@@ -74,7 +74,12 @@ def test_the_file_of_the_data_directory_comes_before_the_users(tmp_path: Path, h
 
 def another_value(name: str) -> object:
     """Give a value of a setting that is not its default."""
-    choices = {"registration": "invite", "loop": "asyncio", "log_level": "debug"}
+    choices = {
+        "registration": "invite",
+        "tls_profile": "intermediate",
+        "loop": "asyncio",
+        "log_level": "debug",
+    }
     match s.value_of(s.Settings(), name):
         case bool():
             return True
@@ -123,6 +128,7 @@ def test_a_key_needs_a_certificate() -> None:
         ('port = "7777"', "port .*Expected `int`"),
         ("port = 70000", "<= 65535"),
         ('registration = "maybe"', "registration"),
+        ('tls_profile = "old"', "tls_profile .*Invalid enum value 'old'"),
         ("[limits]\nwindow = 0", "greater than 0"),
         ("[limits]\nping_s = -1", "positive"),
         ("[limits]\nping_s = nan", "positive"),
