@@ -11,6 +11,9 @@ MAKEFLAGS += --no-print-directory
 # The set-up is done once for each version of the locked requirements: that is what the stamps say.
 RUNTIME := $(VENV)/.runtime-installed
 DEV := $(VENV)/.dev-installed
+# sslyze needs an older cryptography than everything else.
+SCAN_VENV := .venv-sslyze
+SCAN := $(SCAN_VENV)/.installed
 # An environment whose interpreter is gone (an upgraded system) is made anew.
 $(shell $(BIN)/python -c '' 2>/dev/null || rm -f $(RUNTIME) $(DEV))
 
@@ -26,7 +29,7 @@ CODE := $(wildcard jim unit_tests tools benchmarks reliability my_server.py my_c
 
 .DEFAULT_GOAL := help
 .PHONY: help run setup test check e2e fmt fmt-check lint types layers translations \
-        translations-check lengths docs docs-check bench bench-guard faults lock dist clean
+        translations-check lengths docs docs-check bench bench-guard faults tls-scan lock dist clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1|/p' Makefile | while IFS='|' read -r name text; do \
@@ -100,6 +103,9 @@ faults: $(DEV) ## break everything for a few minutes and see the promise hold
 	@echo '-- planted bugs: each has to be caught'
 	@$(BIN)/python -m reliability.planted --jobs 2
 
+tls-scan: $(DEV) $(SCAN) ## scan a running server's TLS with sslyze, by both profiles
+	@$(BIN)/python -m tools.tls_scan
+
 dist: $(DEV) ## build the wheel and the source archive into dist/
 	@$(BIN)/python -m build --no-isolation >$(VENV)/build.txt 2>&1 || { cat $(VENV)/build.txt; exit 1; }
 	@ls dist
@@ -108,14 +114,17 @@ dist: $(DEV) ## build the wheel and the source archive into dist/
 UV := $(firstword $(wildcard $(BIN)/uv) uv)
 UV_CLEAN := env -u UV_INDEX -u UV_EXTRA_INDEX_URL -u UV_FIND_LINKS -u UV_INDEX_URL
 EXPORT := $(UV_CLEAN) $(UV) --no-config export --quiet --frozen --no-emit-project --no-header
+COMPILE := $(UV_CLEAN) $(UV) --no-config pip compile --quiet --default-index https://pypi.org/simple \
+           --universal --python-version 3.11 --generate-hashes --no-header
 
 lock: ## resolve the dependencies anew: uv.lock and requirements/*.txt (ARGS="--upgrade")
 	@$(UV_CLEAN) $(UV) --no-config lock --quiet --default-index https://pypi.org/simple $(ARGS)
 	@$(EXPORT) --no-dev -o requirements/runtime.txt >/dev/null
 	@$(EXPORT) --all-groups -o requirements/dev.txt >/dev/null
+	@$(COMPILE) $(ARGS) requirements/sslyze.in -o requirements/sslyze.txt >/dev/null
 
 clean: ## remove .venv, caches and what was built
-	@rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage htmlcov
+	@rm -rf $(VENV) $(SCAN_VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage htmlcov
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # -- the environment -------------------------------------------------------------------------
@@ -147,3 +156,10 @@ $(DEV): requirements/dev.txt pyproject.toml
 	@$(PIP_INSTALL) -r requirements/dev.txt
 	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $(RUNTIME) $@
+
+# nassl as a wheel or not at all: it has an OpenSSL of its own in it, which nobody wants to build.
+$(SCAN): requirements/sslyze.txt | $(DEV)
+	@echo 'JIM: installing sslyze into $(SCAN_VENV) (only this once)…'
+	@$(BIN)/python -m venv --clear $(SCAN_VENV)
+	@$(SCAN_VENV)/bin/python -m pip install --quiet --require-hashes --only-binary nassl -r requirements/sslyze.txt
+	@touch $@

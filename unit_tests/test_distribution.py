@@ -141,6 +141,13 @@ def test_every_dependency_is_locked_with_hashes() -> None:
         assert runtime.get(package, hashes) == hashes
 
 
+def test_the_scanner_is_locked_with_hashes_apart_from_everything_else() -> None:
+    scanner = locked("sslyze.txt")
+    assert "sslyze" in scanner
+    assert all(scanner.values())
+    assert "sslyze" not in locked("dev.txt")
+
+
 def test_both_kinds_of_lock_name_the_same_files() -> None:
     text = (ROOT / "uv.lock").read_text(encoding="utf-8")
     packages = {entry["name"]: entry for entry in tomllib.loads(text)["package"]}
