@@ -20,19 +20,29 @@ from msgspec import Struct
 
 from jim.client.account_record import AccountRecord, Stage, read_account, write_account
 from jim.client.address import Address
+from jim.client.encryption.vault import NewVault, Vault, new_vault, pickle_key
 from jim.client.known_servers import KnownServers
 from jim.client.lock import FileLock
+from jim.client.mailbox import MailboxStore
 from jim.client.schema import open_database
-from jim.client.store import MessageStore
 from jim.client.translate import store_errors
 from jim.client.writer import Writer
 from jim.core.names import normalise
 from jim.crypto import key_files, links, words
-from jim.crypto.keys import SigningKey, device_id, fingerprint, short_fingerprint
+from jim.crypto.keys import (
+    NO_KEYS,
+    EncryptionKeys,
+    SigningKey,
+    device_id,
+    fingerprint,
+    short_fingerprint,
+)
 from jim.errors import AccountInUse, AccountMissing, KeyFileError
 
 if TYPE_CHECKING:
     import sqlite3
+
+    from jim.protocol.messages import PublicKey
 
 DATA_DIR_VARIABLE: Final = "JIM_DATA_DIR"
 ACCOUNTS: Final = "accounts"
@@ -164,7 +174,10 @@ class Account:
         return True
 
     async def refresh(self) -> None:
-        """Read the record again, which another process may have changed."""
+        """Read the record again, which another process may have changed, and open the vault."""
+        if self._key is not None:
+            key = pickle_key(self._key)
+            await self.writer.read(lambda store: store.unlock(key))
         record = await self.writer.read(lambda store: store.record())
         if record is not None:
             self.record = record
@@ -181,12 +194,17 @@ class Account:
             KeyFileError: the key is not the one of this account.
         """
         path = self._directory / STORE_FILE
-        self.writer = Writer(path, lambda: open_database(path, create=self.is_owner), AccountStore)
+        key = None if self._key is None else pickle_key(self._key)
+        self.writer = Writer(
+            path,
+            lambda: open_database(path, create=self.is_owner),
+            lambda connection: AccountStore(connection, key),
+        )
         await self.writer.start()
         record = await self.writer.read(lambda store: store.record())
         if self.is_owner and _must_begin(record, recovering=recovering):
-            begun = await asyncio.to_thread(self._begin, recovering=recovering)
-            record = await self.writer.write(lambda store: store.begin(begun))
+            begun, vault = await asyncio.to_thread(self._begin, recovering=recovering)
+            record = await self.writer.write(lambda store: store.begin(begun, vault, _now_ms()))
         if record is None:
             raise AccountInUse(f"{self._directory}: another client is just making it")
         self.record = record
@@ -194,23 +212,30 @@ class Account:
             detail = f"{self._directory / KEY_FILE}: this is not the key of this account"
             raise KeyFileError(detail, reason="mismatch")
 
-    def _begin(self, *, recovering: bool) -> AccountRecord:
-        """Make what a new account begins with: a genesis link and words, or nothing but the key."""
+    def _begin(self, *, recovering: bool) -> tuple[AccountRecord, NewVault]:
+        """Make what a new account begins with: keys, and a genesis link and words for a new one."""
         device = device_id(self.key.public)
+        vault = new_vault(self.key, device)
         if recovering:
-            return AccountRecord(name=self.name, device=device, stage=Stage.ENROLLING)
+            record = AccountRecord(name=self.name, device=device, stage=Stage.ENROLLING)
+            return record, vault
         line = words.new_words(self._language)
         recovery = words.parse_words(line).public
-        genesis = links.make_genesis(self.name, self.key, recovery, int(time.time() * 1000))
-        return AccountRecord(
+        genesis = links.make_genesis(self.name, self.key, recovery, _now_ms(), vault.keys)
+        record = AccountRecord(
             name=self.name, device=device, stage=Stage.REGISTERING, link=genesis, words=line
         )
+        return record, vault
 
     async def save(self, record: AccountRecord) -> None:
         """Keep a changed record durably; the words stay what they are now."""
         changed = msgspec.structs.replace(record, words=self.record.words)
         await self.writer.write(lambda store: store.save(changed))
         self.record = changed
+
+    async def public_keys(self) -> tuple[EncryptionKeys, PublicKey | None]:
+        """Read the public keys of this device's encryption, for its link."""
+        return await self.writer.read(lambda store: (store.encryption_keys(), store.fallback()))
 
     async def forget_words(self) -> None:
         """Erase the recovery words for good."""
@@ -225,24 +250,41 @@ class Account:
         self._lock.release()
 
 
-class AccountStore(MessageStore):
+class AccountStore(MailboxStore):
     """The store of an account together with the row that says whose it is."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        """Take an open database; an account that is new there begins with `begin`."""
+    def __init__(self, connection: sqlite3.Connection, key: bytes | None = None) -> None:
+        """Take an open database, and what opens its vault; a new account begins with `begin`."""
         record = read_account(connection)
-        super().__init__(connection, record.name if record else "", record.device if record else "")
+        self._key = key
         self._connection = connection
+        name, device = (record.name, record.device) if record else ("", "")
+        super().__init__(connection, name, device, key)
+
+    def unlock(self, key: bytes) -> None:
+        """Open the vault from now on: this process has become the owner."""
+        self._key = key
+        self._be(self._name, self._device, key)
 
     def record(self) -> AccountRecord | None:
         """Read whose store this is, None if it is new."""
         return read_account(self._connection)
 
-    def begin(self, record: AccountRecord) -> AccountRecord:
-        """Keep the record that the account begins with."""
+    def begin(self, record: AccountRecord, vault: NewVault, now_ms: int) -> AccountRecord:
+        """Keep what the account begins with."""
         write_account(self._connection, record)
-        self._name, self._device = record.name, record.device
+        Vault.begin(self._connection, vault, now_ms)
+        self._be(record.name, record.device, self._key)
         return record
+
+    def encryption_keys(self) -> EncryptionKeys:
+        """Read the public keys of this device's encryption, none without a vault."""
+        has_some = self._vault is not None and self.fallback() is not None
+        return self._vault.account().keys if self._vault is not None and has_some else NO_KEYS
+
+    def fallback(self) -> PublicKey | None:
+        """Read the fallback key that goes to the server with this device's link."""
+        return Vault.fallback(self._connection)
 
     def save(self, record: AccountRecord) -> None:
         """Keep a changed record."""
@@ -251,6 +293,10 @@ class AccountStore(MessageStore):
     def checkpoint(self) -> None:
         """Empty the write-ahead log, which still holds what was deleted."""
         self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1000)
 
 
 def _must_begin(record: AccountRecord | None, *, recovering: bool) -> bool:

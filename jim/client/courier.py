@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from msgspec import UNSET
 
 from jim.client import sync
+from jim.client.errands import Errands
 from jim.client.events import (
     BEHIND,
     CANCELLED,
@@ -22,6 +23,7 @@ from jim.client.events import (
     OwnChanged,
     Received,
 )
+from jim.client.intake import Intake
 from jim.client.link import Link, protocol_error
 from jim.client.pacer import Pacer
 from jim.core.limits import WINDOW
@@ -31,10 +33,11 @@ from jim.protocol.codec import encode
 from jim.protocol.replies import raised
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Coroutine, Iterable, Mapping
 
     from jim.client.accounts import Account, AccountStore
     from jim.client.feed import Feed
+    from jim.client.mailbox import Frame, Kept, News
     from jim.client.presence import Presence
     from jim.client.store import Draft
 
@@ -43,8 +46,9 @@ logger = logging.getLogger(__name__)
 RECEIPT_NAMES: Final = 256
 """Names in one `receipts` request (the protocol's bound, jim.protocol.messages.Receipts)."""
 
-Kept = m.Delivery | m.Notice
-"""What has a position in the mailbox."""
+RETRY_S: Final = 30.0
+"""When to try again to seal what the server gave no keys for: half of the minute that its limit
+counts by (`Limits.claims_per_minute`)."""
 
 ResultT = TypeVar("ResultT")
 
@@ -70,6 +74,10 @@ class Courier:
         self._noticed = 0
         self._leads = False
         self._pacer = Pacer(asyncio.get_running_loop())
+        self._errands = Errands(account, self._publish_news)
+        self._intake = Intake(account, self._errands, self._kept, fail)
+        self._sealing: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
         self._seen = _Seen()
         self._watched: dict[int, asyncio.Event] = {}
         self.changed = asyncio.Event()
@@ -161,8 +169,11 @@ class Courier:
 
     async def welcomed(self, link: Link, welcome: m.Welcome, limits: m.AnnouncedLimits) -> None:
         """Go on with a new connection."""
+        if self._sealing is not None:
+            await asyncio.wait([self._sealing])
+        await self._intake.settled()
         await self._account.writer.read(lambda _: None)
-        self._link = link
+        self._link = self._errands.link = link
         self._outbox.window = limits.window
         self._pacer.start(limits, link.send_paced)
         link.on_sent = self._pacer.spend
@@ -173,31 +184,49 @@ class Courier:
         if any(isinstance(effect, sync.Restart) for effect in outgoing):
             self._note_missing(RESTORED, welcome.time)
         self._apply(outgoing)
+        self._run(self._look_at_own(welcome))
+        self._run(self._errands.offer_keys(welcome.one_time_keys))
         await self._ask_receipts(link)
+
+    async def _look_at_own(self, welcome: m.Welcome) -> None:
+        """See to it that our own device chain is here: what we seal is sealed for all of it."""
+        name = self._account.name
+        known = await self._account.writer.read(lambda store: store.chain_seq(name))
+        if known < welcome.chain_seq:
+            await self._errands.look_at_all([name])
 
     def lost(self) -> None:
         """Forget the connection."""
-        self._link = None
+        self._link = self._errands.link = None
+        self._intake.lose()
         self._pacer.stop()
         self._outbox.disconnected()
 
     async def receive(self, messages: Iterable[m.ServerMessage]) -> None:
         """Deal with what came with one read; what it brought for us shares one transaction."""
-        kept: list[Kept] = []
+        kept: list[Frame] = []
         for message in messages:
             if isinstance(message, (m.Delivery, m.Notice)):
                 self._consider(message, kept)
             elif isinstance(message, (m.Stored, m.ErrorReply)):
                 self._answered(message)
-            elif isinstance(message, m.PresenceChange):
-                self._presence.changed(message)
-            elif isinstance(message, m.Delivered):
-                self._delivered(message.name, message.seq)
+            else:
+                self._hear(message)
         if kept:
-            # Waiting here is the back-pressure: nothing more is read than the disk can take.
-            await asyncio.wait([self._keep(kept)])
+            await self._intake.add(kept)
 
-    def _consider(self, message: Kept, kept: list[Kept]) -> None:
+    def _hear(self, message: m.ServerMessage) -> None:
+        """Take what the server says about others, or about our keys."""
+        if isinstance(message, m.PresenceChange):
+            self._presence.changed(message)
+        elif isinstance(message, m.Delivered):
+            self._delivered(message.name, message.seq)
+        elif isinstance(message, m.DevicesChange):
+            self._run(self._look_at_known({message.name: message.chain_seq}))
+        elif isinstance(message, m.KeysLeft):
+            self._run(self._errands.offer_keys(message.one_time_keys))
+
+    def _consider(self, message: Frame, kept: list[Frame]) -> None:
         decision, effects = self._inbox.frame(message.position)
         if decision is sync.Decision.KEEP:
             kept.append(message)
@@ -216,22 +245,30 @@ class Courier:
     def _delivered(self, name: str, seq: int) -> None:
         self._write(lambda store: store.delivered(name, seq), self._publish_own)
 
-    def _keep(self, kept: Sequence[Kept]) -> asyncio.Future[list[Message | MissingNotice]]:
-        position = kept[-1].position
+    def _kept(self, kept: Kept) -> None:
+        """Tell what has become durable, and confirm it."""
+        self._publish_news(kept.news)
+        for effect in self._inbox.stored(kept.position):
+            self._apply_inbox(effect, 0)
+        self.notice()  # something for other devices may have been queued with it
 
-        def done(stored: list[Message | MissingNotice]) -> None:
-            for new in stored:
-                if isinstance(new, MissingNotice):
-                    self._feed.publish(new)
-                else:
-                    self._feed.publish(OwnChanged(new) if new.outgoing else Received(new))
-            for effect in self._inbox.stored(position):
-                self._apply_inbox(effect, 0)
-
-        return self._write(lambda store: store.keep(kept, position), done)
+    def _publish_news(self, news: Iterable[News]) -> None:
+        for new in news:
+            if isinstance(new, MissingNotice):
+                self._feed.publish(new)
+            else:
+                self._feed.publish(OwnChanged(new) if new.outgoing else Received(new))
 
     def _note_missing(self, code: str, time_ms: int) -> None:
-        self._write(lambda store: store.note_missing(code, time_ms), self._feed.publish)
+        self._write(lambda store: store.note(code, time_ms), self._feed.publish)
+
+    async def _look_at_known(self, chains: Mapping[str, int]) -> None:
+        """Ask for chains that have grown, of those that we have."""
+        for name, seq in chains.items():
+            known = await self._account.writer.read(lambda store, n=name: store.chain_seq(n))  # type: ignore[misc]
+            if 0 <= known < seq:
+                await self._errands.look_at_all([name])
+        self.notice()  # what nobody has collected is sealed again for a new device
 
     async def _ask_receipts(self, link: Link) -> None:
         """Ask how far those hold our messages of whom we do not know it."""
@@ -247,6 +284,7 @@ class Courier:
         if isinstance(reply, m.ReceiptsReply):
             for name, seq in reply.delivered.items():
                 self._delivered(name, seq)
+            self._run(self._look_at_known(reply.chains))
 
     # --- effects --------------------------------------------------------------------------------
 
@@ -257,18 +295,45 @@ class Courier:
                 going.append(_msg(effect))
             elif isinstance(effect, sync.Disconnect):
                 self._disconnect(effect)
+            elif isinstance(effect, sync.Seal):
+                self._sealing = self._run(self._seal(effect))
             else:
                 self._persist(effect)
         if going and self._link is not None:
             self._pacer.post(map(encode, going))
 
-    def _persist(
-        self, effect: sync.Release | sync.Confirm | sync.Refuse | sync.Requeue | sync.Restart
-    ) -> None:
-        if isinstance(effect, sync.Release):
-            ids = effect.message_ids
-            self._write(lambda store: store.release(ids), lambda _: self._go_on())
-        elif isinstance(effect, sync.Confirm):
+    async def _seal(self, effect: sync.Seal) -> None:
+        stale = {row.to for row in self._outbox.rows if row.message_id in effect.stale}
+        done, waits = await self._errands.seal(effect, sorted(stale))
+        if waits:
+            self._retry_later()
+        self._apply(self._outbox.sealed(done.payloads, done.failed))
+
+    def _retry_later(self) -> None:
+        """Try again after a while on the same connection; a new one begins anew anyway."""
+        link = self._link
+
+        def retry() -> None:
+            if self._link is link is not None:
+                self._apply(self._outbox.retry())
+
+        asyncio.get_running_loop().call_later(RETRY_S, retry)
+
+    def _run(self, errand: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run something beside; a failure of the store ends the client."""
+        task = asyncio.create_task(errand)
+        self._tasks.add(task)
+
+        def finish(finished: asyncio.Task[None]) -> None:
+            self._tasks.discard(finished)
+            if not finished.cancelled() and isinstance(error := finished.exception(), Exception):
+                self._fail(error)
+
+        task.add_done_callback(finish)
+        return task
+
+    def _persist(self, effect: sync.Confirm | sync.Refuse | sync.Requeue | sync.Restart) -> None:
+        if isinstance(effect, sync.Confirm):
             self._write(lambda store: store.confirm(effect), self._publish_own)
         elif isinstance(effect, sync.Refuse):
             self._write(lambda store: store.refuse(effect), self._failed)
@@ -343,11 +408,14 @@ class Courier:
 
 
 def _msg(effect: sync.Transmit) -> m.Msg:
+    payload = effect.payload
     return m.Msg(
         id=effect.request_id,
         n=effect.n,
         to=effect.to,
-        message=effect.text,
+        message=UNSET if payload.ciphertexts is not None else payload.text,
+        ciphertexts=UNSET if payload.ciphertexts is None else payload.ciphertexts,
+        only=payload.only,
         mark=effect.mark or UNSET,
     )
 

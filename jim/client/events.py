@@ -61,6 +61,7 @@ class Message(Struct, frozen=True, kw_only=True):
         device: the sending device.
         state: how far it has come.
         error_code: why it failed, None if it did not.
+        plain: it was not encrypted.
     """
 
     message_id: int
@@ -74,6 +75,7 @@ class Message(Struct, frozen=True, kw_only=True):
     device: str
     state: MessageState
     error_code: str | None = None
+    plain: bool = False
 
     @property
     def settled(self) -> bool:
@@ -141,15 +143,16 @@ class PresenceChanged(Struct, frozen=True):
 
 
 class MissingNotice(Struct, frozen=True):
-    """Messages are missing on this device from here on; `code` says why.
+    """Something that the user has to know; mostly that messages are missing from here on.
 
-    It comes again with every start until the front end says that it was shown
-    (`Client.notice_shown`).
+    `code` says what; `peer` with whom it has to do, empty for nobody. It comes again with every
+    start until the front end says that it was shown (`Client.notice_shown`).
     """
 
     code: str
     time_ms: int
     notice_id: int
+    peer: str = ""
 
 
 class DevicesChanged(Struct, frozen=True):

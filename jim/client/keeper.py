@@ -140,7 +140,8 @@ class Keeper:
         before = account.record
         try:
             async with asyncio.timeout(LOGIN_S):
-                welcome = await log_in(link, contact.greeting, self._credentials(account, courier))
+                who = await self._credentials(account, courier)
+                welcome = await log_in(link, contact.greeting, who)
         except TimeoutError as error:
             raise ConnectFailed(f"{self._address}: no answer", reason="timeout") from error
         if before.stage is not Stage.REGISTERED:
@@ -158,13 +159,16 @@ class Keeper:
         finally:
             courier.lost()
 
-    def _credentials(self, account: Account, courier: Courier) -> Credentials:
+    async def _credentials(self, account: Account, courier: Courier) -> Credentials:
+        keys, fallback = await account.public_keys()
         return Credentials(
             key=account.key,
             record=account.record,
             counter=courier.highest_n,
             token=self._token,
             recovery=self._recovery,
+            keys=keys,
+            fallback=fallback,
             save=account.save,
         )
 

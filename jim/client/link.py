@@ -37,11 +37,22 @@ MAX_FRAME_BYTES: Final = 1024 * 1024
 _FREE: Final = (m.Ack, m.Pong)
 """What the server does not count as a message."""
 
-_PUSHED: Final = (m.Delivered, m.PresenceChange, m.Probe)
+_PUSHED: Final = (m.Delivered, m.PresenceChange, m.DevicesChange, m.KeysLeft, m.Probe)
 """What a server may send unasked before `sync`."""
 
-Request = m.Sync | m.Receipts | m.Presence | m.Quit
-Reply = m.Ok | m.ReceiptsReply | m.Contacts | m.Goodbye
+Request = m.Sync | m.Receipts | m.Presence | m.ChainRequest | m.Extend | m.Keys | m.Claim | m.Quit
+REPLIES: Final = (
+    m.Ok,
+    m.ReceiptsReply,
+    m.Contacts,
+    m.Chain,
+    m.Extended,
+    m.KeysReply,
+    m.Claimed,
+)
+Reply = (
+    m.Ok | m.ReceiptsReply | m.Contacts | m.Chain | m.Extended | m.KeysReply | m.Claimed | m.Goodbye
+)
 
 
 async def connect(address: Address, mode: Mode, ca_file: Path | None = None) -> Link:
@@ -207,7 +218,7 @@ class Link:
             return True
         if isinstance(message, m.ErrorReply):
             return self._is_handled_error(message)
-        if isinstance(message, (m.Ok, m.ReceiptsReply, m.Contacts)):
+        if isinstance(message, REPLIES):
             self._answer(message.id, message)
             return True
         return isinstance(message, m.Pong)
@@ -288,7 +299,7 @@ def _is_plausible(message: m.ServerMessage) -> bool:
     """Accept only numbers that every part of the client can keep (a column of SQLite, for one)."""
     values = msgspec.structs.astuple(message)
     if isinstance(message, m.ReceiptsReply):
-        values += tuple(message.delivered.values())
+        values += (*message.delivered.values(), *message.chains.values())
     return all(0 <= value <= m.MAX_INTEGER for value in values if isinstance(value, int))
 
 

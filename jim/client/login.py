@@ -17,7 +17,7 @@ from jim import __version__
 from jim.client.account_record import AccountRecord, Stage
 from jim.client.link import protocol_error
 from jim.crypto import chain, handshake, links
-from jim.crypto.keys import SigningKey, fingerprint
+from jim.crypto.keys import EncryptionKeys, SigningKey, fingerprint
 from jim.crypto.transcript import Exchange, link_hash
 from jim.errors import ChainInvalid, ConnectFailed, ServerIdentityChanged, ServerIdentityInvalid
 from jim.protocol import messages as m
@@ -52,6 +52,8 @@ class Credentials(Struct, frozen=True, kw_only=True):
         counter: the highest number that a message of this device has.
         token: of an invite, for a registration.
         recovery: the key of the twelve words, while the account is being recovered.
+        keys: the public keys of this device's encryption.
+        fallback: the key that others may begin a session with from the first moment.
         save: keeps a changed record durably.
     """
 
@@ -60,6 +62,8 @@ class Credentials(Struct, frozen=True, kw_only=True):
     counter: int
     token: str | None
     recovery: SigningKey | None
+    keys: EncryptionKeys
+    fallback: m.PublicKey | None
     save: Callable[[AccountRecord], Awaitable[None]]
 
 
@@ -148,6 +152,7 @@ async def _register(link: Link, exchange: Exchange, who: Credentials, genesis: m
         genesis=genesis,
         sig=sig,
         invite=UNSET if who.token is None else who.token,
+        fallback=UNSET if who.fallback is None else who.fallback,
     )
     return _welcome(await link.ask(register), who.record)
 
@@ -162,7 +167,8 @@ async def _recover(
         raise protocol_error("the server does not show the device chain")
     added = await _added_link(who, recovery, answer.links)
     proof = handshake.prove_enroll(who.key, exchange, name=name, link=added)
-    enroll = m.Enroll(id=_ID, name=name, link=added, sig=proof)
+    fallback = UNSET if who.fallback is None else who.fallback
+    enroll = m.Enroll(id=_ID, name=name, link=added, sig=proof, fallback=fallback)
     return _welcome(await link.ask(enroll), who.record), added
 
 
@@ -181,7 +187,8 @@ async def _added_link(who: Credentials, recovery: SigningKey, shown: list[m.Link
         await who.save(_pinned(record, state.seq, state.head))
         raise ConnectFailed("an earlier try has enrolled this device: it logs in now")
     now_ms = int(time.time() * 1000)
-    added = links.make_add(state, who.key, recovery, max(now_ms, shown[-1].time + 1))
+    time_ms = max(now_ms, shown[-1].time + 1)
+    added = links.make_add(state, who.key, recovery, time_ms, who.keys)
     await who.save(msgspec.structs.replace(record, link=added))
     return added
 

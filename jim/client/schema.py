@@ -76,6 +76,67 @@ MIGRATIONS: Final = (
     ALTER TABLE account ADD COLUMN walked_from INTEGER NOT NULL DEFAULT 0;
     UPDATE account SET walked_from = position
     """,
+    """
+    CREATE TABLE vault (
+        one INTEGER PRIMARY KEY CHECK (one = 1),
+        pickle TEXT NOT NULL,
+        next_key INTEGER NOT NULL,
+        fallback BLOB NOT NULL,
+        fallback_ms INTEGER NOT NULL,
+        offered BLOB
+    ) STRICT;
+    CREATE TABLE contacts (
+        name TEXT PRIMARY KEY,
+        links BLOB NOT NULL,
+        trust TEXT NOT NULL DEFAULT 'first' CHECK (trust IN ('first', 'verified', 'changed')),
+        plain INTEGER NOT NULL DEFAULT 0
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE peers (
+        name TEXT NOT NULL,
+        device TEXT NOT NULL,
+        sent INTEGER NOT NULL DEFAULT 0,
+        voids BLOB NOT NULL DEFAULT x'5b5d',
+        received INTEGER NOT NULL DEFAULT 0,
+        unopened INTEGER NOT NULL DEFAULT 0,
+        repaired_ms INTEGER NOT NULL DEFAULT 0,
+        PRIMARY KEY (name, device)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE sessions (
+        name TEXT NOT NULL,
+        device TEXT NOT NULL,
+        session_id TEXT NOT NULL,
+        pickle TEXT NOT NULL,
+        used INTEGER NOT NULL,
+        wedged INTEGER NOT NULL DEFAULT 0,
+        PRIMARY KEY (name, device, session_id)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE sealed (
+        name TEXT NOT NULL,
+        device TEXT NOT NULL,
+        count INTEGER NOT NULL,
+        message_id INTEGER NOT NULL,
+        PRIMARY KEY (name, device, count)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX sealed_messages ON sealed (message_id);
+    CREATE TABLE missing (
+        name TEXT NOT NULL,
+        device TEXT NOT NULL,
+        count INTEGER NOT NULL,
+        PRIMARY KEY (name, device, count)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE passed (
+        position INTEGER NOT NULL DEFAULT 0,
+        n INTEGER NOT NULL DEFAULT 0,
+        digest BLOB
+    ) STRICT;
+    ALTER TABLE messages ADD COLUMN kind TEXT NOT NULL DEFAULT 'text';
+    ALTER TABLE messages ADD COLUMN only_for TEXT NOT NULL DEFAULT '';
+    ALTER TABLE messages ADD COLUMN content_id TEXT NOT NULL DEFAULT '';
+    ALTER TABLE messages ADD COLUMN plain INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE messages ADD COLUMN payload BLOB;
+    ALTER TABLE notices ADD COLUMN peer TEXT NOT NULL DEFAULT '';
+    UPDATE messages SET plain = 1
+    """,
 )
 """`place` orders a conversation: the sequence of a message, or for one that never got one the last
 sequence known when it failed, with `pending` set so that it follows; while it is queued, the end.
@@ -85,10 +146,26 @@ in its place, whose message ids begin anew: what is kept beside the store names 
 before. They stay, so that a hole can be explained later (verify.py).
 `position` is where something stood in this device's mailbox, 0 if that is not known. Everything
 after `walked_from` up to the cursor has been received and is known: the cursor was never moved
-there without receiving, nor has an older version of this program received it."""
+there without receiving, nor has an older version of this program received it.
+
+The rest is encryption (docs/adr/0017). `vault` has this device's Olm account, the number of its
+next key, its fallback key and the keys that the server has not confirmed; `contacts` the pinned
+device chains, our own among them; `peers` what is counted per device of others: what we sealed for
+it, the counts that were given up, what came from it and could not be opened, when its sessions were
+last given up; `sealed` which message had which of those counts, `missing` the counts that never
+came. What is encrypted itself (`pickle`) is so with a key that the device's key gives, which is not
+in here.
+Of a message, `kind` is `text`, or what it does between devices (then it is in no history and goes
+once it is stored); `only_for` the one device that it is for; `content_id` the id inside what was
+sealed; `plain` that it was not sealed; `payload` what goes out, until it is stored. `passed` has
+positions and numbers of what left no message behind, and digests of ciphertexts that are found
+again by nothing else."""
 
 WALKED_SINCE: Final = 3
 """The step that began to keep positions."""
+
+SEALED_SINCE: Final = 4
+"""The step that began to keep what encryption needs."""
 
 
 def open_database(path: Path, *, create: bool) -> sqlite3.Connection:

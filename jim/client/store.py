@@ -1,4 +1,4 @@
-"""An account's local store: its messages, its outbox and its mailbox cursor, in SQLite.
+"""An account's local store: its messages and its outbox, in SQLite; what comes in is `mailbox.py`.
 
 Every public method runs in a transaction of its caller (`writer.py`) and takes effect wholly or not
 at all. No decision is made here that `jim.client.sync` makes; the one rule both follow is that the
@@ -10,120 +10,59 @@ never to what somebody remembers of them.
 from __future__ import annotations
 
 import sqlite3
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from msgspec import Struct
+import msgspec
+from msgspec import Struct, field
 
-from jim.client.events import (
-    UNKNOWN_OUTCOME,
-    Conversation,
-    Message,
-    MessageState,
-    MissingNotice,
+from jim.client import store_rows as sql
+from jim.client.encryption.contacts import Contacts
+from jim.client.encryption.content import AGAIN, TEXT
+from jim.client.encryption.peers import Peers
+from jim.client.encryption.sealing import (
+    Needs,
+    Outgoing,
+    Sealing,
+    Unsealable,
+    read_payload,
+    write_payload,
 )
-from jim.client.mark import digest_of, mark_of
-from jim.client.sync import Confirm, Refuse, Requeue, Restart, Row
-from jim.protocol.messages import Notice
+from jim.client.encryption.vault import Vault
+from jim.client.events import UNKNOWN_OUTCOME, Conversation, Message, MessageState
+from jim.client.mark import mark_of
+from jim.client.sync import Confirm, Payload, Refuse, Requeue, Restart, Row, Seal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from jim.protocol.messages import Delivery
+    from jim.protocol.messages import PublicKey
 
-_QUEUE: Final = """
-    INSERT INTO messages
-        (peer, outgoing, sender, device, n,
-         text, time_ms, place, pending, state, released, send_key)
-    SELECT ?1, 1, ?2, ?3,
-        1 + coalesce(
-            (SELECT n FROM messages WHERE state = 'queued' ORDER BY message_id DESC LIMIT 1),
-            confirmed_n),
-        ?4, ?5, 1 << 62, 1, 'queued', ?6, ?7
-    FROM account
-    RETURNING *
-"""
-"""A queued message stands at the end of its conversation until its place is known."""
+MAX_ASKED = 100
+"""Counts that are asked for at once: more would not fit into one text of the usual limits."""
 
-_CONFIRM: Final = """
-    UPDATE messages SET state = 'stored', pending = 0, n = ?1, seq = ?2, place = ?2, time_ms = ?3
-    WHERE message_id = ?4 AND state = 'queued'
-    RETURNING *
-"""
-_CONFIRM_SOMEWHERE: Final = """
-    UPDATE messages SET state = 'stored', n = ?1, seq = 0, place = (
-        SELECT coalesce(max(place), 0) FROM messages AS other
-        WHERE other.peer = messages.peer AND other.place < 1 << 62)
-    WHERE message_id = ?2 AND state = 'queued'
-    RETURNING *
-"""
-_FAIL: Final = """
-    UPDATE messages SET state = 'failed', error_code = ?1, n = 0, place = (
-        SELECT coalesce(max(place), 0) FROM messages AS other
-        WHERE other.peer = messages.peer AND other.place < 1 << 62)
-    WHERE message_id = ?2 AND state = 'queued'
-    RETURNING *
-"""
-_REQUEUE: Final = """
-    UPDATE messages SET state = 'queued', released = 1
-    WHERE outgoing AND device = ? AND n > ? AND state IN ('stored', 'delivered')
-    RETURNING *
-"""
-_KEEP: Final = """
-    INSERT INTO messages
-        (peer, outgoing, sender, device, n, text, time_ms, seq, place, state, identity, position)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?8, ?8, ?, ?, ?)
-    ON CONFLICT (identity) DO NOTHING
-    RETURNING *
-"""
-_PLACE_KNOWN: Final = "UPDATE messages SET position = ? WHERE identity = ?"
-_PLACE_OWN: Final = """
-    UPDATE messages SET position = ?1
-    WHERE outgoing AND device = ?2 AND n = ?3 AND peer = ?4 AND text = ?5
-"""
-_NOTE_MISSING: Final = """
-    INSERT INTO notices (code, time_ms, position, behind_id)
-    SELECT ?, ?, ?, coalesce(max(message_id), 0) FROM messages
-    RETURNING notice_id
-"""
-_STANDING: Final = """
-    SELECT confirmed_n, epoch, position, (SELECT coalesce(max(message_id), 0) FROM messages)
-    FROM account
-"""
-_PAGE: Final = """
-    SELECT * FROM messages WHERE peer = ?1
-    ORDER BY place DESC, pending DESC, message_id DESC LIMIT ?2
-"""
-_PAGE_BEFORE: Final = """
-    SELECT * FROM messages WHERE peer = ?1 AND (place, pending, message_id)
-        < (SELECT place, pending, message_id FROM messages WHERE message_id = ?3)
-    ORDER BY place DESC, pending DESC, message_id DESC LIMIT ?2
-"""
-_RECEIVED_AFTER: Final = """
-    SELECT * FROM messages WHERE NOT outgoing AND message_id > ? ORDER BY message_id LIMIT ?
-"""
-_LAST_OF_EACH: Final = """
-    WITH RECURSIVE peers (peer) AS (
-        SELECT min(peer) FROM messages
-        UNION ALL
-        SELECT (SELECT min(peer) FROM messages WHERE peer > peers.peer)
-        FROM peers WHERE peers.peer IS NOT NULL
-    )
-    SELECT * FROM messages WHERE message_id IN (
-        SELECT (SELECT message_id FROM messages WHERE peer = peers.peer
-                ORDER BY place DESC, pending DESC, message_id DESC LIMIT 1)
-        FROM peers
-    ) ORDER BY message_id DESC
-"""
-"""Every peer costs two look-ups in an index, however many messages there are."""
+RESENT = "resent"
+"""Kind of a row that stands for an earlier message, to be sealed again for one device."""
 
 
 class Draft(Struct, frozen=True):
-    """A message that is to be queued; `key` makes it the same message every time."""
+    """A message that is to be queued; `key` makes it the same message every time.
+
+    `kind` and `only_for` are for what goes between devices (`jim.client.encryption.content`).
+    """
 
     to: str
     text: str
     time_ms: int
     key: str | None = None
+    kind: str = TEXT
+    only_for: str = ""
+
+
+class Again(Struct, frozen=True):
+    """The text of a `RESENT` row: which message, and the count that it had for the device."""
+
+    message_id: int
+    was: int = 0
 
 
 class Standing(Struct, frozen=True):
@@ -138,28 +77,66 @@ class Standing(Struct, frozen=True):
     highest_id: int
 
 
+class SealedRows(Struct):
+    """What has come of `Seal`: payloads that are durable, messages that never can have one.
+
+    `needs` says what has to be asked of the server before the rest can be sealed.
+    """
+
+    payloads: dict[int, Payload] = field(default_factory=dict)
+    failed: dict[int, str] = field(default_factory=dict)
+    needs: Needs = field(default_factory=Needs)
+
+
 class MessageStore:
     """The messages of one account on this device."""
 
-    def __init__(self, connection: sqlite3.Connection, name: str, device: str) -> None:
-        """Take an open database whose account row exists, and who this is."""
+    def __init__(
+        self, connection: sqlite3.Connection, name: str, device: str, key: bytes | None = None
+    ) -> None:
+        """Take an open database whose account row exists, and who this is.
+
+        `key` opens the vault; without it nothing can be sealed or opened, only queued and read.
+        """
         connection.row_factory = sqlite3.Row
         self._sql = connection
         self._id = self.store_id()
-        self._name = name
-        self._device = device
+        self._be(name, device, key)
+
+    def _be(self, name: str, device: str, key: bytes | None) -> None:
+        """Be the device of this name."""
+        self._name, self._device = name, device
+        self._contacts = Contacts(self._sql)
+        self._peers = Peers(self._sql)
+        self._vault = None if key is None else Vault(self._sql, device, key)
+        self._sealing = (
+            None
+            if self._vault is None
+            else Sealing(name, device, self._contacts, self._vault, self._peers)
+        )
 
     # --- own messages ---------------------------------------------------------------------------
 
     def enqueue(self, draft: Draft, *, released: bool) -> tuple[Message, bool]:
-        """Queue a message under the next number; give it, and whether it is new."""
+        """Queue a message under the next number; give it, and whether it is new.
+
+        `released` also makes it ready to be transmitted, if nothing is lacking for that.
+        """
         if draft.key is not None and (existing := self._by_key(draft.key)) is not None:
             return existing, False
-        queued = self._read(
-            _QUEUE,
-            (draft.to, self._name, self._device, draft.text, draft.time_ms, released, draft.key),
+        [queued] = self._queue(draft)
+        if released:
+            self._seal_row(queued.message_id, SealedRows())
+        return queued, True
+
+    def _queue(self, draft: Draft) -> list[Message]:
+        return self._read(
+            sql.QUEUE,
+            (
+                *(draft.to, self._name, self._device, draft.text, draft.time_ms),
+                *(draft.key, draft.kind, draft.only_for),
+            ),
         )
-        return queued[0], True
 
     def _by_key(self, key: str) -> Message | None:
         """Find what was sent under the key; a definite failure lets go of it."""
@@ -177,27 +154,110 @@ class MessageStore:
             "SELECT * FROM messages WHERE state = 'queued' AND message_id > ? ORDER BY message_id",
             (message_id,),
         )
-        return [self._queued(_message(row), released=bool(row["released"])) for row in found]
+        return [self._queued(row) for row in found]
 
-    def _queued(self, message: Message, *, released: bool) -> tuple[Row, Message]:
+    def _queued(self, row: sqlite3.Row) -> tuple[Row, Message]:
         """Give a message with what the outbox has to know of it."""
-        mark = mark_of(self._id, message.message_id, message.peer, message.text)
-        row = Row(message.message_id, message.peer, message.text, released=released, mark=mark)
-        return row, message
-
-    def release(self, message_ids: Sequence[int]) -> None:
-        """Mark messages as possibly transmitted."""
-        self._sql.executemany(
-            "UPDATE messages SET released = 1 WHERE message_id = ?", [(i,) for i in message_ids]
+        message, packed = sql.message_of(row), row["payload"]
+        queued = Row(
+            message.message_id,
+            message.peer,
+            None if packed is None else read_payload(packed),
+            released=bool(row["released"]),
+            mark=self._mark_of(message),
         )
+        return queued, message
+
+    def _mark_of(self, message: Message) -> str:
+        return mark_of(self._id, message.message_id, message.peer, message.text)
+
+    # --- sealing --------------------------------------------------------------------------------
+
+    def seal(self, effect: Seal) -> SealedRows:
+        """Seal messages and mark them as possibly transmitted, up to one that lacks something.
+
+        What has a payload already keeps it, unless it is stale.
+        """
+        done = SealedRows()
+        for message_id in effect.message_ids:
+            if message_id in effect.stale:
+                self._sql.execute(
+                    "UPDATE messages SET payload = NULL WHERE message_id = ?", (message_id,)
+                )
+            if not self._seal_row(message_id, done):
+                break
+        return done
+
+    def _seal_row(self, message_id: int, done: SealedRows) -> bool:
+        """Seal one message into `done`; False if something is lacking for it."""
+        row = self._sql.execute(sql.TO_SEAL, (message_id,)).fetchone()
+        if row is None:
+            return True  # taken back meanwhile
+        if self._sealing is None:
+            return False
+        if row["payload"] is not None:
+            done.payloads[message_id] = read_payload(row["payload"])
+            return True
+        outgoing = self._outgoing(row)
+        sealed = Unsealable(UNKNOWN_OUTCOME) if outgoing is None else self._sealing.seal(outgoing)
+        if isinstance(sealed, Needs):
+            done.needs = sealed
+            return False
+        if isinstance(sealed, Unsealable):
+            done.failed[message_id] = sealed.code
+            return True
+        plain = sealed.ciphertexts is None
+        self._sql.execute(sql.SEAL, (write_payload(sealed), plain, message_id))
+        done.payloads[message_id] = sealed
+        return True
+
+    def _outgoing(self, row: sqlite3.Row) -> Outgoing | None:
+        """Give what is to be sealed for a row; None if the message that it stands for is gone."""
+        message, kind, only_for = sql.message_of(row), row["kind"], row["only_for"]
+        outgoing = Outgoing(
+            message_id=message.message_id,
+            to=message.peer,
+            content_id=self._mark_of(message),
+            text=message.text,
+            time_ms=message.time_ms,
+            kind=kind,
+            only_for=only_for,
+        )
+        if kind == AGAIN:
+            missing = self._peers.missing(message.peer, only_for)[:MAX_ASKED]
+            return msgspec.structs.replace(outgoing, text=msgspec.json.encode(missing).decode())
+        if kind != RESENT:
+            return outgoing
+        again = msgspec.json.decode(message.text, type=Again)
+        original = self.message(again.message_id)
+        if original is None:
+            return None
+        return msgspec.structs.replace(
+            outgoing,
+            content_id=self._mark_of(original),
+            text=original.text,
+            time_ms=original.time_ms,
+            kind=TEXT,
+            was=again.was,
+            seq=original.seq,
+            n=original.n,
+        )
+
+    def use_keys(self, name: str, devices: Sequence[str], keys: Mapping[str, PublicKey]) -> bool:
+        """Begin a session with each device by its claimed key; tell whether all have one now."""
+        return self._sealing is not None and self._sealing.use_keys(name, devices, keys)
+
+    # --- what the server decides ------------------------------------------------------------------
 
     def confirm(self, effect: Confirm) -> list[Message]:
         """Keep the place that the server gave the message; who has delivered it stays delivered."""
         self._sql.execute("UPDATE account SET confirmed_n = ?", (effect.n,))
+        if self._end_between_devices(effect.message_id, effect.n):
+            return []
         if not effect.seq:
-            return self._read(_CONFIRM_SOMEWHERE, (effect.n, effect.message_id))
+            return self._read(sql.CONFIRM_SOMEWHERE, (effect.n, effect.message_id))
         place = (effect.n, effect.seq, effect.time_ms, effect.message_id)
-        return self._read(_CONFIRM, place)
+        return self._read(sql.CONFIRM, place)
 
     def refuse(self, effect: Refuse) -> list[Message]:
         """Fail a message for good; the later ones close the gap in the numbers."""
@@ -208,10 +268,12 @@ class MessageStore:
     def requeue(self, effect: Requeue) -> list[tuple[Row, Message]]:
         """Queue confirmed messages again that the server has lost."""
         self._sql.execute("UPDATE account SET confirmed_n = ?", (effect.after_n,))
-        lost = self._read(_REQUEUE, (self._device, effect.after_n))
+        # What went between devices is made anew where it is still needed.
+        self._sql.execute("DELETE FROM passed WHERE n > ?", (effect.after_n,))
+        lost = self._sql.execute(sql.REQUEUE, (self._device, effect.after_n)).fetchall()
         self._renumber()
-        lost.sort(key=lambda message: message.message_id)
-        return [self._queued(message, released=True) for message in lost]
+        lost.sort(key=lambda row: row["message_id"])
+        return [self._queued(row) for row in lost]
 
     def restart(self, effect: Restart) -> list[Message]:
         """Go on behind numbers that somebody else used."""
@@ -238,11 +300,22 @@ class MessageStore:
         return [peer for (peer,) in found]
 
     def _fail(self, message_ids: Iterable[int], code: str) -> list[Message]:
-        return [
-            message
-            for message_id in message_ids
-            for message in self._read(_FAIL, (code, message_id))
-        ]
+        failed: list[Message] = []
+        for message_id in message_ids:
+            self._peers.give_up(message_id)
+            if not self._end_between_devices(message_id, 0):
+                failed += self._read(sql.FAIL, (code, message_id))
+        return failed
+
+    def _end_between_devices(self, message_id: int, n: int) -> bool:
+        """Drop what went between devices, under the number that it used; False if it is a text."""
+        ended = self._sql.execute(
+            "DELETE FROM messages WHERE message_id = ? AND state = 'queued' AND kind <> 'text'",
+            (message_id,),
+        ).rowcount
+        if ended and n:
+            self._sql.execute(sql.PASSED, (0, n))
+        return bool(ended)
 
     def _renumber(self) -> None:
         """Give the queued messages the numbers after the confirmed one, in their order."""
@@ -257,78 +330,11 @@ class MessageStore:
         ]
         self._sql.executemany("UPDATE messages SET n = ? WHERE message_id = ?", changed)
 
-    # --- the mailbox ----------------------------------------------------------------------------
-
-    def keep(
-        self, frames: Sequence[Delivery | Notice], position: int
-    ) -> list[Message | MissingNotice]:
-        """Store what came, in its order, and move the cursor; give what was not here before."""
-        kept: list[Message | MissingNotice] = []
-        for frame in frames:
-            if isinstance(frame, Notice):
-                kept.append(self.note_missing(frame.code, frame.time, frame.position))
-            else:
-                kept += self._insert(frame)
-        self._sql.execute("UPDATE account SET position = ?", (position,))
-        return kept
-
-    def note_missing(self, code: str, time_ms: int, position: int = 0) -> MissingNotice:
-        """Keep that messages are missing behind everything that is here."""
-        found = self._sql.execute(_NOTE_MISSING, (code, time_ms, position)).fetchone()
-        return MissingNotice(code, time_ms, found[0])
-
-    def unshown_notices(self) -> list[MissingNotice]:
-        """Read the notices that nobody is known to have seen, in their order."""
-        found = self._sql.execute(
-            "SELECT code, time_ms, notice_id FROM notices WHERE NOT shown ORDER BY notice_id"
-        )
-        return [MissingNotice(*row) for row in found]
-
-    def notice_shown(self, notice_id: int) -> None:
-        """Note that somebody has seen a notice."""
-        self._sql.execute("UPDATE notices SET shown = 1 WHERE notice_id = ?", (notice_id,))
-
-    def move_cursor(self, epoch: str, position: int) -> None:
-        """Set where the mailbox is read from: what was known of it up to here counts no more."""
-        self._sql.execute(
-            "UPDATE account SET epoch = ?1, position = ?2, walked_from = ?2", (epoch, position)
-        )
-        # They belong to another lineage, or to what nobody can say whether it was whole.
-        self._sql.execute("UPDATE messages SET position = 0 WHERE position <> 0")
-        self._sql.execute("UPDATE notices SET position = 0 WHERE position <> 0")
+    # --- reading --------------------------------------------------------------------------------
 
     def standing(self) -> Standing:
         """Read where this device stands."""
-        return Standing(*self._sql.execute(_STANDING).fetchone())
-
-    def _insert(self, delivery: Delivery) -> list[Message]:
-        outgoing = delivery.sender == self._name
-        if outgoing and delivery.device == self._device:
-            own = (self._device, delivery.n, delivery.to, delivery.message)
-            self._sql.execute(_PLACE_OWN, (delivery.position, *own))
-            return []
-        identity = identity_of(delivery)
-        kept = self._read(
-            _KEEP,
-            (
-                delivery.to if outgoing else delivery.sender,
-                outgoing,
-                delivery.sender,
-                delivery.device,
-                delivery.n,
-                delivery.message,
-                delivery.time,
-                delivery.seq,
-                MessageState.STORED if outgoing else MessageState.RECEIVED,
-                identity,
-                delivery.position,
-            ),
-        )
-        if not kept:  # it was here: a server that was restored sends again what it still has
-            self._sql.execute(_PLACE_KNOWN, (delivery.position, identity))
-        return kept
-
-    # --- reading --------------------------------------------------------------------------------
+        return Standing(*self._sql.execute(sql.STANDING).fetchone())
 
     def message(self, message_id: int) -> Message | None:
         """Read one message."""
@@ -338,18 +344,18 @@ class MessageStore:
     def history(self, peer: str, before: int | None, limit: int) -> list[Message]:
         """Read the last messages of a conversation in its order, or the last before one of them."""
         if before is None:
-            found = self._read(_PAGE, (peer, limit))
+            found = self._read(sql.PAGE, (peer, limit))
         else:
-            found = self._read(_PAGE_BEFORE, (peer, limit, before))
+            found = self._read(sql.PAGE_BEFORE, (peer, limit, before))
         return found[::-1]
 
     def received_after(self, message_id: int, limit: int) -> list[Message]:
         """Read what others wrote behind a message id, in the order in which it was stored."""
-        return self._read(_RECEIVED_AFTER, (message_id, limit))
+        return self._read(sql.RECEIVED_AFTER, (message_id, limit))
 
     def conversations(self) -> list[Conversation]:
         """Read everybody we exchanged messages with, the latest conversation first."""
-        return [Conversation(message.peer, message) for message in self._read(_LAST_OF_EACH, ())]
+        return [Conversation(message.peer, message) for message in self._read(sql.LAST_OF_EACH, ())]
 
     def store_id(self) -> str:
         """Give what tells this store from one that was here before, or comes later."""
@@ -357,36 +363,11 @@ class MessageStore:
 
     def is_settled(self) -> bool:
         """Tell whether the server has decided about every message."""
-        found = self._sql.execute("SELECT 1 FROM messages WHERE state = 'queued' LIMIT 1")
+        found = self._sql.execute(
+            "SELECT 1 FROM messages WHERE state = 'queued' AND kind = 'text' LIMIT 1"
+        )
         return found.fetchone() is None
 
     def _read(self, statement: str, arguments: Sequence[object]) -> list[Message]:
         """Run a statement that gives rows of the table, to the end."""
-        return [_message(row) for row in self._sql.execute(statement, arguments).fetchall()]
-
-
-def _message(row: sqlite3.Row) -> Message:
-    return Message(
-        message_id=row["message_id"],
-        peer=row["peer"],
-        outgoing=bool(row["outgoing"]),
-        sender=row["sender"],
-        text=row["text"],
-        time_ms=row["time_ms"],
-        seq=row["seq"],
-        n=row["n"],
-        device=row["device"],
-        state=MessageState(row["state"]),
-        error_code=row["error_code"],
-    )
-
-
-def identity_of(delivery: Delivery) -> bytes:
-    """Name a message so that it is found again, also in another lineage of the server's store.
-
-    Sender, device and number say which message it is. Addressee and text belong to it because a
-    number may come with another message after a server and a client have both lost a part of their
-    stores: that one must not be taken for the first.
-    """
-    number = str(delivery.n)
-    return digest_of((delivery.sender, delivery.device, number, delivery.to, delivery.message))
+        return [sql.message_of(row) for row in self._sql.execute(statement, arguments).fetchall()]

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from jim.client.events import UNKNOWN_OUTCOME, MessageState
-from jim.client.store import identity_of
+from jim.client.store_rows import identity_of
 from jim.crypto.chain import FIRST_SEQ
 from jim.protocol.messages import Delivery
 
@@ -181,6 +181,7 @@ class Row(Struct, frozen=True, kw_only=True):
     state: str
     error_code: str | None
     identity: bytes | None
+    content_id: str = ""
 
 
 class _Hole(Struct):
@@ -224,8 +225,9 @@ def _identity(row: Row, whose: Whose) -> bytes:
             n=row.n,
             to=row.peer if row.outgoing else whose.name,
             time=0,
-            message=row.text,
-        )
+        ),
+        row.text,
+        row.content_id,
     )
 
 

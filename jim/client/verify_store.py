@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from jim.client.accounts import STORE_FILE, account_directories
 from jim.client.events import UNKNOWN_OUTCOME
-from jim.client.schema import BUSY_S, MIGRATIONS, WALKED_SINCE
+from jim.client.schema import BUSY_S, MIGRATIONS, SEALED_SINCE, WALKED_SINCE
 from jim.client.translate import store_errors
 from jim.client.verify import (
     ConversationAudit,
@@ -37,12 +37,12 @@ if TYPE_CHECKING:
 
 _ROWS: Final = """
     SELECT message_id, peer, outgoing, sender, device, n, text, seq, place, state, error_code,
-        identity
-    FROM messages ORDER BY peer, seq, message_id
+        identity, {content_id}
+    FROM messages WHERE {texts} ORDER BY peer, seq, message_id
 """
 _CONFIRMED: Final = """
     SELECT n, message_id FROM messages
-    WHERE outgoing AND device = ? AND state IN ('stored', 'delivered') ORDER BY n, message_id
+    WHERE outgoing AND device = ? AND state IN ('stored', 'delivered') {passed} ORDER BY n, 2
 """
 _UNKNOWN: Final = """
     SELECT count(*) FROM messages WHERE outgoing AND device = ? AND error_code = ?
@@ -51,8 +51,10 @@ _QUEUED: Final = "SELECT n, message_id FROM messages WHERE state = 'queued' ORDE
 _WALKED_FROM: Final = "SELECT walked_from FROM account"
 _POSITIONS: Final = """
     SELECT position FROM messages WHERE position <> 0
-    UNION ALL SELECT position FROM notices WHERE position <> 0 ORDER BY position
+    UNION ALL SELECT position FROM notices WHERE position <> 0 {passed} ORDER BY position
 """
+_PASSED_NUMBERS: Final = "UNION ALL SELECT n, 0 FROM passed WHERE n <> 0"
+_PASSED_POSITIONS: Final = "UNION ALL SELECT position FROM passed WHERE position <> 0"
 _NOTICES: Final = "SELECT behind_id FROM notices"
 _RECEIVED: Final = "SELECT EXISTS (SELECT 1 FROM messages WHERE state = 'received')"
 
@@ -131,25 +133,30 @@ def _walk(connection: sqlite3.Connection, path: Path, report: Report, version: i
     if version >= WALKED_SINCE:  # an older version kept neither positions nor notices
         report.walked_from = connection.execute(_WALKED_FROM).fetchone()[0]
         notices = [behind_id for (behind_id,) in connection.execute(_NOTICES)]
-        _walk_positions(connection, report)
+        _walk_positions(connection, report, version)
     received = connection.execute(_RECEIVED).fetchone()[0]
     cursor = (epoch, report.walked_from, position)
     report.findings.extend(check_cursor(*cursor, has_received=bool(received)))
-    _walk_numbers(connection, whose, report)
-    _walk_conversations(connection, whose, notices, report)
+    _walk_numbers(connection, whose, report, version)
+    _walk_conversations(connection, whose, notices, report, version)
 
 
-def _walk_positions(connection: sqlite3.Connection, report: Report) -> None:
+def _walk_positions(connection: sqlite3.Connection, report: Report, version: int) -> None:
     positions = PositionAudit(report.walked_from, report.position)
-    for (position,) in connection.execute(_POSITIONS):
+    passed = _PASSED_POSITIONS if version >= SEALED_SINCE else ""
+    for (position,) in connection.execute(_POSITIONS.format(passed=passed)):
         report.findings.extend(positions.add(position))
     report.findings.extend(positions.end())
 
 
-def _walk_numbers(connection: sqlite3.Connection, whose: Whose, report: Report) -> None:
+def _walk_numbers(
+    connection: sqlite3.Connection, whose: Whose, report: Report, version: int
+) -> None:
     unknown = connection.execute(_UNKNOWN, (whose.device, UNKNOWN_OUTCOME)).fetchone()[0]
     numbers = NumberAudit(report.confirmed_n, unknown)
-    for n, message_id in connection.execute(_CONFIRMED, (whose.device,)):
+    passed = _PASSED_NUMBERS if version >= SEALED_SINCE else ""
+    confirmed = connection.execute(_CONFIRMED.format(passed=passed), (whose.device,))
+    for n, message_id in confirmed:
         report.findings.extend(numbers.add(n, message_id))
     report.findings.extend(numbers.end())
     for n, message_id in connection.execute(_QUEUED):
@@ -159,10 +166,14 @@ def _walk_numbers(connection: sqlite3.Connection, whose: Whose, report: Report) 
 
 
 def _walk_conversations(
-    connection: sqlite3.Connection, whose: Whose, notices: Iterable[int], report: Report
+    connection: sqlite3.Connection,
+    whose: Whose,
+    notices: Iterable[int],
+    report: Report,
+    version: int,
 ) -> None:
     audit: ConversationAudit | None = None
-    for row in _rows(connection):
+    for row in _rows(connection, version):
         if audit is None or audit.peer != row.peer:
             _close(audit, report)
             audit = ConversationAudit(row.peer, whose, notices)
@@ -176,9 +187,12 @@ def _close(audit: ConversationAudit | None, report: Report) -> None:
         report.conversations.append(audit.walked())
 
 
-def _rows(connection: sqlite3.Connection) -> Iterator[Row]:
-    for columns in connection.execute(_ROWS):
-        number, peer, outgoing, sender, device, n, text, seq, place, state, code, identity = columns
+def _rows(connection: sqlite3.Connection, version: int) -> Iterator[Row]:
+    is_new = version >= SEALED_SINCE
+    content_id, texts = ("content_id", "kind = 'text'") if is_new else ("''", "1")
+    for columns in connection.execute(_ROWS.format(content_id=content_id, texts=texts)):
+        number, peer, outgoing, sender, device, n, text, seq, place, state, code, *rest = columns
+        identity, content_id = rest
         yield Row(
             message_id=number,
             peer=peer,
@@ -192,4 +206,5 @@ def _rows(connection: sqlite3.Connection) -> Iterator[Row]:
             state=state,
             error_code=code,
             identity=identity,
+            content_id=content_id,
         )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from jim.client import sync
 from jim.errors import (
+    DevicesChanged,
     MailboxFull,
     NumberGap,
     RecipientUnknown,
@@ -44,6 +45,8 @@ class Disk:
     """What others sent to the device; position = index + 1."""
     acked: int = 0
     last_mark: str = ""
+    devices: int = 0
+    """Counts how often they changed: what was sealed before is for others."""
 
 
 class Server:
@@ -52,7 +55,7 @@ class Server:
     def __init__(self, *, keeps_marks: bool = True) -> None:
         self.disk = Disk()
         self.keeps_marks = keeps_marks
-        self.waiting: list[tuple[Wire, int, int, str, str]] = []
+        self.waiting: list[tuple[Wire, int, int, str, str, int]] = []
         self.sent: int | None = None
         self.wire: Wire | None = None
 
@@ -83,7 +86,9 @@ class Server:
             self.sent = rest[0]
             wire.to_client.append(("ok",))
 
-    def _submit(self, wire: Wire, request_id: int, n: int, uid: str, mark: str) -> None:
+    def _submit(
+        self, wire: Wire, request_id: int, n: int, uid: str, mark: str, devices: int
+    ) -> None:
         refusal: WireError | None = None
         if len(self.waiting) >= WINDOW:
             refusal = WindowExceeded()
@@ -92,14 +97,14 @@ class Server:
         if refusal:
             wire.to_client.append(("refused", request_id, refusal))
         else:
-            self.waiting.append((wire, request_id, n, uid, mark))
+            self.waiting.append((wire, request_id, n, uid, mark, devices))
 
     def commit(self, chance: random.Random) -> None:
         """Number what is waiting, answer, and push what the mailbox has."""
         waiting, self.waiting = self.waiting, []
-        for wire, request_id, n, uid, mark in waiting:
+        for wire, request_id, n, uid, mark, devices in waiting:
             before = self.last_n
-            wire.to_client.append(self._decide(request_id, n, uid, chance))
+            wire.to_client.append(self._decide(request_id, n, uid, devices, chance))
             if self.keeps_marks and self.last_n > before:
                 self.disk.last_mark = mark
         if self.wire is not None and self.sent is not None:
@@ -108,7 +113,9 @@ class Server:
                 self.wire.to_client.append(frame)
             self.sent = len(self.disk.mailbox)
 
-    def _decide(self, request_id: int, n: int, uid: str, chance: random.Random) -> tuple[Any, ...]:
+    def _decide(
+        self, request_id: int, n: int, uid: str, devices: int, chance: random.Random
+    ) -> tuple[Any, ...]:
         if n <= self.last_n:
             if self.last_n - n >= WINDOW:
                 return ("refused", request_id, NumberGap(n=n, expected=self.last_n + 1))
@@ -117,6 +124,8 @@ class Server:
             return ("refused", request_id, NumberGap(n=n, expected=self.last_n + 1))
         if uid.startswith("nobody"):
             return ("refused", request_id, RecipientUnknown())
+        if devices != self.disk.devices:
+            return ("refused", request_id, DevicesChanged())
         if uid.startswith("full") and chance.random() < 0.5:
             return ("refused", request_id, MailboxFull())
         self.disk.stored.append((n, uid))
@@ -133,6 +142,13 @@ class Kept:
     n: int = 0
     seq: int = 0
     released: bool = False
+    devices: int | None = None
+    """For which devices it is sealed, None if it is not."""
+
+    def payload(self) -> sync.Payload | None:
+        if self.devices is None:
+            return None
+        return sync.Payload({"devices": str(self.devices)}, self.uid)
 
 
 @dataclass
@@ -143,6 +159,8 @@ class Store:
     messages: list[Kept] = field(default_factory=list)
     epoch: str = ""
     cursor: int = 0
+    devices: int = 0
+    """What it knows of the server's."""
     inbox: list[str] = field(default_factory=list)
 
     def queue(self) -> list[Kept]:
@@ -156,7 +174,8 @@ class Store:
         return next(kept for kept in self.messages if kept.message_id == message_id)
 
     def enqueue(self, uid: str, *, released: bool) -> None:
-        self.messages.append(Kept(len(self.messages) + 1, uid, released=released))
+        devices = self.devices if released else None
+        self.messages.append(Kept(len(self.messages) + 1, uid, released=released, devices=devices))
         self.renumber()
 
     def keep(self, frames: list[tuple[int, str]]) -> None:
@@ -167,9 +186,9 @@ class Store:
         """Carry out an effect; gives the rows that it queued again."""
         again: list[Kept] = []
         match effect:
-            case sync.Release(ids):
+            case sync.Seal(ids, stale):
                 for message_id in ids:
-                    self.by_id(message_id).released = True
+                    self.seal(self.by_id(message_id), stale=message_id in stale)
             case sync.Confirm():
                 self.confirm(effect)
             case sync.Refuse(message_id, code):
@@ -181,12 +200,17 @@ class Store:
             case sync.Requeue(after_n):
                 again = [k for k in self.messages if k.state == "stored" and k.n > after_n]
                 for kept in again:
-                    kept.state, kept.released = "queued", True
+                    kept.state, kept.released, kept.devices = "queued", True, None
                 self.confirmed = after_n
             case sync.MoveCursor(epoch, position):
                 self.epoch, self.cursor = epoch, position
         self.renumber()
         return again
+
+    def seal(self, kept: Kept, *, stale: bool) -> None:
+        kept.released = True
+        if stale or kept.devices is None:
+            kept.devices = self.devices
 
     def confirm(self, effect: sync.Confirm) -> None:
         kept = self.by_id(effect.message_id)

@@ -85,8 +85,11 @@ class Mirrored(Store):
     def apply(self, effect: object) -> list[Kept]:
         again = super().apply(effect)
         match effect:
-            case sync.Release(ids):
-                self.real.release(ids)
+            case sync.Seal(ids):
+                self.real._sql.executemany(
+                    "UPDATE messages SET released = 1, payload = ? WHERE message_id = ?",
+                    [(write_payload(sync.Payload(None, "")), i) for i in ids],
+                )
             case sync.Confirm():
                 self.real.confirm(effect)
             case sync.Refuse():

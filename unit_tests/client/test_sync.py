@@ -8,12 +8,12 @@ from __future__ import annotations
 import ast
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from jim.client import sync
-from jim.errors import MailboxFull, NumberGap, RecipientUnknown, WindowExceeded
+from jim.errors import DevicesChanged, MailboxFull, NumberGap, RecipientUnknown, WindowExceeded
 from unit_tests.client.world import Faults, World
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ SCENARIOS = {
         client_backup=True, refusals=False, marks=False
     ),
     "server restored from a backup": Faults(server_backup=True, drop_frame=0),
+    "keys are missing": Faults(keys_missing=0.5),
+    "devices come and go": Faults(devices=4, keys_missing=0.1, crash=6, lose=8),
 }
 
 
@@ -78,19 +80,30 @@ def imports(tree: ast.AST) -> Iterator[str]:
 # --- the outbox -----------------------------------------------------------------------------------
 
 
+def row(message_id: int, text: str, *, released: bool = False, **more: Any) -> sync.Row:
+    """Make a row; one that was released has been sealed."""
+    payload = sync.Payload(None, text) if released else None
+    return sync.Row(message_id, "bob", payload, released=released, **more)
+
+
+def sealed(*message_ids: int) -> dict[int, sync.Payload]:
+    return {i: sync.Payload(None, f"text {i}") for i in message_ids}
+
+
 def rows(count: int, *, released: bool = True) -> list[sync.Row]:
-    return [sync.Row(i, "bob", f"text {i}", released=released) for i in range(1, count + 1)]
+    return [row(i, f"text {i}", released=released) for i in range(1, count + 1)]
 
 
 def sent(effects: list[sync.OutboxEffect]) -> list[tuple[int, str]]:
-    return [(e.n, e.text) for e in effects if isinstance(e, sync.Transmit)]
+    return [(e.n, e.payload.text) for e in effects if isinstance(e, sync.Transmit)]
 
 
 def test_nothing_goes_out_before_it_is_released_and_not_more_than_the_window() -> None:
     outbox = sync.Outbox(0, rows(5, released=False), window=3)
-    assert outbox.welcomed(0) == [sync.Release([1, 2, 3])]
-    assert sent(outbox.done()) == [(1, "text 1"), (2, "text 2"), (3, "text 3")]
-    assert outbox.stored(1, 1, 7, 99) == [sync.Confirm(1, 1, 7, 99), sync.Release([4])]
+    assert outbox.welcomed(0) == [sync.Seal([1, 2, 3])]
+    done = outbox.sealed(sealed(1, 2, 3))
+    assert sent(done) == [(1, "text 1"), (2, "text 2"), (3, "text 3")]
+    assert outbox.stored(1, 1, 7, 99) == [sync.Confirm(1, 1, 7, 99), sync.Seal([4])]
 
 
 def test_a_message_written_while_nothing_waits_needs_no_release() -> None:
@@ -107,7 +120,7 @@ def test_a_refusal_in_the_middle_moves_the_later_messages_up_once_that_is_durabl
     assert outbox.stored(1, 1, 1, 1) == [sync.Confirm(1, 1, 1, 1)]
     assert outbox.refused(2, RecipientUnknown()) == [sync.Refuse(2, "recipient_unknown")]
     assert outbox.refused(3, NumberGap(expected=2)) == []
-    assert outbox.queued([sync.Row(5, "bob", "text 5", released=True)]) == []
+    assert outbox.queued([row(5, "text 5", released=True)]) == []
     assert outbox.done() == [], "an answer is still missing"
     assert not outbox.sends_at_once
     again = outbox.refused(4, NumberGap(expected=2))
@@ -137,31 +150,31 @@ def test_an_answer_that_the_server_has_forgotten_leaves_the_place_unknown() -> N
 
 def test_numbers_that_nobody_here_used_fail_what_may_have_been_sent() -> None:
     outbox = sync.Outbox(3, rows(1), window=8)
-    fresh = sync.Row(2, "bob", "typed just now", fresh=True)
+    fresh = row(2, "typed just now", fresh=True)
     outbox.queued([fresh])
     assert outbox.welcomed(last_n=9) == [sync.Restart(9, [1])]
-    assert outbox.done() == [sync.Release([2])]
-    assert sent(outbox.done()) == [(10, "typed just now")]
+    assert outbox.done() == [sync.Seal([2])]
+    assert sent(outbox.sealed(sealed(2))) == [(10, "text 2")]
 
 
 def test_what_another_life_of_the_store_may_have_sent_is_not_sent_again() -> None:
     outbox = sync.Outbox(0, [], window=8)
     outbox.welcomed(0)
-    outbox.queued([sync.Row(1, "bob", "sent", released=True, fresh=True)])
+    outbox.queued([row(1, "sent", released=True, fresh=True)])
     outbox.disconnected()
     assert outbox.welcomed(last_n=5) == [sync.Restart(5, [1])]
     assert outbox.done() == []
 
 
 def test_a_stored_number_of_a_message_that_was_never_sent_is_no_confirmation() -> None:
-    waiting = [sync.Row(i, "bob", f"text {i}", fresh=True) for i in (1, 2, 3)]
+    waiting = [row(i, f"text {i}", fresh=True) for i in (1, 2, 3)]
     outbox = sync.Outbox(0, waiting, window=8)
     assert outbox.welcomed(last_n=2) == [sync.Restart(2, [])]
 
 
 def marked(count: int) -> list[sync.Row]:
     return [
-        sync.Row(i, "bob", f"text {i}", released=True, mark=f"m{i}") for i in range(1, count + 1)
+        row(i, f"text {i}", released=True, mark=f"m{i}") for i in range(1, count + 1)
     ]
 
 
@@ -191,20 +204,20 @@ def test_without_a_mark_the_server_is_believed() -> None:
 
 
 def test_the_right_mark_does_not_vouch_for_what_was_never_sent() -> None:
-    waiting = [sync.Row(i, "bob", f"text {i}", mark=f"m{i}", fresh=True) for i in (1, 2)]
+    waiting = [row(i, f"text {i}", mark=f"m{i}", fresh=True) for i in (1, 2)]
     outbox = sync.Outbox(0, waiting, window=8)
     assert outbox.welcomed(2, "m2") == [sync.Restart(2, [])]
 
 
 def test_a_server_that_lost_messages_gets_them_again_under_their_numbers() -> None:
-    outbox = sync.Outbox(5, [sync.Row(9, "bob", "new", released=True)], window=8)
+    outbox = sync.Outbox(5, [row(9, "new", released=True)], window=8)
     assert outbox.welcomed(last_n=3) == [sync.Requeue(3)]
-    lost = [sync.Row(4, "bob", "four", released=True), sync.Row(5, "bob", "five", released=True)]
+    lost = [row(4, "four", released=True), row(5, "five", released=True)]
     assert sent(outbox.requeued(lost)) == [(4, "four"), (5, "five"), (6, "new")]
 
 
 def test_only_what_was_never_sent_can_be_taken_back() -> None:
-    outbox = sync.Outbox(0, [*rows(1), sync.Row(2, "bob", "waits")], window=8)
+    outbox = sync.Outbox(0, [*rows(1), row(2, "waits")], window=8)
     assert outbox.cancel(1, "cancelled") == []
     assert outbox.cancel(3, "cancelled") == []
     assert outbox.cancel(2, "cancelled") == [sync.Refuse(2, "cancelled")]
@@ -214,8 +227,59 @@ def test_only_what_was_never_sent_can_be_taken_back() -> None:
 
 def test_a_message_that_is_being_released_can_no_longer_be_taken_back() -> None:
     outbox = sync.Outbox(0, rows(1, released=False), window=8)
-    assert outbox.welcomed(0) == [sync.Release([1])]
+    assert outbox.welcomed(0) == [sync.Seal([1])]
     assert outbox.cancel(1, "cancelled") == []
+
+
+def ciphered(message_id: int, version: int = 1) -> sync.Payload:
+    return sync.Payload({"d": f"{message_id}.{version}"})
+
+
+def texts(effects: list[sync.OutboxEffect]) -> list[str]:
+    found = [e.payload.ciphertexts for e in effects if isinstance(e, sync.Transmit)]
+    return [each["d"] for each in found if each is not None]
+
+
+def test_what_is_sealed_for_other_devices_is_sealed_anew_once_every_answer_is_there() -> None:
+    waiting = [sync.Row(i, "bob", ciphered(i), released=True) for i in (1, 2, 3)]
+    outbox = sync.Outbox(0, waiting, window=8)
+    assert texts(outbox.welcomed(0)) == ["1.1", "2.1", "3.1"]
+    assert outbox.stored(1, 1, 1, 1) == [sync.Confirm(1, 1, 1, 1)]
+    assert outbox.refused(2, DevicesChanged()) == []
+    assert outbox.refused(3, NumberGap(expected=2)) == [sync.Seal([2, 3], [2, 3])]
+    again = outbox.sealed({2: ciphered(2, 2), 3: ciphered(3, 2)})
+    assert texts(again) == ["2.2", "3.2"]
+
+
+def test_what_may_have_been_stored_after_all_goes_out_as_it_was() -> None:
+    """The connection ends before every answer: nobody knows, so nothing is sealed anew."""
+    outbox = sync.Outbox(0, [sync.Row(1, "bob", ciphered(1), released=True)], window=8)
+    outbox.queued([sync.Row(2, "bob", ciphered(2), released=True)])
+    outbox.welcomed(0)
+    assert outbox.refused(1, DevicesChanged()) == []
+    outbox.disconnected()
+    assert texts(outbox.welcomed(0)) == ["1.1", "2.1"]
+
+
+def test_what_can_never_be_sealed_fails_and_the_rest_goes_on() -> None:
+    outbox = sync.Outbox(0, rows(3, released=False), window=8)
+    outbox.welcomed(0)
+    assert outbox.sealed(sealed(2, 3), {1: "no_keys"}) == [sync.Refuse(1, "no_keys")]
+    assert sent(outbox.done()) == [(1, "text 2"), (2, "text 3")]
+
+
+def test_what_cannot_be_sealed_now_waits_for_the_next_connection_or_a_retry() -> None:
+    outbox = sync.Outbox(0, rows(2, released=False), window=8)
+    outbox.welcomed(0)
+    assert sent(outbox.sealed(sealed(1))) == [(1, "text 1")]
+    assert outbox.sealed({}) == [], "not again and again"
+    assert outbox.retry() == [sync.Seal([2])]
+    outbox.sealed({})
+    assert outbox.cancel(2, "cancelled") == [sync.Refuse(2, "cancelled")]
+    outbox.done()
+    outbox.queued(rows(3, released=False)[2:])
+    outbox.disconnected()
+    assert sync.Seal([3]) in outbox.welcomed(0)
 
 
 def test_a_full_mailbox_fails_the_message_although_trying_again_later_may_help() -> None:
@@ -239,7 +303,7 @@ def test_nothing_new_goes_out_while_answers_to_the_old_are_missing() -> None:
     outbox = sync.Outbox(0, rows(2), window=8)
     outbox.welcomed(0)
     assert outbox.refused(1, WindowExceeded()) == []
-    assert outbox.queued([sync.Row(3, "bob", "text 3", released=True)]) == []
+    assert outbox.queued([row(3, "text 3", released=True)]) == []
     assert sent(outbox.refused(2, NumberGap(expected=1))) == [(n, f"text {n}") for n in (1, 2, 3)]
 
 

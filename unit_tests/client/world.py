@@ -32,17 +32,24 @@ class Client:
         self.online = False
         self.met = False
         self.disconnects = 0
+        self.chance = random.Random(0)
+        self.keys_missing = 0.0
+        self.look_at_devices = lambda: 0
 
     @staticmethod
     def _row(kept: Kept) -> sync.Row:
         mark = f"mark of {kept.uid}"
-        return sync.Row(kept.message_id, "bob", kept.uid, released=kept.released, mark=mark)
+        return sync.Row(
+            kept.message_id, "bob", kept.payload(), released=kept.released, mark=mark
+        )
 
     def carry_out(self, effects: list[Any]) -> None:
         for effect in effects:
             if isinstance(effect, sync.Transmit):
                 self._check_transmission(effect)
-                self._send("msg", effect.request_id, effect.n, effect.text, effect.mark)
+                uid, sealed = effect.payload.text, effect.payload.ciphertexts
+                devices = -1 if sealed is None else int(sealed["devices"])
+                self._send("msg", effect.request_id, effect.n, uid, effect.mark, devices)
             elif isinstance(effect, sync.AskFrom):
                 self._send("sync", effect.after)
             elif isinstance(effect, sync.Acknowledge):
@@ -55,7 +62,7 @@ class Client:
                 self.jobs.append(effect)
 
     def _check_transmission(self, effect: sync.Transmit) -> None:
-        kept = next(k for k in self.store.messages if k.uid == effect.text)
+        kept = next(k for k in self.store.messages if k.uid == effect.payload.text)
         assert kept.released, "transmitted before it was durably released"
         assert kept.n == effect.n, "transmitted under a number that is not durable"
 
@@ -76,13 +83,28 @@ class Client:
         elif isinstance(job, tuple):
             self.store.enqueue(job[0], released=job[1])
         else:
+            if isinstance(job, sync.Seal):
+                job = self._lacking(job)
+                if job.stale:
+                    self.store.devices = self.look_at_devices()
             again = self.store.apply(job)
-            if isinstance(job, sync.Requeue):
+            if isinstance(job, sync.Seal):
+                found = {i: self.store.by_id(i).payload() for i in job.message_ids}
+                self.carry_out(self.outbox.sealed({i: p for i, p in found.items() if p}))
+            elif isinstance(job, sync.Requeue):
                 self.carry_out(self.outbox.requeued([self._row(kept) for kept in again]))
             elif isinstance(job, sync.BLOCKING):
                 self.carry_out(self.outbox.done())
         if not self.jobs and self.welcome is not None:
             self._welcomed(*self.welcome)
+
+    def _lacking(self, job: sync.Seal) -> sync.Seal:
+        """Seal only the first ones, as if the server gave no more keys."""
+        if self.chance.random() >= self.keys_missing:
+            return job
+        count = self.chance.randrange(len(job.message_ids))
+        ids = job.message_ids[:count]
+        return sync.Seal(ids, [each for each in job.stale if each in ids])
 
     def _notice(self) -> None:
         new = [k for k in self.store.queue() if k.message_id > self.noticed]
@@ -151,6 +173,10 @@ class Faults:
     drop_frame: int = 1
     client_backup: bool = False
     server_backup: bool = False
+    devices: int = 0
+    """How often they change."""
+    keys_missing: float = 0.0
+    """How likely it is that something cannot be sealed for now."""
 
 
 class World:
@@ -160,12 +186,18 @@ class World:
         self.chance = random.Random(seed)
         self.faults = faults
         self.server = Server(keeps_marks=faults.marks)
-        self.client = Client(store or Store())
+        self.client = self._client(store or Store())
         self.written: list[str] = []
         self.received: list[str] = []
         self.backup: Store | None = None
         self.server_backup: Disk | None = None
         self.restored = False
+
+    def _client(self, store: Store) -> Client:
+        client = Client(store)
+        client.chance, client.keys_missing = self.chance, self.faults.keys_missing
+        client.look_at_devices = lambda: self.server.disk.devices
+        return client
 
     def run(self, steps: int) -> None:
         actions = {
@@ -185,6 +217,8 @@ class World:
             self.save: 2 if self.faults.client_backup or self.faults.server_backup else 0,
             self.restore_client: 1 if self.faults.client_backup else 0,
             self.restore_server: 1 if self.faults.server_backup else 0,
+            self.devices: self.faults.devices,
+            self.retry: 5 if self.faults.keys_missing else 0,
         }
         for action in self.chance.choices(list(actions), list(actions.values()), k=steps):
             action()
@@ -225,6 +259,12 @@ class World:
         if wire is not None and wire.to_client:
             self.client.receive(wire.to_client.popleft())
 
+    def devices(self) -> None:
+        self.server.disk.devices += 1
+
+    def retry(self) -> None:
+        self.client.carry_out(list(self.client.outbox.retry()))
+
     def commit(self) -> None:
         self.server.commit(self.chance)
 
@@ -247,7 +287,7 @@ class World:
             self.client.lose()
 
     def crash(self) -> None:
-        self.client = Client(self.client.store)
+        self.client = self._client(self.client.store)
 
     def server_crash(self) -> None:
         self.server.waiting.clear()
@@ -268,7 +308,7 @@ class World:
     def restore_client(self) -> None:
         if self.backup is not None and not self.restored:
             self.restored = True
-            self.client = Client(self.backup)
+            self.client = self._client(self.backup)
 
     def restore_server(self) -> None:
         if self.server_backup is not None and not self.restored:
@@ -286,6 +326,7 @@ class World:
         """
         self.lose()
         self.client.jobs.append("notice")
+        self.client.keys_missing = 0.0
         for _ in range(60 + 12 * len(self.written)):
             self.connect()
             wire = self.client.wire

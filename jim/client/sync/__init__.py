@@ -22,11 +22,12 @@ from jim.client.sync.outbox import (
     Confirm,
     Outbox,
     OutboxEffect,
+    Payload,
     Refuse,
-    Release,
     Requeue,
     Restart,
     Row,
+    Seal,
     Transmit,
 )
 
@@ -44,10 +45,11 @@ __all__ = [
     "MoveCursor",
     "Outbox",
     "OutboxEffect",
+    "Payload",
     "Refuse",
-    "Release",
     "Requeue",
     "Restart",
     "Row",
+    "Seal",
     "Transmit",
 ]

@@ -9,51 +9,77 @@ from __future__ import annotations
 
 from collections import deque
 from itertools import islice
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from jim.client.sync.common import MAX_FRUITLESS, Disconnect
-from jim.errors import MailboxFull, NumberGap, WireError
+from jim.errors import DevicesChanged, MailboxFull, NumberGap, WireError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+
+_NOTHING: Mapping[int, str] = MappingProxyType({})
 
 
-class Row(Struct, gc=False):
+class Payload(Struct, frozen=True):
+    """What goes out for a message: sealed for each device, or plain.
+
+    Attributes:
+        ciphertexts: device to ciphertext, None for a plain text.
+        text: the plain text, empty for a sealed one.
+        only: it is for one device alone.
+    """
+
+    ciphertexts: dict[str, str] | None
+    text: str = ""
+    only: bool = False
+
+
+class Row(Struct):
     """A message that is not confirmed.
 
     Attributes:
         message_id: its id in the store; ids grow in the order of writing.
         to: the addressee.
-        text: what to send.
+        payload: what goes out, None until it has been sealed.
         released: marked as possibly transmitted, durably before it is; others can be taken back.
         fresh: written while this process ran, so no earlier life of the store can have sent it.
         mark: what the server gives back of it; another message never has it, in no life.
+        stale: the server refused the payload because the devices are others by now.
+        sealing: its payload is being made, so that it cannot be taken back.
     """
 
     message_id: int
     to: str
-    text: str
+    payload: Payload | None = None
     released: bool = False
     fresh: bool = False
     mark: str = ""
+    stale: bool = False
+    sealing: bool = False
 
 
-class Transmit(Struct, frozen=True, gc=False):
+class Transmit(Struct, frozen=True):
     """Send `msg` on the present connection."""
 
     request_id: int
     n: int
     to: str
-    text: str
+    payload: Payload
     mark: str = ""
 
 
-class Release(Struct, frozen=True):
-    """Mark rows as possibly transmitted. Blocking."""
+class Seal(Struct, frozen=True):
+    """Make the payloads of messages and mark these as possibly transmitted, both at once. Blocking.
+
+    Those that are `stale` were certainly not stored: they are sealed anew, for the devices that
+    there are now. `Outbox.sealed` takes what has come of it.
+    """
 
     message_ids: list[int]
+    stale: list[int] = []
 
 
 class Confirm(Struct, frozen=True, gc=False):
@@ -93,8 +119,8 @@ class Restart(Struct, frozen=True):
     unknown: list[int]
 
 
-OutboxEffect = Transmit | Release | Confirm | Refuse | Requeue | Restart | Disconnect
-BLOCKING = (Release, Refuse, Requeue, Restart)
+OutboxEffect = Transmit | Seal | Confirm | Refuse | Requeue | Restart | Disconnect
+BLOCKING = (Seal, Refuse, Requeue, Restart)
 
 
 class _Flight(Struct, gc=False):
@@ -117,6 +143,8 @@ class Outbox:
         self._sent = 0
         self._rewinding = False
         self._rewinds = 0
+        self._unsealable = False
+        """The last `Seal` came to nothing: what it lacked cannot be had on this connection."""
         self._in_flight: dict[int, _Flight] = {}
         self._last_request = 0
 
@@ -127,7 +155,7 @@ class Outbox:
 
     @property
     def sends_at_once(self) -> bool:
-        """Whether a message written now would go out at once, so that it may be released now."""
+        """Whether a message written now would go out at once, so that it may be sealed now."""
         return (
             self._online
             and not self._rewinding
@@ -145,7 +173,7 @@ class Outbox:
     def cancel(self, message_id: int, code: str) -> list[OutboxEffect]:
         """Take a message back; no effect means that it may be on its way already."""
         for index, row in enumerate(self.rows):
-            if row.message_id == message_id and not row.released:
+            if row.message_id == message_id and not row.released and not row.sealing:
                 del self.rows[index]
                 return [self._block(Refuse(message_id, code))]
         return []
@@ -155,6 +183,29 @@ class Outbox:
     def done(self) -> list[OutboxEffect]:
         """Go on after a blocking effect has become durable."""
         self._blocked -= 1
+        return self._pump()
+
+    def sealed(
+        self, payloads: Mapping[int, Payload], failed: Mapping[int, str] = _NOTHING
+    ) -> list[OutboxEffect]:
+        """Go on after `Seal`, with what has become durable; `failed` says what never can be sealed.
+
+        A message that is in neither stays as it was: it is tried again with the next connection.
+        """
+        effects: list[OutboxEffect] = []
+        for row in list(islice(self.rows, self._sent + self.window)):  # no other can be meant
+            row.sealing = False
+            if row.message_id in payloads:
+                row.payload, row.released, row.stale = payloads[row.message_id], True, False
+            elif row.message_id in failed:
+                self.rows.remove(row)
+                effects.append(self._block(Refuse(row.message_id, failed[row.message_id])))
+        self._unsealable = not payloads and not failed
+        return [*effects, *self.done()]
+
+    def retry(self) -> list[OutboxEffect]:
+        """Try again to seal what could not be sealed on this connection so far."""
+        self._unsealable = False
         return self._pump()
 
     def requeued(self, rows: Sequence[Row]) -> list[OutboxEffect]:
@@ -174,6 +225,7 @@ class Outbox:
         the answer, which is how we learn sequence and time.
         """
         self._online = True
+        self._unsealable = False
         self._rewinds = 0
         if last_n < self.confirmed:
             self.confirmed = last_n
@@ -186,6 +238,8 @@ class Outbox:
         """Forget the connection; what was on its way has an unknown outcome until the next one."""
         self._online = False
         self._in_flight.clear()
+        for row in self.rows:
+            row.stale = False  # whether it was stored after all, the next welcome tells
         self._start_over()
 
     def stored(self, request_id: int, n: int, seq: int, time_ms: int) -> list[OutboxEffect]:
@@ -204,6 +258,8 @@ class Outbox:
             return []
         if isinstance(error, NumberGap):
             return self._gap(flight, error)
+        if isinstance(error, DevicesChanged) and flight.row.payload is not None:
+            return self._reseal()
         if (error.retryable or error.fatal) and not isinstance(error, MailboxFull):
             return self._rewind()
         return self._refuse(flight, error.code)
@@ -249,6 +305,15 @@ class Outbox:
         self._rewinds = 0
         return [self._block(Refuse(flight.row.message_id, code))]
 
+    def _reseal(self) -> list[OutboxEffect]:
+        """Let everything be sealed anew that was on its way: the server refuses all of it.
+
+        It takes numbers in their order alone. A plain text needs no other devices.
+        """
+        for row in islice(self.rows, self._sent):
+            row.stale = row.payload is not None and row.payload.ciphertexts is not None
+        return self._rewind()
+
     def _rewind(self) -> list[OutboxEffect]:
         """Start again at the first unconfirmed message, once every transmission has its answer.
 
@@ -280,23 +345,31 @@ class Outbox:
             if free <= 0:
                 break
             row = self.rows[self._sent]
-            effects.append(self._transmit(row) if row.released else self._release(free))
+            if row.payload is not None and not row.stale:
+                effects.append(self._transmit(row, row.payload))
+            elif self._unsealable:
+                break
+            else:
+                effects.append(self._seal(free))
         return effects
 
-    def _transmit(self, row: Row) -> Transmit:
+    def _transmit(self, row: Row, payload: Payload) -> Transmit:
         self._sent += 1
         self._last_request += 1
         n = self.confirmed + self._sent
         self._in_flight[self._last_request] = _Flight(row, n)
-        return Transmit(self._last_request, n, row.to, row.text, row.mark)
+        return Transmit(self._last_request, n, row.to, payload, row.mark)
 
-    def _release(self, free: int) -> OutboxEffect:
+    def _seal(self, free: int) -> OutboxEffect:
         coming = [
-            row for row in islice(self.rows, self._sent, self._sent + free) if not row.released
+            row
+            for row in islice(self.rows, self._sent, self._sent + free)
+            if row.payload is None or row.stale
         ]
         for row in coming:
-            row.released = True
-        return self._block(Release([row.message_id for row in coming]))
+            row.sealing = True
+        stale = [row.message_id for row in coming if row.stale]
+        return self._block(Seal([row.message_id for row in coming], stale))
 
     def _block(self, effect: OutboxEffect) -> OutboxEffect:
         self._blocked += 1

@@ -1,0 +1,105 @@
+"""What stands inside a ciphertext, and its padding."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+import msgspec
+from msgspec import Meta, Struct
+
+from jim.errors import CannotDecrypt
+
+VERSION: Final = 1
+
+BUCKET_BYTES: Final = 256
+"""Sizes are told in steps of so much: "yes" and a line of text look the same (security.md)."""
+
+MAX_VOIDS: Final = 64
+"""Counts given up that are told with every message: as many as can be on their way at once."""
+
+TEXT: Final = "text"
+"""A message for people."""
+AGAIN: Final = "again"
+"""Asks for the counts in the body, an empty list for nothing but the present count."""
+HERE: Final = "here"
+"""Answers `AGAIN`: no text, but the present count and what was given up."""
+
+Number = Annotated[int, Meta(ge=0, le=2**53 - 1)]
+
+
+class Party(Struct, frozen=True, array_like=True):
+    """A device of an account, by the names that the server uses and the key that it cannot fake."""
+
+    name: str
+    device: str
+    ed: bytes
+
+
+class Head(Struct, frozen=True, array_like=True):
+    """Where a device chain ends."""
+
+    seq: Number
+    head: bytes
+
+
+class Content(Struct, frozen=True, kw_only=True, omit_defaults=True, rename={"sender": "from"}):
+    """Everything that one device tells another with one message.
+
+    Attributes:
+        id: which message it is, whoever delivers it how often; unique for its sender.
+        time: when it was written, ms since the epoch.
+        sender: who sealed it.
+        to: for whom.
+        chat: the addressee of the message, the sender's copies to itself included.
+        count: the how-manieth it is that this sender seals for this device, from 1.
+        voids: counts that were given up; nothing will ever come with them.
+        mine: the end of the sender's own device chain.
+        yours: the end of the receiver's chain as the sender knows it.
+        kind: what it is for.
+        body: the text.
+        was: the count that it had before, when it is sealed again.
+        seq: its place in the conversation, when it is sealed again.
+        n: its number then.
+    """
+
+    v: int = VERSION
+    id: str
+    time: Number
+    sender: Party
+    to: Party
+    chat: str
+    count: Number
+    voids: list[Number] = []
+    mine: Head
+    yours: Head
+    kind: str = TEXT
+    body: str = ""
+    was: Number = 0
+    seq: Number = 0
+    n: Number = 0
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Content)
+
+
+def write_content(content: Content) -> bytes:
+    """Write a content and pad it: a byte 0x80, then zeros up to the next step (ISO 7816-4)."""
+    packed = _encoder.encode(content) + b"\x80"
+    return packed + bytes(-len(packed) % BUCKET_BYTES)
+
+
+def read_content(plaintext: bytes) -> Content:
+    """Read what `write_content` wrote.
+
+    Raises:
+        CannotDecrypt: with `reason` content: it is nothing of the kind, or of a later version.
+    """
+    packed = plaintext.rstrip(b"\0")
+    try:
+        content = _decoder.decode(packed[:-1])
+    except (msgspec.MsgspecError, RecursionError):
+        raise CannotDecrypt("the content cannot be read", reason="content") from None
+    if packed[-1:] != b"\x80" or content.v != VERSION:
+        raise CannotDecrypt("the content cannot be read", reason="content")
+    return content

@@ -1,0 +1,95 @@
+"""Frames of the mailbox on their way into the store, where some have to wait for a device chain."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING
+
+from jim.client.errands import now_ms
+from jim.client.link import protocol_error
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from jim.client.accounts import Account
+    from jim.client.errands import Errands
+    from jim.client.mailbox import Frame, Kept
+
+
+class Intake:
+    """Keeps frames in their order; what it has taken and not kept is lost with the connection."""
+
+    def __init__(
+        self,
+        account: Account,
+        errands: Errands,
+        kept: Callable[[Kept], None],
+        fail: Callable[[Exception], None],
+    ) -> None:
+        """Take an open account, who asks for chains, and whom to tell of what is durable."""
+        self._account, self._errands = account, errands
+        self._kept, self._fail = kept, fail
+        self._waiting: deque[Frame] = deque()
+        self._task: asyncio.Task[None] | None = None
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    async def add(self, frames: Iterable[Frame]) -> None:
+        """Take frames; returns once the disk has them, or they wait for an answer of the server.
+
+        Waiting here is the back-pressure: nothing more is read than the disk can take.
+        """
+        self._waiting.extend(frames)
+        if self._task is None or self._task.done():
+            self._idle.clear()
+            self._task = asyncio.create_task(self._work())
+        await self._idle.wait()
+
+    def lose(self) -> None:
+        """Forget what has not been kept: it comes again with the next connection."""
+        self._waiting.clear()
+
+    async def settled(self) -> None:
+        """Wait until nothing is on its way to the disk any more."""
+        if self._task is not None:
+            await asyncio.wait([self._task])
+
+    async def _work(self) -> None:
+        try:
+            await self._keep_all()
+        except Exception as error:  # noqa: BLE001 - of the store; nothing else is expected
+            self._fail(error)
+        finally:
+            self._idle.set()
+
+    async def _keep_all(self) -> None:
+        seen: frozenset[str] = frozenset()
+        while self._waiting:
+            frames = list(self._waiting)
+            self._waiting.clear()
+            asked, now = seen, now_ms()
+            kept = await self._account.writer.write(
+                lambda store, frames=frames, now=now, asked=asked: store.keep(frames, now, asked)  # type: ignore[misc]
+            )
+            if kept.position:
+                seen = frozenset()
+                self._kept(kept)
+            if not kept.lacking:
+                continue
+            self._waiting.extendleft(
+                frame for frame in reversed(frames) if frame.position > kept.position
+            )
+            self._idle.set()
+            found = await self._errands.look_at_all([kept.lacking])
+            self._idle.clear()
+            if not found:
+                self._give_up()
+                return
+            seen |= found
+
+    def _give_up(self) -> None:
+        """Read the mailbox again over another connection: on this one there are no answers."""
+        self.lose()
+        if self._errands.link is not None:
+            self._errands.link.give_up(protocol_error("the server does not show a device chain"))

@@ -1,0 +1,339 @@
+"""What comes in: the part of an account's store that keeps it, opens it and says what is wrong."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+from msgspec import UNSET, Struct, field
+
+from jim.client import store_rows as sql
+from jim.client.encryption import opening
+from jim.client.encryption.contacts import Learned, Trust
+from jim.client.encryption.content import AGAIN, HERE, TEXT
+from jim.client.encryption.opening import Lacking, Opened, Opening, Refused
+from jim.client.events import Message, MessageState, MissingNotice
+from jim.client.mark import digest_of
+from jim.client.store import RESENT, Again, Draft, MessageStore
+from jim.errors import ChainInvalid
+from jim.protocol.messages import Delivery, Link, Notice
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jim.client.encryption.content import Content
+    from jim.protocol.messages import Keys
+
+REPAIR_MS: Final = 3_600_000
+"""A session is mended once an hour and device at most (security.md): what a liar spoils again and
+again must not use up the keys of the other side."""
+
+MAX_RESENT: Final = 1000
+"""Messages sealed again for a device that is new, the latest ones: those that nobody has collected.
+More would keep the outbox busy for minutes at the usual rate."""
+
+DEVICE_ADDED: Final = "device_added"
+"""Code of a notice: an account has a further device."""
+DEVICE_REMOVED: Final = "device_removed"
+"""Code of a notice: a device was taken out of an account."""
+KEYS_CHANGED: Final = "keys_changed"
+"""Code of a notice: an account began anew with other keys, by its recovery words."""
+VERIFIED_CHANGED: Final = "verified_changed"
+"""Code of a notice: so did one that the user had verified; nothing is sent there any more."""
+CHAIN_INVALID: Final = "chain_invalid"
+"""Code of a notice: the server shows a device chain that cannot be that of this account."""
+
+_ONCE: Final = frozenset({opening.FORKED, opening.FORKED_OWN, CHAIN_INVALID})
+"""Said once of each conversation: the server would be caught with every message again."""
+
+Frame = Delivery | Notice
+News = Message | MissingNotice
+
+
+class Kept(Struct):
+    """What came of frames.
+
+    Attributes:
+        news: what was not here before, in its order.
+        position: of the last frame that is dealt with.
+        lacking: whose chain has to be looked at before the next one can be, empty for nobody.
+    """
+
+    news: list[News] = field(default_factory=list)
+    position: int = 0
+    lacking: str = ""
+
+
+class MailboxStore(MessageStore):
+    """The messages of one account on this device, those that come in too."""
+
+    def _be(self, name: str, device: str, key: bytes | None) -> None:
+        super()._be(name, device, key)
+        self._opening = (
+            None
+            if self._vault is None
+            else Opening(self._sql, (name, device), self._contacts, self._vault, self._peers)
+        )
+
+    # --- frames ---------------------------------------------------------------------------------
+
+    def keep(
+        self, frames: Sequence[Frame], now_ms: int = 0, fresh: frozenset[str] = frozenset()
+    ) -> Kept:
+        """Store what came, in its order, and move the cursor; up to what lacks a chain.
+
+        `fresh` are accounts whose chains were just looked at, so that no more can be known.
+        """
+        kept = Kept()
+        for frame in frames:
+            if isinstance(frame, Notice):
+                kept.news.append(self.note(frame.code, frame.time, position=frame.position))
+            elif frame.ciphertext is UNSET:
+                text = "" if frame.message is UNSET else frame.message
+                kept.news += self._insert(frame, text, plain=True)
+            elif not self._keep_sealed(frame, frame.ciphertext, now_ms, fresh, kept):
+                break
+            kept.position = frame.position
+        if kept.position:
+            self._sql.execute("UPDATE account SET position = ?", (kept.position,))
+        return kept
+
+    def _keep_sealed(
+        self, frame: Delivery, ciphertext: str, now_ms: int, fresh: frozenset[str], kept: Kept
+    ) -> bool:
+        """Deal with a sealed frame; False if it has to wait for a chain."""
+        opened = self._open(frame, ciphertext, fresh)
+        if isinstance(opened, Lacking):
+            kept.lacking = opened.name
+            return False
+        if isinstance(opened, Refused) and self._is_known(frame, ciphertext):
+            return True
+        if isinstance(opened, Refused):
+            kept.news.append(self._note_about(opened.code, frame, position=frame.position))
+            if opened.code == opening.UNDECRYPTABLE:
+                self._mend(frame, now_ms)
+            return True
+        kept.news += self._take(frame, opened, now_ms)
+        is_text = opened.content.kind == TEXT
+        if not frame.seq or not is_text:
+            position = 0 if is_text else frame.position
+            self._sql.execute(sql.OPENED, (position, digest_of([ciphertext])))
+        return True
+
+    def _is_known(self, frame: Delivery, ciphertext: str) -> bool:
+        """Tell whether this was opened before, and note that it stands here too.
+
+        A server that was restored sends again what it still has, and no ratchet opens it twice.
+        """
+        which = (frame.sender, frame.device, frame.n, frame.seq)
+        known = self._sql.execute(sql.KNOWN, (*which, digest_of([ciphertext]))).fetchone()[0]
+        if known and not self._sql.execute(sql.PLACE_AGAIN, (frame.position, *which)).rowcount:
+            self._sql.execute(sql.PASSED, (frame.position, 0))
+        return bool(known)
+
+    def _open(
+        self, frame: Delivery, ciphertext: str, fresh: frozenset[str]
+    ) -> Opened | Refused | Lacking:
+        if self._opening is None:
+            return Refused(opening.UNDECRYPTABLE)
+        return self._opening.open(frame, ciphertext, fresh)
+
+    def _mend(self, frame: Delivery, now_ms: int) -> None:
+        """Ask for what could not be opened, over a new session if it is time for one."""
+        sender, device = frame.sender, frame.device
+        self._peers.note_unopened(sender, device)
+        if self._vault is not None and self._peers.may_repair(sender, device, now_ms, REPAIR_MS):
+            self._vault.wedge(sender, device)
+        self._tell_device(AGAIN, sender, device, now_ms)
+
+    def _take(self, frame: Delivery, opened: Opened, now_ms: int) -> list[News]:
+        """Take what was opened; gives what is new for the user."""
+        content = opened.content
+        news: list[News] = []
+        for code in opened.warnings:
+            news += self._warn(code, _peer_of(frame, self._name), frame.time)
+        if opened.gap:
+            news.append(self._note_about(opening.DROPPED, frame))
+        if self._peers.missing(frame.sender, frame.device):
+            self._tell_device(AGAIN, frame.sender, frame.device, now_ms)
+        if content.kind == TEXT:
+            inserted = self._insert_content(frame, content)
+            if inserted and not opened.is_new:
+                news.append(self._note_about(opening.CLONED, frame))
+            return [*news, *inserted]
+        if opened.is_new:
+            news += self._between_devices(frame, content, now_ms)
+        return news
+
+    def _insert_content(self, frame: Delivery, content: Content) -> list[Message]:
+        """Store a text in its place; one that was sealed again has it inside."""
+        if not frame.seq:
+            frame = msgspec.structs.replace(
+                frame, seq=content.seq, n=content.n or frame.n, time=content.time
+            )
+        return self._insert(frame, content.body, content_id=content.id)
+
+    def _insert(
+        self, frame: Delivery, text: str, *, content_id: str = "", plain: bool = False
+    ) -> list[Message]:
+        outgoing = frame.sender == self._name
+        if outgoing and frame.device == self._device:
+            own = (self._device, frame.n, frame.to, text)
+            placed = self._sql.execute(sql.PLACE_OWN, (frame.position, *own)).rowcount
+            if not placed:
+                self._sql.execute(sql.PASSED, (frame.position, 0))
+            return []
+        identity = sql.identity_of(frame, text, content_id)
+        kept = self._read(
+            sql.KEEP,
+            (
+                frame.to if outgoing else frame.sender,
+                outgoing,
+                frame.sender,
+                frame.device,
+                frame.n,
+                text,
+                frame.time,
+                frame.seq,
+                MessageState.STORED if outgoing else MessageState.RECEIVED,
+                identity,
+                frame.position,
+                content_id,
+                plain,
+            ),
+        )
+        # It was here: a server that was restored sends again what it still has, and a device what
+        # it was asked for.
+        if not kept and not self._sql.execute(sql.PLACE_KNOWN, (frame.position, identity)).rowcount:
+            self._sql.execute(sql.PASSED, (frame.position, 0))
+        return kept
+
+    # --- between devices --------------------------------------------------------------------------
+
+    def _between_devices(self, frame: Delivery, content: Content, now_ms: int) -> list[News]:
+        """Deal with what was meant for this device and not for people."""
+        if content.kind == AGAIN:
+            self._seal_again(frame, content.body, now_ms)
+        return []
+
+    def _seal_again(self, frame: Delivery, body: str, now_ms: int) -> None:
+        """Queue again for a device what never came there; what is gone is given up."""
+        sender, device = frame.sender, frame.device
+        gone: list[int] = []
+        for count in _counts(body):
+            message_id = self._peers.message_of(sender, device, count)
+            message = None if message_id is None else self.message(message_id)
+            if message is None or not self._is_for(message, sender):
+                gone.append(count)
+            elif message.state in {MessageState.STORED, MessageState.DELIVERED}:
+                self._queue_again(message, device, now_ms, was=count)
+        self._peers.voids(sender, device, gone)
+        self._tell_device(HERE, sender, device, now_ms)
+
+    def _is_for(self, message: Message, name: str) -> bool:
+        """Tell whether a message was sealed for an account: the addressee's or our own."""
+        return message.outgoing and name in {message.peer, self._name}
+
+    def _queue_again(self, message: Message, device: str, now_ms: int, *, was: int) -> None:
+        text = msgspec.json.encode(Again(message.message_id, was)).decode()
+        key = f"{RESENT} {message.message_id} {device} {was}"
+        draft = Draft(message.peer, text, now_ms, key, RESENT, device)
+        if self._by_key(key) is None:
+            self._queue(draft)
+
+    def _tell_device(self, kind: str, name: str, device: str, now_ms: int) -> None:
+        """Queue something for one device, unless the same waits already."""
+        if self._sql.execute(sql.IS_QUEUED, (kind, device)).fetchone() is None:
+            self._queue(Draft(name, "", now_ms, None, kind, device))
+
+    # --- chains and keys --------------------------------------------------------------------------
+
+    def learn(self, name: str, links: Sequence[Link], now_ms: int) -> list[News]:
+        """Pin what the server shows of a device chain; gives what the user should know of it."""
+        try:
+            learned = self._contacts.learn(name, links)
+        except ChainInvalid:
+            return self._warn(CHAIN_INVALID, name, now_ms)
+        if learned.is_new:
+            return []
+        if name != self._name:
+            for device in learned.added:
+                self._seal_for_new(name, device, now_ms)
+        return [self.note(code, now_ms, peer=name) for code in _codes_of(learned)]
+
+    def _seal_for_new(self, name: str, device: str, now_ms: int) -> None:
+        """Queue for a new device what none of its account has collected so far."""
+        found = self._sql.execute(sql.UNDELIVERED_TO, (name, self._device, MAX_RESENT)).fetchall()
+        for (message_id,) in reversed(found):
+            if (message := self.message(message_id)) is not None:
+                self._queue_again(message, device, now_ms, was=0)
+
+    def chain_seq(self, name: str) -> int:
+        """Give the number of the last link that is known of somebody, -1 for none."""
+        contact = self._contacts.get(name)
+        return -1 if contact is None else contact.seq
+
+    def offer_keys(self, at_server: int, now_ms: int) -> Keys | None:
+        """Give the keys that the server should get, None if it has enough."""
+        return None if self._vault is None else self._vault.offer(at_server, now_ms)
+
+    def keys_taken(self, keys: Keys) -> None:
+        """Note that the server has these keys."""
+        if self._vault is not None:
+            self._vault.offer_taken(keys)
+
+    # --- notices --------------------------------------------------------------------------------
+
+    def note(self, code: str, time_ms: int, *, position: int = 0, peer: str = "") -> MissingNotice:
+        """Keep something that the user has to know, behind everything that is here."""
+        found = self._sql.execute(sql.NOTE_MISSING, (code, time_ms, position, peer)).fetchone()
+        return MissingNotice(code, time_ms, found[0], peer)
+
+    def _note_about(self, code: str, frame: Delivery, position: int = 0) -> MissingNotice:
+        return self.note(code, frame.time, position=position, peer=_peer_of(frame, self._name))
+
+    def _warn(self, code: str, peer: str, time_ms: int) -> list[News]:
+        """Keep a warning, unless it was kept before and is one to be said once."""
+        known = self._sql.execute(
+            "SELECT 1 FROM notices WHERE code = ? AND peer = ? LIMIT 1", (code, peer)
+        ).fetchone()
+        return [] if known and code in _ONCE else [self.note(code, time_ms, peer=peer)]
+
+    def unshown_notices(self) -> list[MissingNotice]:
+        """Read the notices that nobody is known to have seen, in their order."""
+        found = self._sql.execute(
+            "SELECT code, time_ms, notice_id, peer FROM notices WHERE NOT shown ORDER BY notice_id"
+        )
+        return [MissingNotice(*row) for row in found]
+
+    def notice_shown(self, notice_id: int) -> None:
+        """Note that somebody has seen a notice."""
+        self._sql.execute("UPDATE notices SET shown = 1 WHERE notice_id = ?", (notice_id,))
+
+    def move_cursor(self, epoch: str, position: int) -> None:
+        """Set where the mailbox is read from: what was known of it up to here counts no more."""
+        self._sql.execute(
+            "UPDATE account SET epoch = ?1, position = ?2, walked_from = ?2", (epoch, position)
+        )
+        # They belong to another lineage, or to what nobody can say whether it was whole.
+        self._sql.execute("UPDATE messages SET position = 0 WHERE position <> 0")
+        self._sql.execute("UPDATE notices SET position = 0 WHERE position <> 0")
+        self._sql.execute("DELETE FROM passed WHERE position <> 0")
+
+
+def _peer_of(frame: Delivery, name: str) -> str:
+    return frame.to if frame.sender == name else frame.sender
+
+
+def _counts(body: str) -> list[int]:
+    """Read the counts that a device asks for; nothing where it asks for nonsense."""
+    try:
+        return msgspec.json.decode(body, type=list[int])
+    except msgspec.MsgspecError:
+        return []
+
+
+def _codes_of(learned: Learned) -> list[str]:
+    if learned.restarted:
+        return [VERIFIED_CHANGED if learned.contact.trust is Trust.CHANGED else KEYS_CHANGED]
+    return [DEVICE_ADDED] * len(learned.added) + [DEVICE_REMOVED] * len(learned.removed)

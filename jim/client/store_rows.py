@@ -1,0 +1,158 @@
+"""The statements of the store, and what becomes of its rows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from jim.client.events import Message, MessageState
+from jim.client.mark import digest_of
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from jim.protocol.messages import Delivery
+
+QUEUE: Final = """
+    INSERT INTO messages
+        (peer, outgoing, sender, device, n,
+         text, time_ms, place, pending, state, send_key, kind, only_for)
+    SELECT ?1, 1, ?2, ?3,
+        1 + coalesce(
+            (SELECT n FROM messages WHERE state = 'queued' ORDER BY message_id DESC LIMIT 1),
+            confirmed_n),
+        ?4, ?5, 1 << 62, 1, 'queued', ?6, ?7, ?8
+    FROM account
+    RETURNING *
+"""
+"""A queued message stands at the end of its conversation until its place is known."""
+
+CONFIRM: Final = """
+    UPDATE messages SET state = 'stored', pending = 0, payload = NULL,
+        n = ?1, seq = ?2, place = ?2, time_ms = ?3
+    WHERE message_id = ?4 AND state = 'queued'
+    RETURNING *
+"""
+CONFIRM_SOMEWHERE: Final = """
+    UPDATE messages SET state = 'stored', payload = NULL, n = ?1, seq = 0, place = (
+        SELECT coalesce(max(place), 0) FROM messages AS other
+        WHERE other.peer = messages.peer AND other.place < 1 << 62)
+    WHERE message_id = ?2 AND state = 'queued'
+    RETURNING *
+"""
+FAIL: Final = """
+    UPDATE messages SET state = 'failed', payload = NULL, error_code = ?1, n = 0, place = (
+        SELECT coalesce(max(place), 0) FROM messages AS other
+        WHERE other.peer = messages.peer AND other.place < 1 << 62)
+    WHERE message_id = ?2 AND state = 'queued'
+    RETURNING *
+"""
+REQUEUE: Final = """
+    UPDATE messages SET state = 'queued', released = 1
+    WHERE outgoing AND device = ? AND n > ? AND state IN ('stored', 'delivered')
+    RETURNING *
+"""
+KEEP: Final = """
+    INSERT INTO messages
+        (peer, outgoing, sender, device, n, text, time_ms, seq, place, state, identity, position,
+         content_id, plain)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?8, ?8, ?, ?, ?, ?, ?)
+    ON CONFLICT (identity) DO NOTHING
+    RETURNING *
+"""
+PLACE_KNOWN: Final = "UPDATE messages SET position = ? WHERE identity = ? AND position = 0"
+PLACE_OWN: Final = """
+    UPDATE messages SET position = ?1
+    WHERE outgoing AND device = ?2 AND n = ?3 AND peer = ?4 AND text = ?5
+"""
+NOTE_MISSING: Final = """
+    INSERT INTO notices (code, time_ms, position, peer, behind_id)
+    SELECT ?, ?, ?, ?, coalesce(max(message_id), 0) FROM messages
+    RETURNING notice_id
+"""
+STANDING: Final = """
+    SELECT confirmed_n, epoch, position, (SELECT coalesce(max(message_id), 0) FROM messages)
+    FROM account
+"""
+PAGE: Final = """
+    SELECT * FROM messages WHERE peer = ?1 AND kind = 'text'
+    ORDER BY place DESC, pending DESC, message_id DESC LIMIT ?2
+"""
+PAGE_BEFORE: Final = """
+    SELECT * FROM messages WHERE peer = ?1 AND kind = 'text' AND (place, pending, message_id)
+        < (SELECT place, pending, message_id FROM messages WHERE message_id = ?3)
+    ORDER BY place DESC, pending DESC, message_id DESC LIMIT ?2
+"""
+RECEIVED_AFTER: Final = """
+    SELECT * FROM messages WHERE NOT outgoing AND message_id > ? ORDER BY message_id LIMIT ?
+"""
+LAST_OF_EACH: Final = """
+    WITH RECURSIVE peers (peer) AS (
+        SELECT min(peer) FROM messages
+        UNION ALL
+        SELECT (SELECT min(peer) FROM messages WHERE peer > peers.peer)
+        FROM peers WHERE peers.peer IS NOT NULL
+    )
+    SELECT * FROM messages WHERE message_id IN (
+        SELECT (SELECT message_id FROM messages WHERE peer = peers.peer AND kind = 'text'
+                ORDER BY place DESC, pending DESC, message_id DESC LIMIT 1)
+        FROM peers
+    ) ORDER BY message_id DESC
+"""
+"""Every peer costs two look-ups in an index, however many messages there are."""
+
+PASSED: Final = "INSERT INTO passed (position, n) VALUES (?, ?)"
+OPENED: Final = "INSERT INTO passed (position, digest) VALUES (?, ?)"
+KNOWN: Final = """
+    SELECT EXISTS (SELECT 1 FROM messages
+        WHERE sender = ?1 AND device = ?2 AND n = ?3 AND seq = ?4 AND content_id <> '')
+    OR EXISTS (SELECT 1 FROM passed WHERE digest = ?5)
+"""
+"""Looks at every row, but only when something could not be opened."""
+PLACE_AGAIN: Final = """
+    UPDATE messages SET position = ?1
+    WHERE sender = ?2 AND device = ?3 AND n = ?4 AND seq = ?5 AND content_id <> '' AND position = 0
+"""
+SEAL: Final = "UPDATE messages SET payload = ?, released = 1, plain = ? WHERE message_id = ?"
+TO_SEAL: Final = """
+    SELECT * FROM messages WHERE message_id = ? AND state = 'queued'
+"""
+UNDELIVERED_TO: Final = """
+    SELECT message_id FROM messages
+    WHERE outgoing AND state = 'stored' AND kind = 'text' AND peer = ? AND device = ? AND NOT plain
+    ORDER BY message_id DESC LIMIT ?
+"""
+IS_QUEUED: Final = """
+    SELECT 1 FROM messages WHERE state = 'queued' AND kind = ? AND only_for = ? LIMIT 1
+"""
+
+
+def message_of(row: sqlite3.Row) -> Message:
+    """Make a message of its row."""
+    return Message(
+        message_id=row["message_id"],
+        peer=row["peer"],
+        outgoing=bool(row["outgoing"]),
+        sender=row["sender"],
+        text=row["text"],
+        time_ms=row["time_ms"],
+        seq=row["seq"],
+        n=row["n"],
+        device=row["device"],
+        state=MessageState(row["state"]),
+        error_code=row["error_code"],
+        plain=bool(row["plain"]),
+    )
+
+
+def identity_of(delivery: Delivery, text: str, content_id: str) -> bytes:
+    """Name a message so that it is found again, also in another lineage of the server's store.
+
+    Sender, device and the id inside what was sealed say which message it is; of a plain one its
+    number does. Addressee and text belong to it because a number may come with another message
+    after a server and a client have both lost a part of their stores: that one must not be taken
+    for the first.
+    """
+    sender, device = delivery.sender, delivery.device
+    if content_id:
+        return digest_of(("sealed", sender, device, content_id, delivery.to, text))
+    return digest_of((sender, device, str(delivery.n), delivery.to, text))
