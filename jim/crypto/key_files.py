@@ -183,10 +183,10 @@ def write_private(path: Path, content: bytes, *, replace: bool = False) -> None:
         check_directory(path.parent)
         try:
             _write_new(temporary, content)
-            _move(temporary, path, replace=replace)
+            move_into_place(temporary, path, replace=replace)
         finally:
             temporary.unlink(missing_ok=True)
-        _sync_directory(path.parent)
+        sync_directory(path.parent)
     except FileExistsError:
         raise
     except OSError as error:
@@ -277,7 +277,7 @@ def _write_new(path: Path, content: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def _move(temporary: Path, path: Path, *, replace: bool) -> None:
+def move_into_place(temporary: Path, path: Path, *, replace: bool) -> None:
     """Give the finished file its name; without `replace` a hard link refuses a taken one."""
     if replace:
         temporary.replace(path)
@@ -292,7 +292,7 @@ def _move(temporary: Path, path: Path, *, replace: bool) -> None:
         temporary.rename(path)
 
 
-def _sync_directory(path: Path) -> None:
+def sync_directory(path: Path) -> None:
     """Make the new name durable; Windows has no such call and needs none."""
     if sys.platform == "win32":
         return
