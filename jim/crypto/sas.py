@@ -185,7 +185,7 @@ class Comparison:
         try:
             return self._receive(step)
         except VerificationFailed:
-            self._give_up()
+            self.state = State.OVER
             raise
 
     def confirm(self) -> Confirm:
@@ -203,7 +203,7 @@ class Comparison:
 
     def cancel(self) -> Cancel:
         """Give up: the emoji differ, or the user does not want to go on."""
-        self._give_up()
+        self.state = State.OVER
         return Cancel(self.transaction)
 
     # --- what comes -----------------------------------------------------------------------------
@@ -262,10 +262,6 @@ class Comparison:
     def _finish(self) -> None:
         if self.verified:
             self.state = State.OVER
-
-    def _give_up(self) -> None:
-        self.state = State.OVER
-        self._confirmed = self._proven = False
 
 
 def goes_on(mine: Start, theirs: Start) -> bool:
