@@ -12,7 +12,7 @@ from __future__ import annotations
 import sqlite3
 from typing import TYPE_CHECKING, Final
 
-from msgspec import Struct
+from msgspec import UNSET, Struct
 
 from jim.client.events import (
     UNKNOWN_OUTCOME,
@@ -389,4 +389,5 @@ def identity_of(delivery: Delivery) -> bytes:
     stores: that one must not be taken for the first.
     """
     number = str(delivery.n)
-    return digest_of((delivery.sender, delivery.device, number, delivery.to, delivery.message))
+    text = delivery.message if delivery.message is not UNSET else ""
+    return digest_of((delivery.sender, delivery.device, number, delivery.to, text))
