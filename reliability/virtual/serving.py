@@ -172,6 +172,8 @@ async def _arrive(store: Store, arrival: Registration | Enrolment) -> None:
     """Make the store know an account or a device."""
     if isinstance(arrival, Registration):
         await store.register(arrival, 1)
+    elif arrival.link.op == REVOKE:
+        await store.extend(arrival, 1)
     else:
         await store.enrol(arrival, 1)
 
