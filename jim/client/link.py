@@ -40,8 +40,17 @@ _FREE: Final = (m.Ack, m.Pong)
 _PUSHED: Final = (m.Delivered, m.PresenceChange, m.Probe)
 """What a server may send unasked before `sync`."""
 
-Request = m.Sync | m.Receipts | m.Presence | m.Quit
-Reply = m.Ok | m.ReceiptsReply | m.Contacts | m.Goodbye
+Request = m.Sync | m.Receipts | m.Presence | m.Offers | m.Draft | m.Extend | m.Quit
+Reply = m.Ok | m.ReceiptsReply | m.Contacts | m.OffersReply | m.ProofReply | m.Extended | m.Goodbye
+
+_REPLIES: Final = (
+    m.Ok,
+    m.ReceiptsReply,
+    m.Contacts,
+    m.OffersReply,
+    m.ProofReply,
+    m.Extended,
+)
 
 
 async def connect(address: Address, mode: Mode, ca_file: Path | None = None) -> Link:
@@ -207,7 +216,7 @@ class Link:
             return True
         if isinstance(message, m.ErrorReply):
             return self._is_handled_error(message)
-        if isinstance(message, (m.Ok, m.ReceiptsReply, m.Contacts)):
+        if isinstance(message, _REPLIES):
             self._answer(message.id, message)
             return True
         return isinstance(message, m.Pong)
