@@ -216,7 +216,9 @@ class Login:
 
     def _follow(self, message: Struct) -> None:
         """Move on to the state after an answer or a push; frames are counted anew for each try."""
-        self.state = advance(self.state, type(message))
+        before, self.state = self.state, advance(self.state, type(message))
+        if self.state is before:
+            return
         if self.state is State.OPENED:
             self._give_up()
             self.exchange = None

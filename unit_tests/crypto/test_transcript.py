@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from jim.crypto import transcript
 from jim.crypto.transcript import Exchange
-from jim.protocol.messages import Link
+from jim.protocol.messages import Link, Offer, PublicKey
 
 EXCHANGE = Exchange(b"i" * 32, b"t" * 32, b"c" * 32, b"s" * 32)
 LINK = Link(
@@ -25,6 +25,16 @@ LINK = Link(
     time=1700000000000,
     proof=b"o" * 64,
     sig=b"g" * 64,
+)
+OFFER = Offer(
+    offer=1,
+    login_key=b"d" * 32,
+    ed=b"e" * 32,
+    curve=b"x" * 32,
+    fallback=PublicKey(id=7, key=b"f" * 32, sig=b"F" * 64),
+    address="",
+    age_s=0,
+    client="",
 )
 OTHER_LINKS = {
     "acct": "alicf",
@@ -82,6 +92,14 @@ def test_every_kind_as_the_protocol_writes_it() -> None:
     assert transcript.possession(LINK) == by_hand("jim-pop-1", *LINK_FIELDS)
     assert transcript.link_signature(LINK) == by_hand("jim-link-1", *LINK_FIELDS, b"o" * 64)
     assert transcript.link_hash(LINK) == LINK_HASH
+    assert transcript.approval(LINK) == by_hand("jim-approve-1", *LINK_FIELDS)
+    keys = (b"d" * 32, b"e" * 32, b"x" * 32)
+    code = transcript.link_code(b"i" * 32, "пётр", LINK, "secret")
+    assert code == by_hand("jim-code-1", b"i" * 32, "пётр".encode(), *keys, b"secret")
+    offer = by_hand("jim-offer-1", *IDS, b"a", *keys, b"7", b"f" * 32, b"F" * 64)
+    assert transcript.offer(EXCHANGE, "a", OFFER) == offer
+    confirmation = transcript.confirmation("a", b"h" * 32, b"d" * 32)
+    assert confirmation == by_hand("jim-confirm-1", b"a", b"h" * 32, b"d" * 32)
 
 
 def test_a_known_transcript_never_changes() -> None:
@@ -93,7 +111,7 @@ def test_a_known_transcript_never_changes() -> None:
 
 
 def test_labels_differ_and_none_is_the_beginning_of_another() -> None:
-    assert len(set(transcript.LABELS)) == len(transcript.LABELS) == 8
+    assert len(set(transcript.LABELS)) == len(transcript.LABELS) == 13
     for label in transcript.LABELS:
         assert "\0" not in label
         others = [other for other in transcript.LABELS if other != label]
@@ -108,6 +126,7 @@ def test_every_field_of_the_exchange_is_in_every_transcript(field: str) -> None:
     assert transcript.register(other, "a", LINK) != transcript.register(EXCHANGE, "a", LINK)
     assert transcript.recover(other, "a") != transcript.recover(EXCHANGE, "a")
     assert transcript.enroll(other, "a", LINK) != transcript.enroll(EXCHANGE, "a", LINK)
+    assert transcript.offer(other, "a", OFFER) != transcript.offer(EXCHANGE, "a", OFFER)
 
 
 @pytest.mark.parametrize("field", Link.__struct_fields__)
