@@ -42,6 +42,7 @@ class Connected(Protocol):
     def send(self, *messages: m.ClientMessage) -> None: ...  # noqa: D102
     async def ask(self, message: m.ClientMessage) -> m.ServerMessage: ...  # noqa: D102
     async def receive(self) -> list[m.ServerMessage]: ...  # noqa: D102
+    def start_watching(self) -> None: ...  # noqa: D102
 
 
 class Requests(Protocol):
@@ -106,8 +107,8 @@ class Joined(Struct, frozen=True):
 async def join(link: Connected, greeting: Greeting, who: Newcomer) -> Joined:
     """Offer the device and wait until one of the account has added it.
 
-    The session is then where it was before `hello`: an ordinary login follows, on this connection
-    or another one.
+    It watches the connection for signs of life, which may be minutes apart; the ordinary login that
+    follows is best made on another one.
 
     Raises:
         LinkExpired: nobody did in time.
@@ -118,6 +119,7 @@ async def join(link: Connected, greeting: Greeting, who: Newcomer) -> Joined:
     code, record = who.code(greeting.server_id), who.record
     answer = await link.ask(_offer(greeting, who))
     if isinstance(answer, m.Linking):
+        link.start_watching()
         who.show(code, answer.expires_s)
     elif not isinstance(answer, m.Linked):
         raise protocol_error("the server does not answer the wish to be linked")

@@ -313,9 +313,7 @@ async def test_answers_that_are_none() -> None:
         await find_offer(Lying(wrong), SERVER_ID, "alice", code)
     for replies in ([wrong], [proof(good), wrong]):
         with pytest.raises(ConnectFailed):
-            await take_in(
-                Lying(*replies), phone.offer(), code, STATE, ALICE.key, time_ms=2_000
-            )
+            await take_in(Lying(*replies), phone.offer(), code, STATE, ALICE.key, time_ms=2_000)
 
 
 # --- the new device ---------------------------------------------------------------------------
@@ -328,6 +326,10 @@ class Luring:
         self.first = first or m.Linking(id=1, response=202, time=0, expires_s=600)
         self.news = list(news)
         self.sent: list[Any] = []
+        self.watched = 0
+
+    def start_watching(self) -> None:
+        self.watched += 1
 
     async def ask(self, message: m.ClientMessage) -> m.ServerMessage:
         return self.first
@@ -381,7 +383,11 @@ def linked(*chain: m.Link) -> m.Linked:
 async def test_an_honest_draft_is_proven_after_its_chain_was_pinned() -> None:
     phone = Lured()
     draft = phone.draft(STATE)
-    (answer,) = await phone.meets(draft)
+    luring = Luring(draft)
+    with pytest.raises(ConnectFailed):
+        await linking.join(luring, GREETING, phone.who)
+    assert luring.watched == 1
+    (answer,) = luring.sent
     assert answer.proof == links.prove_add(draft.link, phone.device.key).proof
     assert (phone.record.stage, phone.record.chain_seq) == (Stage.LINKING, 0)
     assert phone.record.chain_head == STATE.head

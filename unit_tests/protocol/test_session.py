@@ -43,7 +43,9 @@ def test_nothing_but_a_login_before_the_login(action: type[Struct]) -> None:
             advance(state, action)
 
 
-@pytest.mark.parametrize("action", [m.Hello, m.Auth, m.Register, m.Recover, m.Enroll, m.LinkRequest])
+@pytest.mark.parametrize(
+    "action", [m.Hello, m.Auth, m.Register, m.Recover, m.Enroll, m.LinkRequest]
+)
 def test_no_second_login_on_a_session(action: type[Struct]) -> None:
     with pytest.raises(Unexpected):
         advance(State.ACTIVE, action)

@@ -1,3 +1,4 @@
+# long module: the relay, every end of waiting and every limit of it
 """A new device and one of its account meet over the server, which relays and tells nobody more."""
 
 from __future__ import annotations
@@ -8,15 +9,16 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from jim.core.model import AccountRecord
 from jim.crypto import chain, links
 from jim.protocol import messages as m
 from unit_tests.support.linking import Device, account_of, added, altered, chain_of, extend
 from unit_tests.support.serving import QUICK, Serving, serving, until
-from unit_tests.support.wire import Person, Wire
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from jim.core.model import AccountRecord
+    from unit_tests.support.wire import Wire
 
 
 def limits(**changes: Any) -> Any:
@@ -145,7 +147,7 @@ async def test_a_request_is_signed_whole(field: str, tmp_path: Path) -> None:
     async with serving(tmp_path) as server:
         device = Device()
         other: Any = device.request((await (await server.wire()).greet()), "alice")
-        value = "bob" if field == "name" else getattr(other, field)
+        value: Any = "bob" if field == "name" else getattr(other, field)
         if isinstance(value, bytes):
             value = altered(value)
         if field == "fallback":
@@ -247,6 +249,21 @@ async def test_waiting_outlives_the_time_for_a_login_which_begins_anew_after_it(
 
 def active(connection: Any) -> bool:
     return connection._deadline is None
+
+
+async def test_a_device_that_waits_is_asked_for_a_sign_of_life(tmp_path: Path) -> None:
+    async with serving(tmp_path) as server:
+        wire, node = await server.wire(), server.service.node
+        await Device().wait(wire, "alice")
+        liveness = server.service._liveness
+        assert liveness is not None
+        liveness.sweep(node.loop.time() + 100.0)
+        probe = await wire.expect(m.Probe)
+        wire.send(m.Pong(id=probe.id), m.Probe(id="mine"))
+        assert (await wire.expect(m.Pong)).id == "mine"
+        assert len(node.offers) == 1
+        liveness.sweep(node.loop.time() + 160.0)
+        assert (await wire.ended())[-1].code == "idle"
 
 
 async def test_who_hangs_up_waits_no_more(tmp_path: Path) -> None:
