@@ -21,9 +21,9 @@ from msgspec import Struct
 from jim.client.account_record import AccountRecord, Stage, read_account, write_account
 from jim.client.address import Address
 from jim.client.encryption.vault import NewVault, Vault, new_vault, pickle_key
+from jim.client.handing import HandingStore
 from jim.client.known_servers import KnownServers
 from jim.client.lock import FileLock
-from jim.client.mailbox import MailboxStore
 from jim.client.schema import open_database
 from jim.client.translate import store_errors
 from jim.client.writer import Writer
@@ -37,7 +37,7 @@ from jim.crypto.keys import (
     fingerprint,
     short_fingerprint,
 )
-from jim.errors import AccountInUse, AccountMissing, KeyFileError
+from jim.errors import AccountExists, AccountInUse, AccountMissing, KeyFileError
 
 if TYPE_CHECKING:
     import sqlite3
@@ -186,10 +186,13 @@ class Account:
         path = self._directory / KEY_FILE
         return key_files.load_or_create(path) if may_create else key_files.read_key(path)
 
-    async def open(self, *, recovering: bool) -> None:
+    async def open(self, *, recovering: bool = False, linking: bool = False) -> None:
         """Open the store and find out how far the account has come, or begin it.
 
+        With `linking` it begins as a device that another one of the account has to take in.
+
         Raises:
+            AccountExists: (with `linking`) the account is on this machine already.
             StoreError: the store cannot be used.
             KeyFileError: the key is not the one of this account.
         """
@@ -202,8 +205,12 @@ class Account:
         )
         await self.writer.start()
         record = await self.writer.read(lambda store: store.record())
-        if self.is_owner and _must_begin(record, recovering=recovering):
-            begun, vault = await asyncio.to_thread(self._begin, recovering=recovering)
+        if linking and record is not None and record.stage not in _UNFINISHED:
+            raise AccountExists(f"{self._directory}: this device is in the account already")
+        if self.is_owner and _must_begin(record, recovering=recovering, linking=linking):
+            begun, vault = await asyncio.to_thread(
+                self._begin, recovering=recovering, linking=linking
+            )
             record = await self.writer.write(lambda store: store.begin(begun, vault, _now_ms()))
         if record is None:
             raise AccountInUse(f"{self._directory}: another client is just making it")
@@ -212,13 +219,13 @@ class Account:
             detail = f"{self._directory / KEY_FILE}: this is not the key of this account"
             raise KeyFileError(detail, reason="mismatch")
 
-    def _begin(self, *, recovering: bool) -> tuple[AccountRecord, NewVault]:
+    def _begin(self, *, recovering: bool, linking: bool) -> tuple[AccountRecord, NewVault]:
         """Make what a new account begins with: keys, and a genesis link and words for a new one."""
         device = device_id(self.key.public)
         vault = new_vault(self.key, device)
-        if recovering:
-            record = AccountRecord(name=self.name, device=device, stage=Stage.ENROLLING)
-            return record, vault
+        if recovering or linking:
+            stage = Stage.ENROLLING if recovering else Stage.LINKING
+            return AccountRecord(name=self.name, device=device, stage=stage), vault
         line = words.new_words(self._language)
         recovery = words.parse_words(line).public
         genesis = links.make_genesis(self.name, self.key, recovery, _now_ms(), vault.keys)
@@ -250,7 +257,7 @@ class Account:
         self._lock.release()
 
 
-class AccountStore(MailboxStore):
+class AccountStore(HandingStore):
     """The store of an account together with the row that says whose it is."""
 
     def __init__(self, connection: sqlite3.Connection, key: bytes | None = None) -> None:
@@ -271,9 +278,13 @@ class AccountStore(MailboxStore):
         return read_account(self._connection)
 
     def begin(self, record: AccountRecord, vault: NewVault, now_ms: int) -> AccountRecord:
-        """Keep what the account begins with."""
+        """Keep what the account begins with; keys that are here already stay what they are.
+
+        Another device may have added them to the chain by now, whatever the user begins instead.
+        """
         write_account(self._connection, record)
-        Vault.begin(self._connection, vault, now_ms)
+        if Vault.fallback(self._connection) is None:
+            Vault.begin(self._connection, vault, now_ms)
         self._be(record.name, record.device, self._key)
         return record
 
@@ -299,8 +310,15 @@ def _now_ms() -> int:
     return int(time.time() * 1000)
 
 
-def _must_begin(record: AccountRecord | None, *, recovering: bool) -> bool:
-    """Tell whether there is no record, or one of a registration that a recovery replaces."""
+_UNFINISHED: Final = frozenset({Stage.LINKING, Stage.REGISTERING})
+"""What can become a device to be linked. A registration that never came to its end is what somebody
+leaves behind who has tried the name on a new machine first; one that did is the account itself."""
+
+
+def _must_begin(record: AccountRecord | None, *, recovering: bool, linking: bool) -> bool:
+    """Tell whether there is no record, or one of something that is not gone on with."""
     if record is None:
         return True
-    return recovering and record.stage is Stage.REGISTERING
+    if linking:
+        return record.stage is Stage.REGISTERING
+    return recovering and record.stage in _UNFINISHED

@@ -1,3 +1,4 @@
+# long module: every effect of `sync`, and what the server says, meet here
 """Carry out what `sync` decides: between the account's store, the link, and the listeners.
 
 Everything runs on the event loop; the store's thread answers in the order in which it was asked,
@@ -13,21 +14,23 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from msgspec import UNSET
 
 from jim.client import sync
-from jim.client.errands import Errands
+from jim.client.errands import Errands, now_ms
 from jim.client.events import (
     BEHIND,
     CANCELLED,
     RESTORED,
+    HistoryMoved,
     Message,
     MissingNotice,
     OwnChanged,
     Received,
 )
+from jim.client.handing_over import HandingOver
 from jim.client.intake import Intake
 from jim.client.link import Link, protocol_error
 from jim.client.pacer import Pacer
 from jim.core.limits import WINDOW
-from jim.errors import JimError
+from jim.errors import ConnectFailed, JimError
 from jim.protocol import messages as m
 from jim.protocol.codec import encode
 from jim.protocol.replies import raised
@@ -40,6 +43,7 @@ if TYPE_CHECKING:
     from jim.client.mailbox import Frame, Kept, News
     from jim.client.presence import Presence
     from jim.client.store import Draft
+    from jim.crypto.chain import ChainState
 
 logger = logging.getLogger(__name__)
 
@@ -74,8 +78,9 @@ class Courier:
         self._noticed = 0
         self._leads = False
         self._pacer = Pacer(asyncio.get_running_loop())
-        self._errands = Errands(account, self._publish_news)
+        self._errands = Errands(account, self._learned)
         self._intake = Intake(account, self._errands, self._kept, fail)
+        self._handing = HandingOver(account, self._is_idle, self.notice, feed.publish, fail)
         self._sealing: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._seen = _Seen()
@@ -132,7 +137,7 @@ class Courier:
         self._noticed = news[-1][0].message_id
         for row, _ in news:
             row.fresh = True
-        self._publish_own(message for _, message in news)
+        self._publish_own(message for row, message in news if not row.hidden)
         if self._account.is_owner:
             self._apply(self._outbox.queued([row for row, _ in news]))
 
@@ -164,6 +169,35 @@ class Courier:
     def _tell_changed(self) -> None:
         self.changed.set()
         self.changed = asyncio.Event()
+        self._handing.look()
+
+    # --- new devices ------------------------------------------------------------------------------
+
+    async def own_chain(self) -> ChainState:
+        """Give our device chain as it is now.
+
+        Raises:
+            ConnectFailed: the server cannot be asked.
+        """
+        name = self._account.name
+        seen = await self._errands.look_at_all([name])
+        state = await self._account.writer.read(lambda store: store.chain_state(name))
+        if not seen or state is None:
+            raise ConnectFailed("not connected")
+        return state
+
+    async def hand_over(self, device: str, shown_id: int) -> None:
+        """Hand the history over to a device, as soon as it is in our chain; durable at once."""
+        await self._account.writer.write(lambda store: store.begin_handing(device, shown_id))
+
+    async def added(self, added: m.Link) -> None:
+        """Take up a link that this device has added to our chain."""
+        name, now = self._account.name, now_ms()
+        await self._account.writer.write(lambda store: store.learn(name, [added], now))
+        self._handing.wake()
+
+    def _is_idle(self) -> bool:
+        return self._leads and self._link is not None and not self._outbox.rows
 
     # --- the link -------------------------------------------------------------------------------
 
@@ -187,6 +221,7 @@ class Courier:
         self._run(self._look_at_own(welcome))
         self._run(self._errands.offer_keys(welcome.one_time_keys))
         await self._ask_receipts(link)
+        self._handing.begin(limits.text_bytes)
 
     async def _look_at_own(self, welcome: m.Welcome) -> None:
         """See to it that our own device chain is here: what we seal is sealed for all of it."""
@@ -254,10 +289,17 @@ class Courier:
 
     def _publish_news(self, news: Iterable[News]) -> None:
         for new in news:
-            if isinstance(new, MissingNotice):
+            if isinstance(new, (MissingNotice, HistoryMoved)):
                 self._feed.publish(new)
             else:
                 self._feed.publish(OwnChanged(new) if new.outgoing else Received(new))
+            if isinstance(new, HistoryMoved) and not new.incoming:
+                self._handing.wake()
+
+    def _learned(self, news: Iterable[News]) -> None:
+        """Tell what has changed about somebody: perhaps one of our devices is in our chain now."""
+        self._publish_news(news)
+        self._handing.wake()
 
     def _note_missing(self, code: str, time_ms: int) -> None:
         self._write(lambda store: store.note(code, time_ms), self._feed.publish)

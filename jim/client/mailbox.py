@@ -12,7 +12,7 @@ from jim.client.encryption import opening
 from jim.client.encryption.contacts import Learned, Trust
 from jim.client.encryption.content import AGAIN, HERE, TEXT
 from jim.client.encryption.opening import Lacking, Opened, Opening, Refused
-from jim.client.events import Message, MessageState, MissingNotice
+from jim.client.events import HistoryMoved, Message, MessageState, MissingNotice
 from jim.client.mark import digest_of
 from jim.client.store import RESENT, Again, Draft, MessageStore
 from jim.errors import ChainInvalid
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from jim.client.encryption.content import Content
+    from jim.crypto.chain import ChainState
     from jim.protocol.messages import Keys
 
 REPAIR_MS: Final = 3_600_000
@@ -47,7 +48,7 @@ _ONCE: Final = frozenset({opening.FORKED, opening.FORKED_OWN, CHAIN_INVALID})
 """Said once of each conversation: the server would be caught with every message again."""
 
 Frame = Delivery | Notice
-News = Message | MissingNotice
+News = Message | MissingNotice | HistoryMoved
 
 
 class Kept(Struct):
@@ -272,6 +273,11 @@ class MailboxStore(MessageStore):
         """Give the number of the last link that is known of somebody, -1 for none."""
         contact = self._contacts.get(name)
         return -1 if contact is None else contact.seq
+
+    def chain_state(self, name: str) -> ChainState | None:
+        """Give what the pinned chain of somebody says, None for no chain."""
+        contact = self._contacts.get(name)
+        return None if contact is None else contact.state
 
     def offer_keys(self, at_server: int, now_ms: int) -> Keys | None:
         """Give the keys that the server should get, None if it has enough."""

@@ -147,6 +147,16 @@ MIGRATIONS: Final = (
         n INTEGER NOT NULL DEFAULT 0,
         digest BLOB
     ) STRICT;
+    CREATE TABLE handovers (
+        device TEXT PRIMARY KEY,
+        plan BLOB NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE handed (
+        device TEXT PRIMARY KEY,
+        parts INTEGER NOT NULL DEFAULT 0,
+        tries INTEGER NOT NULL DEFAULT 0
+    ) STRICT, WITHOUT ROWID;
+    ALTER TABLE messages ADD COLUMN handed INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE messages ADD COLUMN kind TEXT NOT NULL DEFAULT 'text';
     ALTER TABLE messages ADD COLUMN only_for TEXT NOT NULL DEFAULT '';
     ALTER TABLE messages ADD COLUMN content_id TEXT NOT NULL DEFAULT '';
@@ -177,7 +187,11 @@ Of a message, `kind` is `text`, or what it does between devices (then it is in n
 once it is stored); `only_for` the one device that it is for; `content_id` the id inside what was
 sealed; `plain` that it was not sealed; `payload` what goes out, until it is stored. `passed` has
 positions and numbers of what left no message behind, and digests of ciphertexts that are found
-again by nothing else."""
+again by nothing else.
+
+`handovers` says for a new device of this account how far the history has been handed over to it,
+`handed` on that device what has come of it, by the device that it came from (handing.py). Of a
+message, `handed` says that it came in that way: 1 if it had been read there, 2 if it had not."""
 
 WALKED_SINCE: Final = 3
 """The step that began to keep positions."""

@@ -165,6 +165,7 @@ class MessageStore:
             None if packed is None else read_payload(packed),
             released=bool(row["released"]),
             mark=self._mark_of(message),
+            hidden=row["kind"] != TEXT,
         )
         return queued, message
 

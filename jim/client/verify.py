@@ -182,6 +182,8 @@ class Row(Struct, frozen=True, kw_only=True):
     error_code: str | None
     identity: bytes | None
     content_id: str = ""
+    handed: bool = False
+    """Another device of the account has handed it over."""
 
 
 class _Hole(Struct):
@@ -235,6 +237,7 @@ def _is_placed(row: Row, *, own: bool) -> bool:
     """Tell whether a message stands where its sequence says; only an own one may have none."""
     if row.state not in HELD:
         return True
+    own = own or (row.outgoing and row.handed)
     return own if row.seq == 0 else row.seq > 0 and row.place == row.seq
 
 
@@ -266,8 +269,9 @@ class ConversationAudit:
         self._first = self._first or row.seq
         self._last = row.seq
         self._messages += 1
-        if not (row.outgoing and row.device == self._whose.device):
-            # Own messages have their number from before they were sent, so it says nothing.
+        if not (row.handed or (row.outgoing and row.device == self._whose.device)):
+            # Own messages have their number from before they were sent, so it says nothing, and
+            # what was handed over from long after it came.
             if self._holes:
                 self._holes[-1].before_id = min(self._holes[-1].before_id, row.message_id)
             self._came = row.message_id

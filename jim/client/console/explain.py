@@ -61,6 +61,8 @@ _EXITS: Final[Mapping[type[errors.JimError], Exit]] = {
     errors.LinkCodeInvalid: Exit.USAGE,
     errors.LinkExpired: Exit.NOT_IN_TIME,
     errors.AccountMissing: Exit.USAGE,
+    errors.AccountExists: Exit.USAGE,
+    errors.LinkUnfinished: Exit.AUTH,
 }
 """What is not here, and has no ancestor here, is a plain failure (1)."""
 
@@ -135,6 +137,12 @@ _SENTENCES: Final[Mapping[type[errors.JimError], str]] = {
     errors.AccountInUse: N_(
         "Another client already works with this account. Use that one, or close it first; jim "
         "send and jim history work beside it."
+    ),
+    errors.AccountExists: N_(
+        "This account is on this machine already. There is nothing to link: start jim -n NAME."
+    ),
+    errors.LinkUnfinished: N_(
+        "This device waits to be taken in by another one of the account. Go on with: jim link NAME"
     ),
     errors.AccountMissing: N_("This machine has no such account. Name it: --name NAME."),
     errors.KeyFileError: N_("The key file of this account cannot be used. jim doctor tells more."),
