@@ -1,4 +1,4 @@
-"""Hand the history over to a new device of the account, and take it in there, in the store.
+"""Hand the history over to a new device of the account: what the store has to do for it.
 
 It goes as sealed contents for that one device (`jim.client.encryption.history`), one after the
 other: first the contacts, so that who was verified stays so; then what nobody has read, then the
@@ -14,17 +14,12 @@ import msgspec
 from msgspec import Struct
 
 from jim.client.encryption import history
-from jim.client.encryption.contacts import Trust
-from jim.client.encryption.content import Head
 from jim.client.encryption.history import End, Past, Pinned
 from jim.client.events import HistoryMoved, MessageState
-from jim.client.mailbox import MailboxStore
 from jim.client.store import Draft
-from jim.client.store_rows import identity_of, message_of
-from jim.core.names import normalise
-from jim.crypto.transcript import link_hash
-from jim.errors import NameInvalid
-from jim.protocol.messages import RESET, Delivery, Link
+from jim.client.store_rows import message_of
+from jim.client.taking import TakingStore
+from jim.protocol.messages import Delivery, Link
 
 if TYPE_CHECKING:
     import sqlite3
@@ -41,40 +36,29 @@ message wait that somebody writes meanwhile. In base64 and with its padding it i
 ROWS: Final = 64
 """Read at once: about as many short messages as a part takes."""
 
-MAX_TRIES: Final = 2
-"""So often is everything asked for again if parts are missing; a server that drops parts does so
-again and again."""
-
-INCOMPLETE: Final = "history_incomplete"
-"""Code of a notice: not all of the history came that another device has handed over."""
-
-_HELD: Final = "kind = 'text' AND state IN ('stored', 'delivered', 'received')"
-_UNREAD: Final = "NOT outgoing AND handed <> 1 AND message_id > {after} AND message_id <= {upto}"
-_NEXT_UNREAD: Final = f"""
-    SELECT * FROM messages WHERE {_UNREAD.format(after="?1", upto="?2")} AND {_HELD}
-    ORDER BY message_id LIMIT {ROWS}
+_NEXT_UNREAD: Final = """
+    SELECT * FROM messages WHERE NOT outgoing AND handed <> 1 AND message_id > ?1
+        AND message_id <= ?2 AND kind = 'text' AND state = 'received'
+    ORDER BY message_id LIMIT ?3
 """
-_END_OF_TALK: Final = f"""
-    SELECT * FROM messages WHERE peer = ?1 AND {_HELD} AND message_id <= ?3
-        AND NOT ({_UNREAD.format(after="?2", upto="?3")})
+_END_OF_TALK: Final = """
+    SELECT * FROM messages WHERE peer = ?1 AND kind = 'text' AND message_id <= ?3
+        AND state IN ('stored', 'delivered', 'received')
+        AND (outgoing OR handed = 1 OR message_id <= ?2)
         AND (?4 = 0 OR (place, pending, message_id)
             < (SELECT place, pending, message_id FROM messages WHERE message_id = ?4))
-    ORDER BY place DESC, pending DESC, message_id DESC LIMIT {ROWS}
+    ORDER BY place DESC, pending DESC, message_id DESC LIMIT ?5
 """
-_LATER: Final = f"""
-    SELECT * FROM messages WHERE message_id > ?1 AND {_HELD} AND device NOT IN (?2, ?3)
-    ORDER BY message_id LIMIT {ROWS}
+_LATER: Final = """
+    SELECT * FROM messages WHERE message_id > ?1 AND device NOT IN (?2, ?3) AND kind = 'text'
+        AND state IN ('stored', 'delivered', 'received')
+    ORDER BY message_id LIMIT ?4
 """
-_TOTAL: Final = f"SELECT count(*), coalesce(max(message_id), 0) FROM messages WHERE {_HELD}"
+_STOCK: Final = """
+    SELECT count(*), coalesce(max(message_id), 0) FROM messages
+    WHERE kind = 'text' AND state IN ('stored', 'delivered', 'received')
+"""
 _CONTACTS_AFTER: Final = "SELECT name FROM contacts WHERE name > ? AND name <> ? ORDER BY name"
-_KEEP_PAST: Final = """
-    INSERT INTO messages
-        (peer, outgoing, sender, device, n, text, time_ms, seq, place, state, identity, content_id,
-         plain, handed)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-    ON CONFLICT (identity) DO NOTHING
-    RETURNING *
-"""
 
 
 class Plan(Struct, kw_only=True):
@@ -128,7 +112,7 @@ class _Filling:
         return True
 
 
-class HandingStore(MailboxStore):
+class HandingStore(TakingStore):
     """The messages of one account on this device, those that go from device to device too."""
 
     # --- handing over -----------------------------------------------------------------------------
@@ -175,7 +159,7 @@ class HandingStore(MailboxStore):
     def _begin(self, plan: Plan) -> None:
         """Take stock: what comes from now on is sealed for the new device as well."""
         plan.begun = True
-        plan.total, plan.upto_id = self._sql.execute(_TOTAL).fetchone()
+        plan.total, plan.upto_id = self._sql.execute(_STOCK).fetchone()
         plan.unread_id, plan.later_id = plan.shown_id, plan.upto_id
         plan.talks = [each.peer for each in self.conversations()]
 
@@ -234,7 +218,7 @@ class HandingStore(MailboxStore):
                 plan.later_id = row["message_id"]
 
     def _rows(self, statement: str, which: Sequence[object]) -> list[sqlite3.Row]:
-        return self._sql.execute(statement, which).fetchall()
+        return self._sql.execute(statement, (*which, ROWS)).fetchall()
 
     def _past(self, row: sqlite3.Row, *, unread: bool) -> tuple[Past, str]:
         message = message_of(row)
@@ -258,122 +242,12 @@ class HandingStore(MailboxStore):
         )
         return past, message.text
 
-    # --- taking in --------------------------------------------------------------------------------
-
     def _between_devices(self, frame: Delivery, content: Content, now_ms: int) -> list[News]:
-        """Deal with what another device of our own account hands over; nobody else can."""
-        kind, device = content.kind, frame.device
-        if frame.sender != self._name:
+        """Begin anew for a device of our own that misses parts; the rest is taken in."""
+        if content.kind != history.HISTORY_WANTED or frame.sender != self._name:
             return super()._between_devices(frame, content, now_ms)
-        if kind == history.CONTACTS:
-            pinned = history.read_contacts(content.body)
-            return [new for each in pinned for new in self._take_contact(each, now_ms)]
-        if kind == history.HISTORY:
-            return self._take_part(device, content.body)
-        if kind == history.HISTORY_END:
-            return self._take_end(frame, content.body, now_ms)
-        if kind == history.HISTORY_WANTED:
-            self.begin_handing(device, self.standing().highest_id)
-            return [HistoryMoved(device, incoming=False, done=0, total=0)]
-        return super()._between_devices(frame, content, now_ms)
-
-    def _take_part(self, device: str, body: str) -> list[News]:
-        read = history.read_part(body)
-        if read is None:
-            return []  # one part too few in the end
-        part, texts = read
-        self._sql.execute("INSERT OR IGNORE INTO handed (device) VALUES (?)", (device,))
-        self._sql.execute("UPDATE handed SET parts = parts + 1 WHERE device = ?", (device,))
-        news: list[News] = []
-        for past, text in zip(part.messages, texts, strict=True):
-            if self._is_possible(past):
-                news += self._keep_past(past, text)
-        return [*news, HistoryMoved(device, incoming=True, done=part.done, total=part.total)]
-
-    def _is_possible(self, past: Past) -> bool:
-        """Tell whether a message can be one of our account that is not from this device."""
-        if not _is_name(past.peer):
-            return False
-        if past.outgoing:
-            return past.device != self._device
-        return past.peer != self._name and past.seq > 0
-
-    def _keep_past(self, past: Past, text: str) -> list[News]:
-        """Keep a message of before, unless it is here; gives what somebody still has to see."""
-        sender = self._name if past.outgoing else past.peer
-        to = past.peer if past.outgoing else self._name
-        frame = Delivery(
-            position=0,
-            seq=past.seq,
-            sender=sender,
-            device=past.device,
-            n=past.n,
-            to=to,
-            time=past.time,
-        )
-        kept = self._read(
-            _KEEP_PAST,
-            (
-                *(past.peer, past.outgoing, sender, past.device, past.n, text, past.time),
-                *(past.seq, past.seq or past.place, _state_of(past)),
-                *(identity_of(frame, text, past.content_id), past.content_id, past.plain),
-                2 if past.unread else 1,
-            ),
-        )
-        return [message for message in kept if past.unread and not message.outgoing]
-
-    def _take_end(self, frame: Delivery, body: str, now_ms: int) -> list[News]:
-        end, device = history.read_end(body), frame.device
-        row = self._sql.execute(
-            "SELECT parts, tries FROM handed WHERE device = ?", (device,)
-        ).fetchone()
-        parts, tries = row or (0, 0)
-        done = end.messages if end else 0
-        news: list[News] = [HistoryMoved(device, True, done, done, ended=True)]  # noqa: FBT003
-        if end is None or parts == end.parts:
-            self._sql.execute("DELETE FROM handed WHERE device = ?", (device,))
-            return news
-        if tries >= MAX_TRIES:
-            return [*news, self.note(INCOMPLETE, frame.time)]
-        self._sql.execute(
-            "INSERT OR REPLACE INTO handed (device, parts, tries) VALUES (?, 0, ?)",
-            (device, tries + 1),
-        )
-        self._tell_device(history.HISTORY_WANTED, self._name, device, now_ms)
-        return []
-
-    def _take_contact(self, pinned: Pinned, now_ms: int) -> list[News]:
-        """Pin a chain that our other device has pinned, after verifying it, and trust it alike."""
-        name = pinned.name
-        if name == self._name or not _is_name(name):
-            return []
-        if pinned.plain:
-            self._contacts.allow_plain(name, allowed=True)
-        if not pinned.links:
-            return []
-        news: list[News] = []
-        end = _end_of(pinned.links)
-        if not self._has(name, end):
-            news = self.learn(name, pinned.links, now_ms)
-        if self._has(name, end):
-            self._trust_alike(name, pinned, end)
-        return news
-
-    def _has(self, name: str, end: Head) -> bool:
-        contact = self._contacts.get(name)
-        return contact is not None and contact.has(end)
-
-    def _trust_alike(self, name: str, pinned: Pinned, end: Head) -> None:
-        """Know of somebody what the other device knows, unless this one knows something itself."""
-        contact = self._contacts.get(name)
-        if contact is None or contact.trust is not Trust.FIRST:
-            return
-        if pinned.trust not in {Trust.VERIFIED, Trust.CHANGED}:
-            return
-        trust = Trust(pinned.trust)
-        if any(link.op == RESET for link in contact.links[end.seq + 1 :]):
-            trust = Trust.CHANGED  # what was verified is the chain before it began anew
-        self._contacts.trust(name, trust)
+        self.begin_handing(frame.device, self.standing().highest_id)
+        return [HistoryMoved(frame.device, incoming=False, done=0, total=0)]
 
 
 def _piece(contact: Contact, first: int, room: int, *, may_be_empty: bool) -> Pinned | None:
@@ -388,20 +262,3 @@ def _piece(contact: Contact, first: int, room: int, *, may_be_empty: bool) -> Pi
         return None
     whole = first + len(links) == len(contact.links)
     return Pinned(contact.name, links, contact.trust if whole else "", contact.plain)
-
-
-def _end_of(links: Sequence[Link]) -> Head:
-    return Head(links[-1].seq, link_hash(links[-1]))
-
-
-def _state_of(past: Past) -> MessageState:
-    if not past.outgoing:
-        return MessageState.RECEIVED
-    return MessageState.DELIVERED if past.delivered else MessageState.STORED
-
-
-def _is_name(name: str) -> bool:
-    try:
-        return normalise(name) == name
-    except NameInvalid:
-        return False

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from msgspec import Struct
 
@@ -23,7 +23,7 @@ from jim.core.names import normalise
 from jim.crypto import link_code
 from jim.crypto.keys import fingerprint
 from jim.decorators import log_calls
-from jim.errors import ConnectFailed, JimError, KeyFileError, LinkExpired
+from jim.errors import ChainInvalid, ConnectFailed, JimError, KeyFileError, LinkExpired
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,6 +34,10 @@ if TYPE_CHECKING:
     from jim.crypto.link_code import LinkCode
 
 logger = logging.getLogger(__name__)
+
+
+MAX_REFUSED: Final = 3
+"""Drafts of somebody who does not know the code: more than that is no mistake."""
 
 
 class Waiting(Protocol):
@@ -47,6 +51,9 @@ class Waiting(Protocol):
 
     def expired(self) -> None:
         """Say that the code is good no longer; another one follows."""
+
+    def refused(self) -> None:
+        """Say that somebody without this code wanted to add the device; another code follows."""
 
     def lost(self, error: JimError, retry_in_s: float) -> None:
         """Say that there is no connection, and when the next try is."""
@@ -72,7 +79,8 @@ async def join(wish: Wish, waiting: Waiting) -> Joined:
     Raises:
         AccountExists: it is on this machine already.
         AccountInUse: another process works with it.
-        ChainInvalid: somebody who does not know the code wants to add the device.
+        ChainInvalid: somebody who does not know the code goes on trying to add the device, or what
+            it was added to is not the account of who knows it.
         JimError: a key, the store or the server is of no use.
     """
     joining = _Joining(wish, waiting)
@@ -97,6 +105,7 @@ class _Joining:
         self._backoff = Backoff()
         self._secret = link_code.new_secret()
         self._account: Account | None = None
+        self._refused = 0
 
     async def run(self) -> Joined:
         # Before the first connection, if it can be: a mistake is told at once.
@@ -108,6 +117,13 @@ class _Joining:
             except LinkExpired:
                 self._secret = link_code.new_secret()
                 self._waiting.expired()
+            except ChainInvalid as error:
+                self._refused += 1
+                if error.fields.get("reason") != "approval" or self._refused > MAX_REFUSED:
+                    raise
+                # Somebody has typed a code that was good before, or guesses: this one is used up.
+                self._secret = link_code.new_secret()
+                self._waiting.refused()
             except JimError as error:
                 if error.final or not _may_pass(error):
                     raise
@@ -127,7 +143,7 @@ class _Joining:
             account = await self._open(contact.greeting.server_id)
             return await self._offer(contact, account)
         finally:
-            await contact.link.aclose(politely=True)
+            await contact.link.aclose()
 
     async def _open(self, server_id: bytes) -> Account:
         if self._account is None:

@@ -41,7 +41,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from jim.client.console.library import Messenger
-    from jim.protocol.messages import AnnouncedLimits
+    from jim.crypto.link_code import LinkCode
+    from jim.protocol.messages import AnnouncedLimits, Offer
 
 WORDS = tuple(f"word{number}" for number in range(1, 13))
 
@@ -79,6 +80,8 @@ class Fake:
         self.fingerprint: str | None = "aaaa bbbb"
         self.state = LinkState.CONNECTING
         self.notices_shown: list[int] = []
+        self.waiting: list[tuple[LinkCode, Offer]] = []
+        self.taken_in: list[tuple[Offer, LinkCode, int]] = []
         self.limits: AnnouncedLimits = Limits().announced()
         self.error: JimError | None = None
         self.messages: dict[int, Message] = {}
@@ -207,6 +210,15 @@ class Fake:
         if self.state is not LinkState.ONLINE:
             raise ConnectFailed(reason="network")
         return Contacts(["bob"], ["carol"])
+
+    async def find_device(self, code: LinkCode) -> Offer | None:
+        if self.state is not LinkState.ONLINE:
+            raise ConnectFailed(reason="network")
+        return next((offer for waiting, offer in self.waiting if waiting.text == code.text), None)
+
+    async def take_in(self, offer: Offer, code: LinkCode, shown_id: int) -> str:
+        self.taken_in.append((offer, code, shown_id))
+        return "12345 67890 12345 67890"
 
     async def notice_shown(self, notice_id: int) -> None:
         self.notices_shown.append(notice_id)

@@ -25,6 +25,7 @@ SUBCOMMANDS: Final = {
     "history": N_("print the messages with somebody, from this machine's store"),
     "verify": N_("look through this machine's store and say whether anything is missing"),
     "doctor": N_("check everything that a connection needs, and say how to mend it"),
+    "link": N_("make this machine a further device of an account, or take one in"),
     "recover": N_("bring an account to this machine with its twelve words"),
     "whoami": N_("show name, server, fingerprint and device"),
 }
@@ -175,6 +176,24 @@ def _add_recover(parser: argparse.ArgumentParser) -> None:
     _add_account(parser, pin=False)
 
 
+def _add_link(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("to", metavar=_("NAME"), nargs="?", help=_("name of the account"))
+    parser.add_argument(
+        "address", nargs="?", help=_("server: HOST or HOST:PORT (default: localhost)")
+    )
+    parser.add_argument(
+        "--approve",
+        metavar=_("CODE"),
+        nargs="+",
+        help=_("on a device of the account: take in the new device that shows this code"),
+    )
+    parser.add_argument(
+        "--yes", action="store_true", help=_("with --approve: take it in without asking")
+    )
+    _add_timeout(parser, None, _("end after so many seconds"))
+    _add_account(parser)
+
+
 def _add_whoami(parser: argparse.ArgumentParser) -> None:
     _add_json(parser)
     _add_account(parser)
@@ -186,6 +205,7 @@ _ADDERS: Final[dict[str, Callable[[argparse.ArgumentParser], None]]] = {
     "history": _add_history,
     "verify": _add_verify,
     "doctor": _add_doctor,
+    "link": _add_link,
     "recover": _add_recover,
     "whoami": _add_whoami,
 }

@@ -93,7 +93,8 @@ _SENTENCES: Final[Mapping[type[errors.JimError], str]] = {
         "Nobody has typed the code on another device of the account in time. Begin again."
     ),
     errors.OfferGone: N_(
-        "The new device does not wait any more, or does not answer. Begin again there."
+        "The new device does not wait any more, or shows another code by now. Look there, and type "
+        "the code that it shows."
     ),
     errors.ChainInvalid: N_(
         "The list of this account's devices is forged or damaged. Nothing was sent. Ask who runs "

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from jim.client import handing, sync
+from jim.client import handing, sync, taking
 from jim.client.encryption import history
 from jim.client.encryption.contacts import Trust
 from jim.client.encryption.history import End, Past
@@ -104,7 +104,7 @@ def test_everything_is_there_in_order_and_nothing_of_it_is_news(post: Post) -> N
     assert laptop.store.received_after(0, 1000) == []
     peers = [each.peer for each in laptop.store.conversations()]
     assert peers == [each.peer for each in alice.store.conversations()]
-    assert news[-1] == HistoryMoved(alice.device, True, 18, 18, ended=True)  # noqa: FBT003
+    assert news[-1] == HistoryMoved(alice.device, True, 18, 18, ended=True)
     assert is_complete(alice)
     assert is_complete(laptop)
 
@@ -222,15 +222,15 @@ def test_parts_that_never_come_are_told_of_after_a_while(
     alice.send("bob", "lost")
     bob.receive()
     laptop = linked(post, alice)
-    monkeypatch.setattr(handing.HandingStore, "_take_part", lambda *_: [])
+    monkeypatch.setattr(taking.TakingStore, "_take_part", lambda *_: [])
     news = hand_over(alice, laptop)
-    assert [each.code for each in news if isinstance(each, MissingNotice)] == [handing.INCOMPLETE]
+    assert [each.code for each in news if isinstance(each, MissingNotice)] == [taking.INCOMPLETE]
     assert rows_of(alice, "handovers") == []
 
 
 def test_only_a_device_of_the_own_account_hands_anything_over(post: Post) -> None:
     alice, bob = people(post)
-    past = Past("carol", False, "d" * 16, 1, 1, 1, "", True, False, True, 0, 6)  # noqa: FBT003
+    past = Past("carol", False, "d" * 16, 1, 1, 1, "", True, False, True, 0, 6)
     body = history.write_part(1, 1, [(past, "forged")])
     bob.change(
         lambda store: store.enqueue(
@@ -250,7 +250,7 @@ def test_what_cannot_be_a_message_is_not_kept(post: Post, name: str, value: obje
     alice, bob = people(post)
     alice.send("bob", "x")
     laptop = linked(post, alice)
-    past = Past("carol", False, "d" * 16, 1, 1, 1, "", True, False, True, 0, 6)  # noqa: FBT003
+    past = Past("carol", False, "d" * 16, 1, 1, 1, "", True, False, True, 0, 6)
     changed: dict[str, Any] = {name: value}
     if value is None:
         changed = {"device": laptop.device, "outgoing": True}
