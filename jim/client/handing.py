@@ -19,7 +19,6 @@ from jim.client.events import HistoryMoved, MessageState
 from jim.client.store import Draft
 from jim.client.store_rows import message_of
 from jim.client.taking import TakingStore
-from jim.protocol.messages import Delivery, Link
 
 if TYPE_CHECKING:
     import sqlite3
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from jim.client.encryption.contacts import Contact
     from jim.client.encryption.content import Content
     from jim.client.mailbox import News
+    from jim.protocol.messages import Delivery, Link
 
 PART_BYTES: Final = 8 * 1024
 """Of a part: at the usual rate of 20 kB/s it goes in half a second, and so long at most does a

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from jim.client.errands import now_ms
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
 
     from jim.client.accounts import Account
@@ -23,7 +23,7 @@ class HandingOver:
         self,
         account: Account,
         is_idle: Callable[[], bool],
-        queued: Callable[[], object],
+        queued: Callable[[], asyncio.Future[Any]],
         tell: Callable[[HistoryMoved], object],
         fail: Callable[[Exception], None],
     ) -> None:
@@ -32,7 +32,8 @@ class HandingOver:
         Args:
             account: whose store it is.
             is_idle: there is a link, and nothing waits for it.
-            queued: called when a part has been queued.
+            queued: called when a part has been queued; what it gives is done once the outbox
+                knows of the part.
             tell: whom to tell how far it has come.
             fail: called when the store fails.
         """
@@ -44,7 +45,7 @@ class HandingOver:
         self._text_bytes = 0
         self._may_be_left = False
         self._moved: HistoryMoved | None = None
-        self._looking: asyncio.Future[HistoryMoved | None] | None = None
+        self._is_looking = False
 
     def begin(self, text_bytes: int) -> None:
         """Go on with a new connection, over which a text may have so many bytes."""
@@ -58,15 +59,16 @@ class HandingOver:
 
     def look(self) -> None:
         """Queue the next part if there is one and nothing else waits."""
-        if not self._may_be_left or self._looking is not None or not self._is_idle():
+        if not self._may_be_left or self._is_looking or not self._is_idle():
             return
         self._may_be_left = False
         text_bytes, now = self._text_bytes, now_ms()
-        self._looking = self._account.writer.write(lambda store: store.hand_on(text_bytes, now))
-        self._looking.add_done_callback(self._done)
+        self._is_looking = True
+        found = self._account.writer.write(lambda store: store.hand_on(text_bytes, now))
+        found.add_done_callback(self._found)
 
-    def _done(self, finished: asyncio.Future[HistoryMoved | None]) -> None:
-        self._looking = None
+    def _found(self, finished: asyncio.Future[HistoryMoved | None]) -> None:
+        self._is_looking = False
         if finished.cancelled():
             return
         if (error := finished.exception()) is not None:
@@ -74,10 +76,16 @@ class HandingOver:
                 self._fail(error)
             return
         before, self._moved = self._moved, finished.result()
-        if self._moved is not None:
-            self._may_be_left = True
-            self._queued()
-            self._tell(self._moved)
-        elif before is not None:
-            self._tell(msgspec.structs.replace(before, ended=True))
+        if self._moved is None:
+            if before is not None:
+                self._tell(msgspec.structs.replace(before, ended=True))
+            self.look()
+            return
+        self._may_be_left = self._is_looking = True
+        self._tell(self._moved)
+        self._queued().add_done_callback(self._go_on)
+
+    def _go_on(self, _: asyncio.Future[Any]) -> None:
+        """Look again, now that the outbox is not idle any more or has sent the part already."""
+        self._is_looking = False
         self.look()

@@ -9,28 +9,28 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
 from msgspec import Struct
 
 from jim.client import linking
 from jim.client.accounts import Account, account_directory, default_data_dir
+from jim.client.address import Address
 from jim.client.connector import Connector
 from jim.client.events import FirstContact
 from jim.client.linking import Joined, Newcomer
 from jim.client.policy import Backoff
 from jim.core.names import normalise
 from jim.crypto import link_code
+from jim.crypto.invites import Invite
 from jim.crypto.keys import fingerprint
 from jim.decorators import log_calls
 from jim.errors import ChainInvalid, ConnectFailed, JimError, KeyFileError, LinkExpired
 
 if TYPE_CHECKING:
-    from pathlib import Path
 
-    from jim.client.address import Address
     from jim.client.connector import Contact
-    from jim.crypto.invites import Invite
     from jim.crypto.link_code import LinkCode
 
 logger = logging.getLogger(__name__)
