@@ -29,7 +29,6 @@ from jim.decorators import log_calls
 from jim.errors import ChainInvalid, ConnectFailed, JimError, KeyFileError, LinkExpired
 
 if TYPE_CHECKING:
-
     from jim.client.connector import Contact
     from jim.crypto.link_code import LinkCode
 

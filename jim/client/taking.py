@@ -1,4 +1,4 @@
-"""Take in what another device of the account hands over (`handing`), and believe it no more than due.
+"""Take in what another device of the account hands over (`handing`), and believe only what is due.
 
 Only a device that is in our own chain can hand anything over. What it has verified counts as
 verified here too, but every chain is verified anew, and one that contradicts what the server has

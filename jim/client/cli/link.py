@@ -76,7 +76,7 @@ def run(options: argparse.Namespace) -> int:
         complain(_("Nobody has typed the code in time. The same command goes on later."))
         return Exit.NOT_IN_TIME
     look = Look(width=_width())
-    for shown in newcomer.linked(joined.confirmation, look):
+    for shown in newcomer.linked(joined.confirmation, look, here=True):
         put(as_text(shown))
 
     def make() -> Client:

@@ -87,9 +87,12 @@ def nobody(look: Look) -> list[Line]:
     return view.paragraph(f"! {text}", look, Style.BAD)
 
 
-def linked(digits: str, look: Look) -> list[Line]:
-    """Show what both devices show in the end."""
-    text = _("The new device is in your account. Both devices show these digits:")
+def linked(digits: str, look: Look, *, here: bool = False) -> list[Line]:
+    """Show what both devices show in the end; `here` on the new one."""
+    if here:
+        text = _("This device is in the account now. Both devices show these digits:")
+    else:
+        text = _("The new device is in your account. Both devices show these digits:")
     note = _("Different ones mean that somebody else was at work: take the device out again.")
     shown = [*view.paragraph(text, look), line(f"  {digits}", Style.STRONG)]
     return [*shown, *view.paragraph(note, look, Style.DIM)]

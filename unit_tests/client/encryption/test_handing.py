@@ -1,4 +1,4 @@
-"""The history on its way to a new device: whole, once, in order, and trusted no more than before."""
+"""The history on its way to a new device: whole, once, in order, trusted no more than before."""
 
 from __future__ import annotations
 
@@ -247,7 +247,7 @@ def test_only_a_device_of_the_own_account_hands_anything_over(post: Post) -> Non
     [("peer", "No Name"), ("peer", "alice"), ("seq", 0), ("size", 5), ("device", None)],
 )
 def test_what_cannot_be_a_message_is_not_kept(post: Post, name: str, value: object) -> None:
-    alice, bob = people(post)
+    alice, _ = people(post)
     alice.send("bob", "x")
     laptop = linked(post, alice)
     past = Past("carol", False, "d" * 16, 1, 1, 1, "", True, False, True, 0, 6)
