@@ -239,7 +239,7 @@ class Client:
                 elif each in fresh:
                     self._display(each)
                 else:
-                    self._record(Again(0, self.identity.device, each.message, each.position))
+                    self._record(Again(0, self.identity.device, str(each.message), each.position))
             self._record(Cursor(0, self.identity.device, position))
             return durable
 
@@ -253,7 +253,8 @@ class Client:
     def _display(self, each: m.Delivery) -> None:
         """Record what the store shows from now on."""
         me = self.identity
-        shown = Displayed(0, me.name, me.device, each.message, each.sender, each.seq, each.position)
+        text = str(each.message)
+        shown = Displayed(0, me.name, me.device, text, each.sender, each.seq, each.position)
         self._record(shown)
 
     # --- effects ----------------------------------------------------------------------------------
@@ -291,6 +292,9 @@ class Client:
         changed = self.disk.apply(effect)
         for kept in changed:
             self._tell(kept, effect, skipped)
+        if isinstance(effect, sync.Seal):
+            payloads = {kept.message_id: kept.payload() for kept in changed}
+            return lambda: self._carry_out(self.outbox.sealed(payloads))
         if isinstance(effect, sync.Requeue):
             rows = [kept.row() for kept in changed]
             return lambda: self._carry_out(self.outbox.requeued(rows))
@@ -308,5 +312,9 @@ class Client:
 
 def _msg(effect: sync.Transmit) -> m.Msg:
     return m.Msg(
-        id=effect.request_id, n=effect.n, to=effect.to, message=effect.text, mark=effect.mark
+        id=effect.request_id,
+        n=effect.n,
+        to=effect.to,
+        message=effect.payload.text,
+        mark=effect.mark,
     )

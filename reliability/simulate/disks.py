@@ -129,7 +129,7 @@ class ServerDisk:
             for run, told in zip(batch.runs, answers, strict=True):
                 replies = FROM_SERVER.json.decode_lines(told.frames)
                 pairs = zip(run.messages, replies, strict=True)
-                texts |= {each.message for each, reply in pairs if isinstance(reply, Stored)}
+                texts |= {str(each.message) for each, reply in pairs if isinstance(reply, Stored)}
         return texts
 
 
@@ -146,7 +146,12 @@ class Kept(Struct):
     def row(self) -> sync.Row:
         """Give it as the outbox knows it."""
         mark = mark_of(STORE_ID, self.message_id, self.to, self.text)
-        return sync.Row(self.message_id, self.to, self.text, released=self.released, mark=mark)
+        payload = self.payload() if self.released else None
+        return sync.Row(self.message_id, self.to, payload, released=self.released, mark=mark)
+
+    def payload(self) -> sync.Payload:
+        """Give what goes out, which is made when it is released: nothing is sealed here."""
+        return sync.Payload(None, self.text)
 
 
 class ClientDisk:
@@ -192,7 +197,7 @@ class ClientDisk:
         """Keep what came and move the cursor with it; give what was not here before."""
         fresh = []
         for each in deliveries:
-            identity = (each.sender, each.device, each.n, each.to, each.message)
+            identity = (each.sender, each.device, each.n, each.to, str(each.message))
             if identity not in self.known:
                 self.known.add(identity)
                 fresh.append(each)
@@ -203,10 +208,11 @@ class ClientDisk:
         """Carry out an effect; give the messages that it has changed."""
         if isinstance(effect, sync.Confirm):
             return self._confirm(effect)
-        if isinstance(effect, sync.Release):
-            for message_id in effect.message_ids:
-                self.messages[message_id].released = True
-            return []
+        if isinstance(effect, sync.Seal):
+            sealed = [self.messages[message_id] for message_id in effect.message_ids]
+            for kept in sealed:
+                kept.released = True
+            return sealed
         if isinstance(effect, sync.MoveCursor):
             self.epoch, self.cursor = effect.epoch, effect.position
             return []

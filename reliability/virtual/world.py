@@ -156,7 +156,7 @@ class World:
             replies = FROM_SERVER.json.decode_lines(answers.frames)
             for message, reply in zip(run.messages, replies, strict=True):
                 if isinstance(reply, Stored):
-                    self.skipped[message.message.partition(" ")[0]] = reply.skipped or 0
+                    self.skipped[str(message.message).partition(" ")[0]] = reply.skipped or 0
         for segment in committed.segments:
             for line in segment.frames.splitlines():
                 frame = _FRAMES.decode(line)
