@@ -1,4 +1,4 @@
-"""What a device asks another one for: nonsense does no harm, and what is gone is said to be gone."""
+"""What a device asks another for: nonsense does no harm, and what is gone is said to be gone."""
 
 from __future__ import annotations
 
