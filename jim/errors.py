@@ -452,6 +452,12 @@ class BackupInvalid(LocalError):
     text = "the backup cannot be opened"
 
 
+class OwnAccount(LocalError):
+    """What was asked makes sense for somebody else only."""
+
+    text = "that is your own account"
+
+
 class WordsInvalid(LocalError):
     """The recovery words are not twelve words of one list with a right checksum."""
 

@@ -23,9 +23,9 @@ from jim.client.address import Address
 from jim.client.encryption.vault import NewVault, Vault, new_vault, pickle_key
 from jim.client.known_servers import KnownServers
 from jim.client.lock import FileLock
-from jim.client.mailbox import MailboxStore
 from jim.client.schema import open_database
 from jim.client.translate import store_errors
+from jim.client.trust_store import TrustStore
 from jim.client.writer import Writer
 from jim.core.names import normalise
 from jim.crypto import key_files, links, words
@@ -250,7 +250,7 @@ class Account:
         self._lock.release()
 
 
-class AccountStore(MailboxStore):
+class AccountStore(TrustStore):
     """The store of an account together with the row that says whose it is."""
 
     def __init__(self, connection: sqlite3.Connection, key: bytes | None = None) -> None:

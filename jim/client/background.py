@@ -115,6 +115,7 @@ class Background:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._courier is not None:
+            self._courier.comparing.close()
             await self._courier.aclose()
         if self._account is not None:
             await self._account.aclose()

@@ -18,6 +18,7 @@ from jim.client.background import Background, Options
 from jim.client.events import Contacts, Conversation, LinkState, Message, MessageState
 from jim.client.feed import Feed, Subscription
 from jim.client.store import Draft
+from jim.client.trusting import Trusting
 from jim.core.limits import Limits
 from jim.core.names import normalise
 from jim.crypto import words as recovery_words
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 ResultT = TypeVar("ResultT")
 
 
-class Client:
+class Client(Trusting):
     """One account on one server; see the module."""
 
     def __init__(

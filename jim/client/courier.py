@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from msgspec import UNSET
 
 from jim.client import sync
+from jim.client.comparing import Comparing
+from jim.client.encryption.content import SAS, TEXT
 from jim.client.errands import Errands
 from jim.client.events import (
     BEHIND,
@@ -25,6 +27,7 @@ from jim.client.events import (
 )
 from jim.client.intake import Intake
 from jim.client.link import Link, protocol_error
+from jim.client.mailbox import FromDevice
 from jim.client.pacer import Pacer
 from jim.core.limits import WINDOW
 from jim.errors import JimError
@@ -74,8 +77,10 @@ class Courier:
         self._noticed = 0
         self._leads = False
         self._pacer = Pacer(asyncio.get_running_loop())
-        self._errands = Errands(account, self._publish_news)
-        self._intake = Intake(account, self._errands, self._kept, fail)
+        self.errands = Errands(account, self._publish_news)
+        self.comparing = Comparing(account.name, feed.publish, self._write_and_send)
+        self._handlers: dict[str, Callable[[FromDevice], None]] = {SAS: self.comparing.take}
+        self._intake = Intake(account, self.errands, self._kept, fail)
         self._sealing: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._seen = _Seen()
@@ -173,7 +178,7 @@ class Courier:
             await asyncio.wait([self._sealing])
         await self._intake.settled()
         await self._account.writer.read(lambda _: None)
-        self._link = self._errands.link = link
+        self._link = self.errands.link = link
         self._outbox.window = limits.window
         self._pacer.start(limits, link.send_paced)
         link.on_sent = self._pacer.spend
@@ -185,7 +190,7 @@ class Courier:
             self._note_missing(RESTORED, welcome.time)
         self._apply(outgoing)
         self._run(self._look_at_own(welcome))
-        self._run(self._errands.offer_keys(welcome.one_time_keys))
+        self._run(self.errands.offer_keys(welcome.one_time_keys))
         await self._ask_receipts(link)
 
     async def _look_at_own(self, welcome: m.Welcome) -> None:
@@ -193,11 +198,11 @@ class Courier:
         name = self._account.name
         known = await self._account.writer.read(lambda store: store.chain_seq(name))
         if known < welcome.chain_seq:
-            await self._errands.look_at_all([name])
+            await self.errands.look_at_all([name])
 
     def lost(self) -> None:
         """Forget the connection."""
-        self._link = self._errands.link = None
+        self._link = self.errands.link = None
         self._intake.lose()
         self._pacer.stop()
         self._outbox.disconnected()
@@ -232,7 +237,7 @@ class Courier:
         elif isinstance(message, m.DevicesChange):
             self._run(self._look_at_known({message.name: message.chain_seq}))
         elif isinstance(message, m.KeysLeft):
-            self._run(self._errands.offer_keys(message.one_time_keys))
+            self._run(self.errands.offer_keys(message.one_time_keys))
 
     def _consider(self, message: Frame, kept: list[Frame]) -> None:
         decision, effects = self._inbox.frame(message.position)
@@ -264,6 +269,9 @@ class Courier:
         for new in news:
             if isinstance(new, MissingNotice):
                 self._feed.publish(new)
+            elif isinstance(new, FromDevice):
+                if (handler := self._handlers.get(new.kind)) is not None:
+                    handler(new)
             else:
                 self._feed.publish(OwnChanged(new) if new.outgoing else Received(new))
 
@@ -275,7 +283,7 @@ class Courier:
         for name, seq in chains.items():
             known = await self._account.writer.read(lambda store, n=name: store.chain_seq(n))  # type: ignore[misc]
             if 0 <= known < seq:
-                await self._errands.look_at_all([name])
+                await self.errands.look_at_all([name])
         self.notice()  # what nobody has collected is sealed again for a new device
 
     async def _ask_receipts(self, link: Link) -> None:
@@ -312,7 +320,7 @@ class Courier:
 
     async def _seal(self, effect: sync.Seal) -> None:
         stale = {row.to for row in self._outbox.rows if row.message_id in effect.stale}
-        done, waits = await self._errands.seal(effect, sorted(stale))
+        done, waits = await self.errands.seal(effect, sorted(stale))
         if waits:
             self._retry_later()
         self._apply(self._outbox.sealed(done.payloads, done.failed))
@@ -407,9 +415,21 @@ class Courier:
         future.add_done_callback(finish)
         return future
 
+    def _write_and_send(
+        self, work: Callable[[AccountStore], ResultT], done: Callable[[ResultT], None]
+    ) -> None:
+        """Change the store, and send what has been queued with that."""
+
+        def finish(result: ResultT) -> None:
+            done(result)
+            self.notice()
+
+        self._write(work, finish)
+
     def _publish_own(self, messages: Iterable[Message]) -> None:
         for message in messages:
-            self._feed.publish(OwnChanged(message))
+            if message.kind == TEXT:
+                self._feed.publish(OwnChanged(message))
             if message.settled and (event := self._watched.pop(message.message_id, None)):
                 event.set()
         self._tell_changed()

@@ -43,11 +43,29 @@ VERIFIED_CHANGED: Final = "verified_changed"
 CHAIN_INVALID: Final = "chain_invalid"
 """Code of a notice: the server shows a device chain that cannot be that of this account."""
 
+_OWN_BUSINESS: Final = frozenset({AGAIN, HERE})
+"""Kinds that the store deals with by itself; all others are told as `FromDevice`."""
+
 _ONCE: Final = frozenset({opening.FORKED, opening.FORKED_OWN, CHAIN_INVALID})
 """Said once of each conversation: the server would be caught with every message again."""
 
 Frame = Delivery | Notice
-News = Message | MissingNotice
+
+
+class FromDevice(Struct, frozen=True):
+    """Something for this device that is neither a text nor the store's own business.
+
+    It is told once, after it is durable that it has come, and kept nowhere: whoever takes it must
+    be able to begin anew.
+    """
+
+    name: str
+    device: str
+    kind: str
+    body: str
+
+
+News = Message | MissingNotice | FromDevice
 
 
 class Kept(Struct):
@@ -200,6 +218,7 @@ class MailboxStore(MessageStore):
                 frame.position,
                 content_id,
                 plain,
+                plain and not self._allows_plain(frame.to if outgoing else frame.sender),
             ),
         )
         # It was here: a server that was restored sends again what it still has, and a device what
@@ -208,13 +227,19 @@ class MailboxStore(MessageStore):
             self._sql.execute(sql.PASSED, (frame.position, 0))
         return kept
 
+    def _allows_plain(self, peer: str) -> bool:
+        contact = self._contacts.get(peer)
+        return contact is not None and contact.plain
+
     # --- between devices --------------------------------------------------------------------------
 
     def _between_devices(self, frame: Delivery, content: Content, now_ms: int) -> list[News]:
         """Deal with what was meant for this device and not for people."""
         if content.kind == AGAIN:
             self._seal_again(frame, content.body, now_ms)
-        return []
+        if content.kind in _OWN_BUSINESS:
+            return []
+        return [FromDevice(frame.sender, frame.device, content.kind, content.body)]
 
     def _seal_again(self, frame: Delivery, body: str, now_ms: int) -> None:
         """Queue again for a device what never came there; what is gone is given up."""
@@ -305,6 +330,10 @@ class MailboxStore(MessageStore):
             "SELECT code, time_ms, notice_id, peer FROM notices WHERE NOT shown ORDER BY notice_id"
         )
         return [MissingNotice(*row) for row in found]
+
+    def notices_of(self, peer: str) -> list[MissingNotice]:
+        """Read every notice of a conversation, in their order."""
+        return [MissingNotice(*row) for row in self._sql.execute(sql.NOTICES_OF, (peer,))]
 
     def notice_shown(self, notice_id: int) -> None:
         """Note that somebody has seen a notice."""

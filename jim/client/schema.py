@@ -151,6 +151,7 @@ MIGRATIONS: Final = (
     ALTER TABLE messages ADD COLUMN only_for TEXT NOT NULL DEFAULT '';
     ALTER TABLE messages ADD COLUMN content_id TEXT NOT NULL DEFAULT '';
     ALTER TABLE messages ADD COLUMN plain INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE messages ADD COLUMN withheld INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE messages ADD COLUMN payload BLOB;
     ALTER TABLE notices ADD COLUMN peer TEXT NOT NULL DEFAULT '';
     UPDATE messages SET plain = 1
@@ -175,7 +176,8 @@ came. What is encrypted itself (`pickle`) is so with a key that the device's key
 in here.
 Of a message, `kind` is `text`, or what it does between devices (then it is in no history and goes
 once it is stored); `only_for` the one device that it is for; `content_id` the id inside what was
-sealed; `plain` that it was not sealed; `payload` what goes out, until it is stored. `passed` has
+sealed; `plain` that it was not sealed, `withheld` that it is not shown because of that; `payload`
+what goes out, until it is stored. `passed` has
 positions and numbers of what left no message behind, and digests of ciphertexts that are found
 again by nothing else."""
 

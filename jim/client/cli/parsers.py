@@ -24,6 +24,8 @@ SUBCOMMANDS: Final = {
     "listen": N_("print messages as they arrive"),
     "history": N_("print the messages with somebody, from this machine's store"),
     "verify": N_("look through this machine's store and say whether anything is missing"),
+    "trust": N_("compare keys with somebody by 60 digits, or accept changed ones"),
+    "plain": N_("allow unencrypted messages with somebody, or forbid them"),
     "doctor": N_("check everything that a connection needs, and say how to mend it"),
     "recover": N_("bring an account to this machine with its twelve words"),
     "whoami": N_("show name, server, fingerprint and device"),
@@ -161,6 +163,29 @@ def _add_verify(parser: argparse.ArgumentParser) -> None:
     _add_account(parser, pin=False)
 
 
+def _add_trust(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("to", metavar=_("NAME"), help=_("with whom"))
+    parser.add_argument(
+        "--number",
+        metavar=_("DIGITS"),
+        help=_("the 60 digits that they see: verified if they are the same, without a question"),
+    )
+    parser.add_argument(
+        "--accept", action="store_true", help=_("go on with changed keys without comparing")
+    )
+    parser.add_argument("--yes", action="store_true", help=_("with --accept: do not ask"))
+    _add_json(parser)
+    _add_account(parser)
+
+
+def _add_plain(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("to", metavar=_("NAME"), help=_("with whom"))
+    parser.add_argument(
+        "state", nargs="?", choices=("on", "off"), help=_("without it: say what it means, and ask")
+    )
+    _add_account(parser)
+
+
 def _add_doctor(parser: argparse.ArgumentParser) -> None:
     _add_json(parser)
     _add_account(parser)
@@ -185,6 +210,8 @@ _ADDERS: Final[dict[str, Callable[[argparse.ArgumentParser], None]]] = {
     "listen": _add_listen,
     "history": _add_history,
     "verify": _add_verify,
+    "trust": _add_trust,
+    "plain": _add_plain,
     "doctor": _add_doctor,
     "recover": _add_recover,
     "whoami": _add_whoami,

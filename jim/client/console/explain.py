@@ -146,6 +146,8 @@ _SENTENCES: Final[Mapping[type[errors.JimError], str]] = {
         "The message store is damaged. Move it away and start again: jim doctor shows where it is."
     ),
     errors.StoreError: N_("The message store cannot be used. jim doctor tells more."),
+    errors.OwnAccount: N_("That is your own account: there is nothing to compare or to allow."),
+    errors.VerificationFailed: N_("Comparing emoji is not possible: no device of theirs can."),
 }
 
 _CONNECT_REASONS: Final = {
@@ -172,6 +174,23 @@ _MESSAGE_CODES: Final = {
     "unknown_outcome": N_(
         "It may have been sent or not: this account's files were restored from a copy. Ask the "
         "recipient before you repeat it."
+    ),
+    "no_keys": N_(
+        "No device of the recipient can read encrypted messages, and this was not sent "
+        "unencrypted. To allow that: /plain NAME"
+    ),
+    "device_gone": N_("It was for one device alone, which is in its account no longer."),
+    "keys_invalid": N_(
+        "The server gave keys for a device of the recipient that the device has not signed. "
+        "Nothing was sent. Tell whoever runs the server."
+    ),
+    "contact_changed": N_(
+        "You had verified the recipient, whose keys are others now. Nothing was sent. Compare "
+        "anew: /verify NAME; or go on without comparing: /trust NAME"
+    ),
+    "chain_invalid": N_(
+        "The server shows a list of the recipient's devices that is forged or damaged. Nothing was "
+        "sent. Ask the recipient and whoever runs the server what has happened."
     ),
 }
 """Codes that only the client's own store gives to a message (`jim.client.events`)."""

@@ -24,6 +24,9 @@ AGAIN: Final = "again"
 HERE: Final = "here"
 """Answers `AGAIN`: no text, but the present count and what was given up."""
 
+SAS: Final = "sas"
+"""A step of comparing emoji (`jim.crypto.sas`)."""
+
 Number = Annotated[int, Meta(ge=0, le=2**53 - 1)]
 
 
