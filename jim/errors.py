@@ -422,6 +422,12 @@ class ContactChanged(LocalError):
     text = "the keys of a verified contact have changed"
 
 
+class DeviceUnknown(LocalError):
+    """The account has no such device, or several fit; `reason` is none or several."""
+
+    text = "which device?"
+
+
 class WordsInvalid(LocalError):
     """The recovery words are not twelve words of one list with a right checksum."""
 

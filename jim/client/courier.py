@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from msgspec import UNSET
 
 from jim.client import sync
-from jim.client.errands import Errands
+from jim.client.devices import default_name, revoke
+from jim.client.errands import Errands, now_ms
 from jim.client.events import (
     BEHIND,
     CANCELLED,
@@ -27,7 +28,7 @@ from jim.client.intake import Intake
 from jim.client.link import Link, protocol_error
 from jim.client.pacer import Pacer
 from jim.core.limits import WINDOW
-from jim.errors import JimError
+from jim.errors import ConnectFailed, JimError
 from jim.protocol import messages as m
 from jim.protocol.codec import encode
 from jim.protocol.replies import raised
@@ -74,7 +75,7 @@ class Courier:
         self._noticed = 0
         self._leads = False
         self._pacer = Pacer(asyncio.get_running_loop())
-        self._errands = Errands(account, self._publish_news)
+        self._errands = Errands(account, self._learned)
         self._intake = Intake(account, self._errands, self._kept, fail)
         self._sealing: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -194,6 +195,25 @@ class Courier:
         known = await self._account.writer.read(lambda store: store.chain_seq(name))
         if known < welcome.chain_seq:
             await self._errands.look_at_all([name])
+            await self._account.pin_own()
+        own_name, now = default_name(), now_ms()
+        if await self._account.writer.write(lambda store: store.introduce(own_name, now)):
+            self.notice()
+
+    async def look_at_own(self) -> None:
+        """Ask how our own device chain goes on.
+
+        Raises:
+            ConnectFailed: there was no answer.
+        """
+        seen = await self._errands.look_at_all([self._account.name])
+        if not seen:
+            raise ConnectFailed("not connected")
+        await self._account.pin_own()
+
+    async def revoke(self, device: str) -> None:
+        """Take a device out of the account; see `jim.client.devices.revoke`."""
+        await revoke(self._account, self._errands, device)
 
     def lost(self) -> None:
         """Forget the connection."""
@@ -259,6 +279,11 @@ class Courier:
             else:
                 self._feed.publish(OwnChanged(new) if new.outgoing else Received(new))
 
+    def _learned(self, news: Iterable[News]) -> None:
+        """Tell what a device chain has brought; there may be something to say to a new device."""
+        self._publish_news(news)
+        self.notice()
+
     def _note_missing(self, code: str, time_ms: int) -> None:
         self._write(lambda store: store.note(code, time_ms), self._feed.publish)
 
@@ -268,7 +293,7 @@ class Courier:
             known = await self._account.writer.read(lambda store, n=name: store.chain_seq(n))  # type: ignore[misc]
             if 0 <= known < seq:
                 await self._errands.look_at_all([name])
-        self.notice()  # what nobody has collected is sealed again for a new device
+        await self._account.pin_own()
 
     async def _ask_receipts(self, link: Link) -> None:
         """Ask how far those hold our messages of whom we do not know it."""
@@ -400,7 +425,7 @@ class Courier:
         return future
 
     def _publish_own(self, messages: Iterable[Message]) -> None:
-        for message in messages:
+        for message in filter(lambda each: each.is_text, messages):
             self._feed.publish(OwnChanged(message))
             if message.settled and (event := self._watched.pop(message.message_id, None)):
                 event.set()

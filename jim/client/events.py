@@ -62,6 +62,7 @@ class Message(Struct, frozen=True, kw_only=True):
         state: how far it has come.
         error_code: why it failed, None if it did not.
         plain: it was not encrypted.
+        is_text: it is for people; what is not goes between devices, and nobody is shown it.
     """
 
     message_id: int
@@ -76,6 +77,7 @@ class Message(Struct, frozen=True, kw_only=True):
     state: MessageState
     error_code: str | None = None
     plain: bool = False
+    is_text: bool = True
 
     @property
     def settled(self) -> bool:

@@ -141,6 +141,7 @@ def message_of(row: sqlite3.Row) -> Message:
         state=MessageState(row["state"]),
         error_code=row["error_code"],
         plain=bool(row["plain"]),
+        is_text=row["kind"] == "text",
     )
 
 
