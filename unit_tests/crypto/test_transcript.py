@@ -79,6 +79,9 @@ def test_every_kind_as_the_protocol_writes_it() -> None:
     assert transcript.register(EXCHANGE, "a", LINK) == by_hand("jim-reg-1", *IDS, b"a", LINK_HASH)
     assert transcript.recover(EXCHANGE, "a") == by_hand("jim-recover-1", *IDS, b"a")
     assert transcript.enroll(EXCHANGE, "a", LINK) == by_hand("jim-enroll-1", *IDS, b"a", LINK_HASH)
+    assert transcript.device_key("dev", 7, b"k" * 32) == by_hand(
+        "jim-key-1", b"dev", b"7", b"k" * 32
+    )
     assert transcript.possession(LINK) == by_hand("jim-pop-1", *LINK_FIELDS)
     assert transcript.link_signature(LINK) == by_hand("jim-link-1", *LINK_FIELDS, b"o" * 64)
     assert transcript.link_hash(LINK) == LINK_HASH
@@ -93,7 +96,7 @@ def test_a_known_transcript_never_changes() -> None:
 
 
 def test_labels_differ_and_none_is_the_beginning_of_another() -> None:
-    assert len(set(transcript.LABELS)) == len(transcript.LABELS) == 8
+    assert len(set(transcript.LABELS)) == len(transcript.LABELS) == 9
     for label in transcript.LABELS:
         assert "\0" not in label
         others = [other for other in transcript.LABELS if other != label]
