@@ -11,6 +11,7 @@ from jim.client.devices import Device, clean_name
 from jim.client.encryption.vault import Vault
 from jim.client.events import UNKNOWN_OUTCOME
 from jim.client.mailbox import MailboxStore
+from jim.client.mark import digest_of
 from jim.client.store import Draft
 from jim.protocol.messages import REVOKE
 
@@ -33,6 +34,14 @@ _NAME: Final = """
 """
 _UNKNOWN: Final = """
     SELECT message_id FROM messages WHERE state = 'queued' AND released AND kind = 'text'
+"""
+_TAKE_OVER: Final = """
+    UPDATE messages SET device = ?, payload = NULL
+    WHERE outgoing AND device = ? AND state IN ('queued', 'failed')
+"""
+_OWN: Final = """
+    SELECT message_id, n, peer, text FROM messages
+    WHERE outgoing AND device = ? AND identity IS NULL
 """
 _FORGOTTEN: Final = ("peers", "sessions", "sealed", "missing", "passed")
 """Tables about what this device and others have sealed for each other."""
@@ -155,15 +164,19 @@ class DeviceStore(MailboxStore):
         """Be a new device of the account, with everything that was written and received so far.
 
         Its numbers, its mailbox and its sessions begin anew. Of what the old one may have sent
-        nobody can find out any more whether it arrived; what it certainly did not goes out.
+        nobody can find out any more whether it arrived; what it certainly did not goes out. What it
+        has sent is from now on known by its identity, like all that came from other devices.
         """
         self._fail([row[0] for row in self._sql.execute(_UNKNOWN).fetchall()], UNKNOWN_OUTCOME)
         self._sql.execute("DELETE FROM messages WHERE state = 'queued' AND kind <> 'text'")
         for table in _FORGOTTEN:
             self._sql.execute(f"DELETE FROM {table}")  # noqa: S608 - one of our own names
-        self._sql.execute(
-            "UPDATE messages SET device = ?, payload = NULL WHERE state = 'queued'", (device,)
-        )
+        self._sql.execute(_TAKE_OVER, (device, self._device))
+        for row in self._sql.execute(_OWN, (self._device,)).fetchall():
+            self._sql.execute(
+                "UPDATE messages SET identity = ? WHERE message_id = ?",
+                (digest_of((self._name, self._device, str(row[1]), *row[2:])), row[0]),
+            )
         self._sql.execute("UPDATE account SET confirmed_n = 0, revoked = 0")
         self.move_cursor("", 0)
         Vault.begin(self._sql, vault, now_ms)

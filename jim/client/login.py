@@ -178,8 +178,10 @@ async def _recover(
         begun = who.record.link
         if begun is None or begun.op != m.RESET:
             raise
-        # An earlier try may have begun the account anew: these words are worth nothing then.
-        return await _authenticate(link, exchange, who), begun
+        # An earlier try may have begun the account anew: these words are worth nothing then. A
+        # challenge serves one attempt.
+        again = await greet(link, exchange.server_id)
+        return await _authenticate(link, again.exchange, who), begun
     if not isinstance(answer, m.Chain):
         raise protocol_error("the server does not show the device chain")
     added = await _added_link(who, recovery, answer.links)
