@@ -428,6 +428,12 @@ class DeviceUnknown(LocalError):
     text = "which device?"
 
 
+class DeviceNameInvalid(LocalError):
+    """Nothing of the name can be shown, or it is too long."""
+
+    text = "this cannot be the name of a device"
+
+
 class WordsInvalid(LocalError):
     """The recovery words are not twelve words of one list with a right checksum."""
 

@@ -226,15 +226,19 @@ class Client:
         async with asyncio.timeout(timeout_s):
             return await self._until(settled, message_id)
 
-    async def flush(self, timeout_s: float | None = None) -> bool:
-        """Wait until the server has decided about everything queued; tell whether it has.
+    async def flush(self, timeout_s: float | None = None, *, everything: bool = False) -> bool:
+        """Wait until the server has decided about all messages queued; tell whether it has.
+
+        With `everything` also about what goes between devices and nobody sees.
 
         Raises:
             JimError: the client has stopped.
         """
         try:
             async with asyncio.timeout(timeout_s):
-                return await self._until(lambda store: store.is_settled() or None)
+                return await self._until(
+                    lambda store: store.is_settled(everything=everything) or None
+                )
         except TimeoutError:
             return False
 
@@ -333,7 +337,7 @@ class Client:
         if not fresh and (found or self._background.keeper.link is None):
             return found
         courier = await self._background.courier()
-        await courier.look_at_own()
+        await courier.own.look()
         return await account.writer.read(lambda store: store.devices())
 
     async def revoke(self, device: str) -> Device:
@@ -349,7 +353,7 @@ class Client:
         """
         courier = await self._background.courier()
         found = find_device(await self.devices(fresh=True), device)
-        await courier.revoke(found.id)
+        await courier.own.revoke(found.id)
         return found
 
     async def rename(self, device: str, name: str) -> Device:
@@ -357,7 +361,7 @@ class Client:
 
         Raises:
             DeviceUnknown: there is none, or there are several.
-            BadRequest: this is no name.
+            DeviceNameInvalid: this is no name.
         """
         courier, now_ms = await self._background.courier(), int(time.time() * 1000)
         found, called = find_device(await self.devices(), device), checked_name(name)

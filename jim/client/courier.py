@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from msgspec import UNSET
 
 from jim.client import sync
-from jim.client.devices import default_name, revoke
-from jim.client.errands import Errands, now_ms
+from jim.client.errands import Errands
 from jim.client.events import (
     BEHIND,
     CANCELLED,
@@ -26,9 +25,10 @@ from jim.client.events import (
 )
 from jim.client.intake import Intake
 from jim.client.link import Link, protocol_error
+from jim.client.own_devices import OwnDevices
 from jim.client.pacer import Pacer
 from jim.core.limits import WINDOW
-from jim.errors import ConnectFailed, JimError
+from jim.errors import JimError
 from jim.protocol import messages as m
 from jim.protocol.codec import encode
 from jim.protocol.replies import raised
@@ -76,6 +76,7 @@ class Courier:
         self._leads = False
         self._pacer = Pacer(asyncio.get_running_loop())
         self._errands = Errands(account, self._learned)
+        self.own = OwnDevices(account, self._errands, self.notice)
         self._intake = Intake(account, self._errands, self._kept, fail)
         self._sealing: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -185,35 +186,9 @@ class Courier:
         if any(isinstance(effect, sync.Restart) for effect in outgoing):
             self._note_missing(RESTORED, welcome.time)
         self._apply(outgoing)
-        self._run(self._look_at_own(welcome))
+        self._run(self.own.welcomed(welcome))
         self._run(self._errands.offer_keys(welcome.one_time_keys))
         await self._ask_receipts(link)
-
-    async def _look_at_own(self, welcome: m.Welcome) -> None:
-        """See to it that our own device chain is here: what we seal is sealed for all of it."""
-        name = self._account.name
-        known = await self._account.writer.read(lambda store: store.chain_seq(name))
-        if known < welcome.chain_seq:
-            await self._errands.look_at_all([name])
-            await self._account.pin_own()
-        own_name, now = default_name(), now_ms()
-        if await self._account.writer.write(lambda store: store.introduce(own_name, now)):
-            self.notice()
-
-    async def look_at_own(self) -> None:
-        """Ask how our own device chain goes on.
-
-        Raises:
-            ConnectFailed: there was no answer.
-        """
-        seen = await self._errands.look_at_all([self._account.name])
-        if not seen:
-            raise ConnectFailed("not connected")
-        await self._account.pin_own()
-
-    async def revoke(self, device: str) -> None:
-        """Take a device out of the account; see `jim.client.devices.revoke`."""
-        await revoke(self._account, self._errands, device)
 
     def lost(self) -> None:
         """Forget the connection."""

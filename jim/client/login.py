@@ -60,10 +60,10 @@ class Credentials(Struct, frozen=True, kw_only=True):
         counter: the highest number that a message of this device has.
         token: of an invite, for a registration.
         recovery: the key of the twelve words, while the account is being recovered.
-        resetting: the account is to begin anew, with the words of the record.
         keys: the public keys of this device's encryption.
         fallback: the key that others may begin a session with from the first moment.
         save: keeps a changed record durably.
+        resetting: the account is to begin anew, with the words of the record.
     """
 
     key: SigningKey
@@ -71,10 +71,10 @@ class Credentials(Struct, frozen=True, kw_only=True):
     counter: int
     token: str | None
     recovery: SigningKey | None
-    resetting: bool
     keys: EncryptionKeys
     fallback: m.PublicKey | None
     save: Callable[[AccountRecord], Awaitable[None]]
+    resetting: bool = False
 
 
 class Introduced(Protocol):

@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from jim.client.console import view
+from jim.client.console import devices_view, view
 from jim.client.console.commands import Action
 from jim.client.console.lines import Line, Style, line
 from jim.client.console.splitting import split_text
 from jim.client.console.text import safe_name
+from jim.client.devices import find_device
 from jim.i18n import _, ngettext_
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from jim.client.console.dialogue import Run, Send
     from jim.client.console.library import Messenger
     from jim.client.console.reactions import Screen
+    from jim.client.console.view import Look
     from jim.client.events import Message
 
 LATEST = 10
@@ -79,7 +81,26 @@ async def run(client: Messenger, intention: Run, console: Console) -> list[Line]
             await client.resend(intention.number)
             return []
         case _:
-            return []
+            return await _run_about_devices(client, intention, look)
+
+
+async def _run_about_devices(client: Messenger, intention: Run, look: Look) -> list[Line]:
+    match intention.action:
+        case Action.DEVICES:
+            return devices_view.listed(await client.devices(), look)
+        case Action.REMOVE:
+            return await _remove(client, intention, look)
+        case Action.RENAME:
+            return [devices_view.renamed(await client.rename(intention.name, intention.text))]
+    return []
+
+
+async def _remove(client: Messenger, intention: Run, look: Look) -> list[Line]:
+    """Remove a device if that was confirmed, otherwise say how it is."""
+    device = find_device(await client.devices(), intention.name)
+    if not devices_view.is_confirmed(device, client.name, intention.text):
+        return devices_view.question(device, client.name, look)
+    return [devices_view.removed(await client.revoke(device.id))]
 
 
 async def _history(client: Messenger, intention: Run, console: Console) -> list[Line]:

@@ -28,6 +28,9 @@ class Action(Enum):
     RETRY = "retry"
     CANCEL = "cancel"
     RESEND = "resend"
+    DEVICES = "devices"
+    REMOVE = "remove"
+    RENAME = "rename"
 
 
 class Command(NamedTuple):
@@ -95,6 +98,19 @@ COMMANDS: Final = (
         ("/resend", "/заново"),
         N_("send failed message NUMBER again"),
         arguments=N_("NUMBER"),
+    ),
+    Command(Action.DEVICES, ("/devices", "/устройства"), N_("the devices of your account")),
+    Command(
+        Action.REMOVE,
+        ("/remove", "/удалить"),
+        N_("take a lost device out of your account"),
+        arguments=N_("DEVICE [yes]"),
+    ),
+    Command(
+        Action.RENAME,
+        ("/rename", "/назвать"),
+        N_("call one of your devices something else"),
+        arguments=N_("DEVICE NEW-NAME"),
     ),
 )
 

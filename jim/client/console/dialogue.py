@@ -45,11 +45,16 @@ class Send(NamedTuple):
 
 
 class Run(NamedTuple):
-    """Run a command that needs no more input; `number` is a count or a message's number."""
+    """Run a command that needs no more input.
+
+    `name` is somebody's or a device's, `number` a count or a message's number, `text` what else was
+    typed.
+    """
 
     action: Action
     name: str = ""
     number: int = 0
+    text: str = ""
 
 
 class Hint(NamedTuple):
@@ -136,6 +141,8 @@ class Dialogue:
             return self._message(name, text, names)
         if command.action is Action.HISTORY:
             return _history(command, arguments, names)
+        if command.action in {Action.REMOVE, Action.RENAME}:
+            return _about_device(command, arguments)
         if command.action in {Action.CANCEL, Action.RESEND}:
             number = arguments.lstrip("#№")
             return (
@@ -166,6 +173,13 @@ def _history(command: Command, arguments: str, names: Iterable[str]) -> Intentio
         return _usage(command)
     number = min(int(count), MAX_HISTORY) if count else HISTORY_LENGTH
     return Run(Action.HISTORY, resolve_name(name.removeprefix("@"), names), number)
+
+
+def _about_device(command: Command, arguments: str) -> Intention:
+    device, _space, text = arguments.partition(" ")
+    if not device or (command.action is Action.RENAME and not text.strip()):
+        return _usage(command)
+    return Run(command.action, device, text=text.strip())
 
 
 def _is_number(text: str) -> bool:

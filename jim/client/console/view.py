@@ -104,6 +104,11 @@ def stamp(time_ms: int, now_ms: int) -> str:
     return time.strftime("%H:%M" if same_day else "%Y-%m-%d %H:%M", then)
 
 
+def date(time_ms: int) -> str:
+    """Write a time with its date, in the local time zone."""
+    return time.strftime("%Y-%m-%d %H:%M", _local_time(time_ms))
+
+
 def _local_time(time_ms: int) -> time.struct_time:
     return time.localtime(min(time_ms, LATEST_MS) / 1000)
 
@@ -182,8 +187,7 @@ def error(problem: JimError, look: Look, about: str = "") -> list[Line]:
 def missing(code: str, time_ms: int, look: Look) -> list[Line]:
     """Say that messages are missing on this device, since when and why."""
     reason = _(_MISSING.get(code, _MISSING["mailbox_full"]))
-    since = time.strftime("%Y-%m-%d %H:%M", _local_time(time_ms))
-    text = _("Messages are missing here from {time} on.").format(time=since)
+    text = _("Messages are missing here from {time} on.").format(time=date(time_ms))
     return paragraph(f"! {text} {reason}", look, Style.BAD)
 
 
