@@ -1,3 +1,4 @@
+# long module: the part of the store's suite that is about sealed messages
 """What every store promises about sealed messages, revoked devices and keys."""
 
 from __future__ import annotations
@@ -107,14 +108,14 @@ async def test_it_has_to_be_sealed_for_exactly_the_devices_there_are(
     store: Store, change: str
 ) -> None:
     (desk, phone), (one, two) = await people(store)
-    devices: list[Identity | str] = {
+    choices: dict[str, list[Identity | str]] = {
         "one of theirs": [phone, one],
         "own one": [one, two],
         "too many": [phone, one, two, NOBODY],
         "sender": [phone, one, two, desk],
         "none": [],
-    }[change]
-    done = await seal(store, desk, "bob", 1, devices)
+    }
+    done = await seal(store, desk, "bob", 1, choices[change])
     assert wanted(done) == ids(phone, one, two)
     assert done.segments == []
     assert stored(outcomes(await seal(store, desk, "bob", 1, [phone, one, two]))[0]).seq == 1
