@@ -83,6 +83,11 @@ class Message(Struct, frozen=True, kw_only=True):
     kind: str = "text"
 
     @property
+    def is_text(self) -> bool:
+        """Whether it is for people; what is not goes between devices, and nobody is shown it."""
+        return self.kind == "text"
+
+    @property
     def settled(self) -> bool:
         """Whether the server has decided about it."""
         return self.state is not MessageState.QUEUED
