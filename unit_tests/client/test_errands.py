@@ -182,10 +182,21 @@ async def test_keys_that_are_of_no_use_fail_the_message(post: Post, kind: str) -
     assert len(server.asked) <= 2 * MAX_LACKED
 
 
+async def test_what_lacks_something_again_and_again_is_not_asked_for_for_ever(
+    post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice, _, server = talk(post)
+    monkeypatch.setattr(alice.device.store, "use_keys", lambda *_: True)
+    message = alice.write("bob", "hi")
+    done, waits = await asyncio.wait_for(alice.seal(message), 5)
+    assert (done.failed, waits) == ({message: KEYS_INVALID}, False)
+    assert len(server.asked) == MAX_LACKED
+
+
 async def test_what_is_stale_is_sealed_for_the_devices_that_there_are(post: Post) -> None:
     alice, _, _ = talk(post)
     message = alice.write("bob", "hi")
-    done, _ = await alice.seal(message)
+    await alice.seal(message)
     second = post.join("bob")
     done, _ = await alice.seal(message, stale=("bob",))
     assert second.device in done.payloads[message].ciphertexts
@@ -272,6 +283,6 @@ async def test_a_store_that_fails_is_told(post: Post) -> None:
     async def broken(_: object) -> Any:
         raise OSError
 
-    bob.writer.write = broken  # type: ignore[method-assign]
+    bob.writer.write = broken  # type: ignore[method-assign, assignment]
     await asyncio.wait_for(bob.intake.add(bob.waiting()), 5)
     assert [type(error) for error in bob.failed] == [OSError]
