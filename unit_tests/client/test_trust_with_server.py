@@ -94,3 +94,23 @@ async def test_who_cannot_be_compared_with(house: Household, server: Serving) ->
         await alice.client.compare_emoji("bob")
     with pytest.raises(ConnectFailed):
         await alice.client.safety_number("bob")
+
+
+async def test_texts_that_are_not_sealed(house: Household, server: Serving) -> None:
+    alice = await house.join("alice")
+    wire, _old = await server.join("old")  # a client that cannot encrypt
+    refused = await alice.client.send("old", "secret")
+    assert (await alice.client.wait_stored(refused.message_id, 10)).error_code == "no_keys"
+    await wire.say(1, "alice", "canary")
+    [got] = await alice.received(1)
+    assert (got.plain, got.withheld, got.text) == (True, True, "")
+    [revealed] = await alice.client.allow_plain("old", allowed=True)
+    assert revealed.text == "canary"
+    sent = await alice.client.resend(refused.message_id)
+    stored = await alice.client.wait_stored(sent.message_id, 10)
+    assert (stored.state, stored.plain) == ("stored", True)
+    await wire.say(2, "alice", "allowed")
+    assert (await alice.received(2))[1].text == "allowed"
+    assert [each.text for each in await alice.client.history("old")] == [
+        *("secret", "canary", "secret", "allowed")
+    ]
