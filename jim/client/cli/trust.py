@@ -64,7 +64,7 @@ async def _run(client: Client, stream: Events, options: argparse.Namespace) -> i
         )
         return Exit.OK
     if options.number is not None:
-        same = options.number.split() == number.split()
+        same = "".join(options.number.split()) == number.replace(" ", "")
         return await _verify(client, info.name, number) if same else _differs(info.name)
     _show(trust_view.heading(info, SCREEN))
     _show(trust_view.number(info.name, number, info, SCREEN))

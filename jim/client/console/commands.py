@@ -114,19 +114,19 @@ COMMANDS: Final = (
         Action.VERIFY,
         ("/verify", "/сверка"),
         N_("compare the keys with NAME, by a number or by emoji"),
-        arguments=N_("NAME [yes|no|emoji]"),
+        arguments=N_("NAME [yes/no/emoji]"),
     ),
     Command(
         Action.TRUST,
         ("/trust", "/доверие"),
         N_("accept the new keys of NAME, whom you had verified"),
-        arguments=N_("NAME [yes|no]"),
+        arguments=N_("NAME [yes/no]"),
     ),
     Command(
         Action.PLAIN,
         ("/plain", "/открыто"),
         N_("allow unencrypted messages with NAME, or forbid them"),
-        arguments=N_("NAME [on|off]"),
+        arguments=N_("NAME [on/off]"),
     ),
     Command(Action.DEVICES, ("/devices", "/устройства"), N_("the devices of your account")),
     Command(

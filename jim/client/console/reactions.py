@@ -108,7 +108,7 @@ class Reactions:
                 )
                 await self.look_at(peer, client)
             case events.ComparisonChanged(name=name):
-                self._screen.report(trust_view.comparison(event, client.name, self._screen.look))
+                self._screen.show(trust_view.comparison(event, client.name, self._screen.look))
                 await self.look_at(name, client)
             case events.OwnChanged(message):
                 self.own_changed(message)

@@ -42,11 +42,13 @@ def protection(info: ContactInfo) -> str:
 
 
 def protection_of(message: Message, known: Mapping[str, ContactInfo]) -> str:
-    """Say how an own message is protected, or "" while that is not known."""
+    """Say in a word how an own message is protected, or "" while that is not known."""
     if message.plain:
         return protection(NO_KEYS)
     info = known.get(message.peer)
-    return protection(info) if info is not None and info.known else ""
+    if info is None or not info.known:
+        return ""
+    return _("verified") if _protection(info) == "verified" else protection(info)
 
 
 def _protection(info: ContactInfo) -> str:

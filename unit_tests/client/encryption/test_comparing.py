@@ -360,7 +360,9 @@ async def test_nonsense_and_steps_of_nothing(post: Post, two: tuple[Person, Pers
     assert "cancel" in queued.text
     with pytest.raises(OwnAccount):
         alice.compare("alice")
-    nobody = msgspec.structs.replace(alice.device.store.parties("bob"), theirs={})  # type: ignore[type-var]
+    parties = alice.device.store.parties("bob")
+    assert parties is not None
+    nobody = msgspec.structs.replace(parties, theirs={})
     with pytest.raises(VerificationFailed) as raised:
         alice.comparing.start("bob", nobody)
     assert raised.value.fields["reason"] == "no_keys"
