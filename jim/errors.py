@@ -452,6 +452,24 @@ class BackupInvalid(LocalError):
     text = "the backup cannot be opened"
 
 
+class OwnAccount(LocalError):
+    """What was asked makes sense for somebody else only."""
+
+    text = "that is your own account"
+
+
+class DeviceUnknown(LocalError):
+    """The account has no such device, or several fit; `reason` is none or several."""
+
+    text = "which device?"
+
+
+class DeviceNameInvalid(LocalError):
+    """Nothing of the name can be shown, or it is too long."""
+
+    text = "this cannot be the name of a device"
+
+
 class WordsInvalid(LocalError):
     """The recovery words are not twelve words of one list with a right checksum."""
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
-import msgspec
-
 from jim.client import linking
 from jim.crypto.keys import device_id
 from jim.errors import ChainMoved, ConnectFailed
@@ -47,22 +45,20 @@ async def take_in(background: Background, offer: Offer, code: LinkCode, shown_id
     account, courier = await background.account(), await background.courier()
     await courier.hand_over(device_id(offer.login_key), shown_id)
     for attempt in range(MAX_MOVED):
-        state = await courier.own_chain()
-        time_ms = int(time.time() * 1000)
+        await courier.own.look()
+        own = await account.writer.read(lambda store: store.own_chain())
+        if own is None or own.state is None:
+            raise ConnectFailed("the own device chain is not known yet")
+        time_ms = max(int(time.time() * 1000), own.links[-1].time + 1)
         try:
             added = await linking.take_in(
-                _link(background), offer, code, state, account.key, time_ms=time_ms
+                _link(background), offer, code, own.state, account.key, time_ms=time_ms
             )
             break
         except ChainMoved:
             if attempt == MAX_MOVED - 1:
                 raise
-    await courier.added(added.link)
-    record = msgspec.structs.replace(
-        account.record, chain_seq=added.state.seq, chain_head=added.state.head
-    )
-    if record.chain_seq > account.record.chain_seq:
-        await account.save(record)
+    await courier.taken_in(added.link)
     return added
 
 

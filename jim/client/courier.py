@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from msgspec import UNSET
 
 from jim.client import sync
-from jim.client.errands import Errands, now_ms
+from jim.client.comparing import Comparing
+from jim.client.encryption.content import SAS
+from jim.client.errands import Errands
 from jim.client.events import (
     BEHIND,
     CANCELLED,
@@ -28,9 +30,11 @@ from jim.client.events import (
 from jim.client.handing_over import HandingOver
 from jim.client.intake import Intake
 from jim.client.link import Link, protocol_error
+from jim.client.mailbox import FromDevice
+from jim.client.own_devices import OwnDevices
 from jim.client.pacer import Pacer
 from jim.core.limits import WINDOW
-from jim.errors import ConnectFailed, JimError
+from jim.errors import JimError
 from jim.protocol import messages as m
 from jim.protocol.codec import encode
 from jim.protocol.replies import raised
@@ -43,7 +47,6 @@ if TYPE_CHECKING:
     from jim.client.mailbox import Frame, Kept, News
     from jim.client.presence import Presence
     from jim.client.store import Draft
-    from jim.crypto.chain import ChainState
 
 logger = logging.getLogger(__name__)
 
@@ -78,8 +81,11 @@ class Courier:
         self._noticed = 0
         self._leads = False
         self._pacer = Pacer(asyncio.get_running_loop())
-        self._errands = Errands(account, self._learned)
-        self._intake = Intake(account, self._errands, self._kept, fail)
+        self.errands = Errands(account, self._learned)
+        self.comparing = Comparing(account.name, feed.publish, self._write_and_send)
+        self._handlers: dict[str, Callable[[FromDevice], None]] = {SAS: self.comparing.take}
+        self._intake = Intake(account, self.errands, self._kept, fail)
+        self.own = OwnDevices(account, self.errands, self.notice)
         self._handing = HandingOver(account, self._is_idle, self.notice, feed.publish, fail)
         self._sealing: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -137,7 +143,7 @@ class Courier:
         self._noticed = news[-1][0].message_id
         for row, _ in news:
             row.fresh = True
-        self._publish_own(message for row, message in news if not row.hidden)
+        self._publish_own(message for _, message in news)
         if self._account.is_owner:
             self._apply(self._outbox.queued([row for row, _ in news]))
 
@@ -173,27 +179,15 @@ class Courier:
 
     # --- new devices ------------------------------------------------------------------------------
 
-    async def own_chain(self) -> ChainState:
-        """Give our device chain as it is now.
-
-        Raises:
-            ConnectFailed: the server cannot be asked.
-        """
-        name = self._account.name
-        seen = await self._errands.look_at_all([name])
-        state = await self._account.writer.read(lambda store: store.chain_state(name))
-        if not seen or state is None:
-            raise ConnectFailed("not connected")
-        return state
-
     async def hand_over(self, device: str, shown_id: int) -> None:
         """Hand the history over to a device, as soon as it is in our chain; durable at once."""
         await self._account.writer.write(lambda store: store.begin_handing(device, shown_id))
 
-    async def added(self, added: m.Link) -> None:
-        """Take up a link that this device has added to our chain."""
-        name, now = self._account.name, now_ms()
-        await self._account.writer.write(lambda store: store.learn(name, [added], now))
+    async def taken_in(self, added: m.Link) -> None:
+        """Take up the link by which this device has added another one, and tell it our name."""
+        await self._account.learn_own([added])
+        await self._account.writer.write(lambda store: store.tell_name_to(added.device))
+        self.notice()
         self._handing.wake()
 
     def _is_idle(self) -> bool:
@@ -207,7 +201,7 @@ class Courier:
             await asyncio.wait([self._sealing])
         await self._intake.settled()
         await self._account.writer.read(lambda _: None)
-        self._link = self._errands.link = link
+        self._link = self.errands.link = link
         self._outbox.window = limits.window
         self._pacer.start(limits, link.send_paced)
         link.on_sent = self._pacer.spend
@@ -218,24 +212,25 @@ class Courier:
         if any(isinstance(effect, sync.Restart) for effect in outgoing):
             self._note_missing(RESTORED, welcome.time)
         self._apply(outgoing)
-        self._run(self._look_at_own(welcome))
-        self._run(self._errands.offer_keys(welcome.one_time_keys))
+        self._run(self.own.welcomed(welcome))
+        self._run(self.errands.offer_keys(welcome.one_time_keys))
         await self._ask_receipts(link)
         self._handing.begin(limits.text_bytes)
 
-    async def _look_at_own(self, welcome: m.Welcome) -> None:
-        """See to it that our own device chain is here: what we seal is sealed for all of it."""
-        name = self._account.name
-        known = await self._account.writer.read(lambda store: store.chain_seq(name))
-        if known < welcome.chain_seq:
-            await self._errands.look_at_all([name])
-
     def lost(self) -> None:
         """Forget the connection."""
-        self._link = self._errands.link = None
+        self._link = self.errands.link = None
         self._intake.lose()
         self._pacer.stop()
         self._outbox.disconnected()
+
+    async def aclose(self) -> None:
+        """Stop asking for anything; what the store was told is still carried out."""
+        self.lost()
+        self._intake.cancel()
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, self._intake.settled(), return_exceptions=True)
 
     async def receive(self, messages: Iterable[m.ServerMessage]) -> None:
         """Deal with what came with one read; what it brought for us shares one transaction."""
@@ -259,7 +254,7 @@ class Courier:
         elif isinstance(message, m.DevicesChange):
             self._run(self._look_at_known({message.name: message.chain_seq}))
         elif isinstance(message, m.KeysLeft):
-            self._run(self._errands.offer_keys(message.one_time_keys))
+            self._run(self.errands.offer_keys(message.one_time_keys))
 
     def _consider(self, message: Frame, kept: list[Frame]) -> None:
         decision, effects = self._inbox.frame(message.position)
@@ -291,14 +286,18 @@ class Courier:
         for new in news:
             if isinstance(new, (MissingNotice, HistoryMoved)):
                 self._feed.publish(new)
+            elif isinstance(new, FromDevice):
+                if (handler := self._handlers.get(new.kind)) is not None:
+                    handler(new)
             else:
                 self._feed.publish(OwnChanged(new) if new.outgoing else Received(new))
             if isinstance(new, HistoryMoved) and not new.incoming:
                 self._handing.wake()
 
     def _learned(self, news: Iterable[News]) -> None:
-        """Tell what has changed about somebody: perhaps one of our devices is in our chain now."""
+        """Tell what a device chain has brought; there may be something to say to a new device."""
         self._publish_news(news)
+        self.notice()
         self._handing.wake()
 
     def _note_missing(self, code: str, time_ms: int) -> None:
@@ -309,8 +308,8 @@ class Courier:
         for name, seq in chains.items():
             known = await self._account.writer.read(lambda store, n=name: store.chain_seq(n))  # type: ignore[misc]
             if 0 <= known < seq:
-                await self._errands.look_at_all([name])
-        self.notice()  # what nobody has collected is sealed again for a new device
+                await self.errands.look_at_all([name])
+        await self._account.pin_own()
 
     async def _ask_receipts(self, link: Link) -> None:
         """Ask how far those hold our messages of whom we do not know it."""
@@ -346,7 +345,7 @@ class Courier:
 
     async def _seal(self, effect: sync.Seal) -> None:
         stale = {row.to for row in self._outbox.rows if row.message_id in effect.stale}
-        done, waits = await self._errands.seal(effect, sorted(stale))
+        done, waits = await self.errands.seal(effect, sorted(stale))
         if waits:
             self._retry_later()
         self._apply(self._outbox.sealed(done.payloads, done.failed))
@@ -441,8 +440,19 @@ class Courier:
         future.add_done_callback(finish)
         return future
 
+    def _write_and_send(
+        self, work: Callable[[AccountStore], ResultT], done: Callable[[ResultT], None]
+    ) -> None:
+        """Change the store, and send what has been queued with that."""
+
+        def finish(result: ResultT) -> None:
+            done(result)
+            self.notice()
+
+        self._write(work, finish)
+
     def _publish_own(self, messages: Iterable[Message]) -> None:
-        for message in messages:
+        for message in filter(lambda each: each.is_text, messages):
             self._feed.publish(OwnChanged(message))
             if message.settled and (event := self._watched.pop(message.message_id, None)):
                 event.set()

@@ -238,9 +238,9 @@ class HandingStore(TakingStore):
             delivered=message.state is MessageState.DELIVERED,
             unread=unread,
             place=0 if message.seq else row["place"],
-            size=len(message.text),
+            size=len(row["text"]),
         )
-        return past, message.text
+        return past, row["text"]
 
     def _between_devices(self, frame: Delivery, content: Content, now_ms: int) -> list[News]:
         """Begin anew for a device of our own that misses parts; the rest is taken in."""

@@ -10,7 +10,7 @@ from msgspec import UNSET, Struct, field
 from jim.client import store_rows as sql
 from jim.client.encryption import opening
 from jim.client.encryption.contacts import Learned, Trust
-from jim.client.encryption.content import AGAIN, HERE, TEXT
+from jim.client.encryption.content import AGAIN, HERE, TEXT, Number
 from jim.client.encryption.opening import Lacking, Opened, Opening, Refused
 from jim.client.events import HistoryMoved, Message, MessageState, MissingNotice
 from jim.client.mark import digest_of
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from jim.client.encryption.content import Content
-    from jim.crypto.chain import ChainState
     from jim.protocol.messages import Keys
 
 REPAIR_MS: Final = 3_600_000
@@ -44,11 +43,29 @@ VERIFIED_CHANGED: Final = "verified_changed"
 CHAIN_INVALID: Final = "chain_invalid"
 """Code of a notice: the server shows a device chain that cannot be that of this account."""
 
+_OWN_BUSINESS: Final = frozenset({AGAIN, HERE})
+"""Kinds that the store deals with by itself; all others are told as `FromDevice`."""
+
 _ONCE: Final = frozenset({opening.FORKED, opening.FORKED_OWN, CHAIN_INVALID})
 """Said once of each conversation: the server would be caught with every message again."""
 
 Frame = Delivery | Notice
-News = Message | MissingNotice | HistoryMoved
+
+
+class FromDevice(Struct, frozen=True):
+    """Something for this device that is neither a text nor the store's own business.
+
+    It is told once, after it is durable that it has come, and kept nowhere: whoever takes it must
+    be able to begin anew.
+    """
+
+    name: str
+    device: str
+    kind: str
+    body: str
+
+
+News = Message | MissingNotice | HistoryMoved | FromDevice
 
 
 class Kept(Struct):
@@ -201,6 +218,7 @@ class MailboxStore(MessageStore):
                 frame.position,
                 content_id,
                 plain,
+                plain and not self._allows_plain(frame.to if outgoing else frame.sender),
             ),
         )
         # It was here: a server that was restored sends again what it still has, and a device what
@@ -209,13 +227,19 @@ class MailboxStore(MessageStore):
             self._sql.execute(sql.PASSED, (frame.position, 0))
         return kept
 
+    def _allows_plain(self, peer: str) -> bool:
+        contact = self._contacts.get(peer)
+        return contact is not None and contact.plain
+
     # --- between devices --------------------------------------------------------------------------
 
     def _between_devices(self, frame: Delivery, content: Content, now_ms: int) -> list[News]:
         """Deal with what was meant for this device and not for people."""
         if content.kind == AGAIN:
             self._seal_again(frame, content.body, now_ms)
-        return []
+        if content.kind in _OWN_BUSINESS:
+            return []
+        return [FromDevice(frame.sender, frame.device, content.kind, content.body)]
 
     def _seal_again(self, frame: Delivery, body: str, now_ms: int) -> None:
         """Queue again for a device what never came there; what is gone is given up."""
@@ -255,8 +279,9 @@ class MailboxStore(MessageStore):
             learned = self._contacts.learn(name, links)
         except ChainInvalid:
             return self._warn(CHAIN_INVALID, name, now_ms)
-        if learned.is_new:
-            return []
+        joined = name == self._name and self._device in learned.added
+        if learned.is_new or joined:
+            return []  # what was before us is no news
         if name != self._name:
             for device in learned.added:
                 self._seal_for_new(name, device, now_ms)
@@ -273,11 +298,6 @@ class MailboxStore(MessageStore):
         """Give the number of the last link that is known of somebody, -1 for none."""
         contact = self._contacts.get(name)
         return -1 if contact is None else contact.seq
-
-    def chain_state(self, name: str) -> ChainState | None:
-        """Give what the pinned chain of somebody says, None for no chain."""
-        contact = self._contacts.get(name)
-        return None if contact is None else contact.state
 
     def offer_keys(self, at_server: int, now_ms: int) -> Keys | None:
         """Give the keys that the server should get, None if it has enough."""
@@ -312,6 +332,10 @@ class MailboxStore(MessageStore):
         )
         return [MissingNotice(*row) for row in found]
 
+    def notices_of(self, peer: str) -> list[MissingNotice]:
+        """Read every notice of a conversation, in their order."""
+        return [MissingNotice(*row) for row in self._sql.execute(sql.NOTICES_OF, (peer,))]
+
     def notice_shown(self, notice_id: int) -> None:
         """Note that somebody has seen a notice."""
         self._sql.execute("UPDATE notices SET shown = 1 WHERE notice_id = ?", (notice_id,))
@@ -334,7 +358,7 @@ def _peer_of(frame: Delivery, name: str) -> str:
 def _counts(body: str) -> list[int]:
     """Read the counts that a device asks for; nothing where it asks for nonsense."""
     try:
-        return msgspec.json.decode(body, type=list[int])
+        return msgspec.json.decode(body, type=list[Number])
     except msgspec.MsgspecError:
         return []
 

@@ -54,8 +54,8 @@ REQUEUE: Final = """
 KEEP: Final = """
     INSERT INTO messages
         (peer, outgoing, sender, device, n, text, time_ms, seq, place, state, identity, position,
-         content_id, plain)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?8, ?8, ?, ?, ?, ?, ?)
+         content_id, plain, withheld)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?8, ?8, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (identity) DO NOTHING
     RETURNING *
 """
@@ -124,6 +124,12 @@ UNDELIVERED_TO: Final = """
     WHERE outgoing AND state = 'stored' AND kind = 'text' AND peer = ? AND device = ? AND NOT plain
     ORDER BY message_id DESC LIMIT ?
 """
+REVEAL: Final = """
+    UPDATE messages SET withheld = 0 WHERE peer = ? AND withheld RETURNING *
+"""
+NOTICES_OF: Final = """
+    SELECT code, time_ms, notice_id, peer FROM notices WHERE peer = ? ORDER BY notice_id
+"""
 IS_QUEUED: Final = """
     SELECT 1 FROM messages WHERE state = 'queued' AND kind = ? AND only_for = ? LIMIT 1
 """
@@ -136,7 +142,7 @@ def message_of(row: sqlite3.Row) -> Message:
         peer=row["peer"],
         outgoing=bool(row["outgoing"]),
         sender=row["sender"],
-        text=row["text"],
+        text="" if row["withheld"] else row["text"],
         time_ms=row["time_ms"],
         seq=row["seq"],
         n=row["n"],
@@ -144,6 +150,8 @@ def message_of(row: sqlite3.Row) -> Message:
         state=MessageState(row["state"]),
         error_code=row["error_code"],
         plain=bool(row["plain"]),
+        withheld=bool(row["withheld"]),
+        kind=row["kind"],
     )
 
 

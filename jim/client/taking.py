@@ -38,8 +38,8 @@ INCOMPLETE: Final = "history_incomplete"
 _KEEP_PAST: Final = """
     INSERT INTO messages
         (peer, outgoing, sender, device, n, text, time_ms, seq, place, state, identity, content_id,
-         plain, handed)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+         plain, withheld, handed)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (identity) DO NOTHING
     RETURNING *
 """
@@ -102,6 +102,7 @@ class TakingStore(MailboxStore):
                 *(past.peer, past.outgoing, sender, past.device, past.n, text, past.time),
                 *(past.seq, past.seq or past.place, _state_of(past)),
                 *(identity_of(frame, text, past.content_id), past.content_id, past.plain),
+                past.plain and not self._allows_plain(past.peer),
                 2 if past.unread else 1,
             ),
         )

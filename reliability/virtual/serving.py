@@ -14,6 +14,7 @@ from jim.bus.local import LocalBus
 from jim.core.model import Registration
 from jim.crypto.tls import ServerTls
 from jim.errors import JimError
+from jim.protocol.messages import REVOKE
 from jim.server.service import Service
 from jim.server.settings import Settings
 from jim.storage.memory import MemoryStore

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
@@ -19,11 +19,11 @@ from jim.client.login import Credentials, Greeting, greet, log_in
 from jim.core.limits import Limits
 from jim.crypto import link_code, links
 from jim.crypto.chain import ChainState, verify_chain
+from jim.crypto.keys import NO_KEYS
 from jim.crypto.link_code import LinkCode, make_code, new_secret, parse_code
-from jim.crypto.transcript import Exchange, link_hash
+from jim.crypto.transcript import Exchange
 from jim.errors import ChainInvalid, ChainMoved, ConnectFailed, LinkExpired, OfferGone
 from jim.protocol import messages as m
-from jim.server import commands
 from unit_tests.client.fake_server import TERMS
 from unit_tests.support.linking import Device, altered, chain_of, extend
 from unit_tests.support.serving import QUICK, Serving, serving
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from jim.client.link import Link
-    from jim.server.active import Active
 
 
 @pytest.fixture(autouse=True)
@@ -43,24 +42,8 @@ def quick_scrypt(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-async def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Serving]:
-    """Serve, and extend chains by what this test knows of it."""
+async def server(tmp_path: Path) -> AsyncIterator[Serving]:
     async with serving(tmp_path) as running:
-
-        async def extended(session: Active, message: m.Extend) -> m.Extended:
-            account = await extend(running, message.link)
-            last = account.links[-1]
-            return m.Extended(
-                id=message.id,
-                response=200,
-                time=0,
-                chain_seq=last.seq,
-                chain_head=link_hash(last),
-            )
-
-        monkeypatch.setitem(
-            cast("dict[Any, Any]", commands.ACTIVE), m.Extend, commands.Command(extended)
-        )
         yield running
 
 
@@ -120,7 +103,14 @@ async def old_device(
             """Keep nothing."""
 
         who = Credentials(
-            key=person.key, record=record, counter=0, token=None, recovery=None, save=save
+            key=person.key,
+            record=record,
+            counter=0,
+            token=None,
+            recovery=None,
+            keys=NO_KEYS,
+            fallback=None,
+            save=save,
         )
         await log_in(link, greeting, who)
         reading = asyncio.create_task(read_on(link))
@@ -166,6 +156,8 @@ async def test_a_device_is_linked_and_logs_in(server: Serving) -> None:
             counter=0,
             token=None,
             recovery=None,
+            keys=phone.device.keys,
+            fallback=None,
             save=phone.save,
         )
         assert (await log_in(link, greeting, who)).device == phone.device.device

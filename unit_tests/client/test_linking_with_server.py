@@ -288,6 +288,21 @@ async def test_who_does_not_know_the_code_cannot_draw_it_into_a_chain(house: Hou
     assert new.screen.refusals == 3
 
 
+async def born_again(
+    house: Household, which: str, alice: Listening, laptop: Listening
+) -> tuple[Listening, Listening]:
+    """End one of the two or both, and start it again."""
+    if which != "laptop":
+        await alice.aclose()
+    if which != "alice":
+        await laptop.aclose()
+    if which != "laptop":
+        alice = await house.join("alice")
+    if which != "alice":
+        laptop = await house.join("alice", "laptop")
+    return alice, laptop
+
+
 @pytest.mark.parametrize("which", ["alice", "laptop", "both"])
 async def test_dying_in_the_middle_of_the_history_loses_nothing(
     house: Household, which: str
@@ -304,14 +319,7 @@ async def test_dying_in_the_middle_of_the_history_loses_nothing(
     for _ in range(3):
         seen = len([each for each in laptop.events if isinstance(each, HistoryMoved)])
         await laptop.wait(HistoryMoved, count=seen + 1)
-        if which != "laptop":
-            await alice.aclose()
-        if which != "alice":
-            await laptop.aclose()
-        if which != "laptop":
-            alice = await house.join("alice")
-        if which != "alice":
-            laptop = await house.join("alice", "laptop")
+        alice, laptop = await born_again(house, which, alice, laptop)
         if await texts(laptop, "bob") == await texts(alice, "bob"):
             break
     async with asyncio.timeout(20):

@@ -43,6 +43,7 @@ _EXITS: Final[Mapping[type[errors.JimError], Exit]] = {
     errors.ChainInvalid: Exit.AUTH,
     errors.ServerIdentityChanged: Exit.AUTH,
     errors.ServerIdentityInvalid: Exit.AUTH,
+    errors.Revoked: Exit.AUTH,
     errors.RecipientUnknown: Exit.UNKNOWN_RECIPIENT,
     errors.NameInvalid: Exit.UNKNOWN_RECIPIENT,
     errors.ConnectFailed: Exit.NO_CONNECTION,
@@ -60,6 +61,8 @@ _EXITS: Final[Mapping[type[errors.JimError], Exit]] = {
     errors.WordsInvalid: Exit.USAGE,
     errors.LinkCodeInvalid: Exit.USAGE,
     errors.LinkExpired: Exit.NOT_IN_TIME,
+    errors.DeviceUnknown: Exit.USAGE,
+    errors.DeviceNameInvalid: Exit.USAGE,
     errors.AccountMissing: Exit.USAGE,
     errors.AccountExists: Exit.USAGE,
     errors.LinkUnfinished: Exit.AUTH,
@@ -96,6 +99,13 @@ _SENTENCES: Final[Mapping[type[errors.JimError], str]] = {
         "The new device does not wait any more, or shows another code by now. Look there, and type "
         "the code that it shows."
     ),
+    errors.Revoked: N_(
+        "This device was removed from its account: it gets and sends nothing any more. What is "
+        "stored here can still be read: jim history NAME. To come back with the recovery words: "
+        "jim recover NAME"
+    ),
+    errors.ChainMoved: N_("The devices of the account were just changed elsewhere. Try again."),
+    errors.DeviceNameInvalid: N_("A device's name has 1 to 32 characters that can be shown."),
     errors.ChainInvalid: N_(
         "The list of this account's devices is forged or damaged. Nothing was sent. Ask who runs "
         "the server what happened before you go on."
@@ -155,6 +165,8 @@ _SENTENCES: Final[Mapping[type[errors.JimError], str]] = {
         "The message store is damaged. Move it away and start again: jim doctor shows where it is."
     ),
     errors.StoreError: N_("The message store cannot be used. jim doctor tells more."),
+    errors.OwnAccount: N_("That is your own account: there is nothing to compare or to allow."),
+    errors.VerificationFailed: N_("Comparing emoji is not possible: no device of theirs can."),
 }
 
 _CONNECT_REASONS: Final = {
@@ -182,6 +194,23 @@ _MESSAGE_CODES: Final = {
         "It may have been sent or not: this account's files were restored from a copy. Ask the "
         "recipient before you repeat it."
     ),
+    "no_keys": N_(
+        "No device of the recipient can read encrypted messages, and this was not sent "
+        "unencrypted. To allow that: /plain NAME"
+    ),
+    "device_gone": N_("It was for one device alone, which is in its account no longer."),
+    "keys_invalid": N_(
+        "The server gave keys for a device of the recipient that the device has not signed. "
+        "Nothing was sent. Tell whoever runs the server."
+    ),
+    "contact_changed": N_(
+        "You had verified the recipient, whose keys are others now. Nothing was sent. Compare "
+        "anew: /verify NAME; or go on without comparing: /trust NAME"
+    ),
+    "chain_invalid": N_(
+        "The server shows a list of the recipient's devices that is forged or damaged. Nothing was "
+        "sent. Ask the recipient and whoever runs the server what has happened."
+    ),
 }
 """Codes that only the client's own store gives to a message (`jim.client.events`)."""
 
@@ -192,6 +221,11 @@ _NAME_REASONS: Final = {
     "mixed_script": N_("A name has letters of one alphabet only."),
     "reserved": N_("This name is reserved. Choose another one."),
     "no_letter": N_("A name needs at least one letter."),
+}
+
+_DEVICE_REASONS: Final = {
+    "none": N_("Your account has no such device. /devices or jim devices lists them."),
+    "several": N_("Several of your devices fit. Type more of the id: jim devices lists them."),
 }
 
 _WORDS_REASONS: Final = {
@@ -220,6 +254,8 @@ def explain(error: errors.JimError) -> str:
         return _(_NAME_REASONS.get(error.reason, _NAME_REASONS["characters"]))
     if isinstance(error, errors.WordsInvalid):
         return _words(error)
+    if isinstance(error, errors.DeviceUnknown):
+        return _(_DEVICE_REASONS.get(str(error.fields.get("reason")), _DEVICE_REASONS["none"]))
     if isinstance(error, _DETAIL_SAYS_ALL) and error.detail:
         return safe_line(error.detail)
     reason = error.fields.get("reason")

@@ -24,6 +24,9 @@ AGAIN: Final = "again"
 HERE: Final = "here"
 """Answers `AGAIN`: no text, but the present count and what was given up."""
 
+SAS: Final = "sas"
+"""A step of comparing emoji (`jim.crypto.sas`)."""
+
 Number = Annotated[int, Meta(ge=0, le=2**53 - 1)]
 
 
@@ -98,7 +101,7 @@ def read_content(plaintext: bytes) -> Content:
     packed = plaintext.rstrip(b"\0")
     try:
         content = _decoder.decode(packed[:-1])
-    except (msgspec.MsgspecError, RecursionError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise CannotDecrypt("the content cannot be read", reason="content") from None
     if packed[-1:] != b"\x80" or content.v != VERSION:
         raise CannotDecrypt("the content cannot be read", reason="content")

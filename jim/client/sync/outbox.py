@@ -49,7 +49,6 @@ class Row(Struct):
         mark: what the server gives back of it; another message never has it, in no life.
         stale: the server refused the payload because the devices are others by now.
         sealing: its payload is being made, so that it cannot be taken back.
-        hidden: it goes between devices, so nobody is told of it.
     """
 
     message_id: int
@@ -60,7 +59,6 @@ class Row(Struct):
     mark: str = ""
     stale: bool = False
     sealing: bool = False
-    hidden: bool = False
 
 
 class Transmit(Struct, frozen=True):

@@ -79,8 +79,8 @@ async def test_at_any_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, se
     current = await open_store(tmp_path / "server.db", LIMITS)
     devices: list[Identity] = []
     for name in NAMES:
-        devices += await add_account(model, name)
-        await add_account(current, name)
+        devices += await add_account(model, name, keys=name != "e")
+        await add_account(current, name, keys=name != "e")
     onlooker = Onlooker(current)
     await current._writing.call(onlooker.watch)
     for step in range(40):
