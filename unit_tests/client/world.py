@@ -9,10 +9,13 @@ import copy
 import random
 from collections import deque
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jim.client import sync
 from unit_tests.client.model import WINDOW, Disk, Kept, Server, Store, Wire
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 PERMANENT = {"recipient_unknown", "text_too_long", "mailbox_full", "cancelled"}
 
@@ -34,7 +37,7 @@ class Client:
         self.disconnects = 0
         self.chance = random.Random(0)
         self.keys_missing = 0.0
-        self.look_at_devices = lambda: 0
+        self.look_at_devices: Callable[[], int] = lambda: 0
 
     @staticmethod
     def _row(kept: Kept) -> sync.Row:
