@@ -84,20 +84,23 @@ class Client:
         elif isinstance(job, tuple):
             self.store.enqueue(job[0], released=job[1])
         else:
-            if isinstance(job, sync.Seal):
-                job = self._lacking(job)
-                if job.stale:
-                    self.store.devices = self.look_at_devices()
-            again = self.store.apply(job)
-            if isinstance(job, sync.Seal):
-                found = {i: self.store.by_id(i).payload() for i in job.message_ids}
-                self.carry_out(self.outbox.sealed({i: p for i, p in found.items() if p}))
-            elif isinstance(job, sync.Requeue):
-                self.carry_out(self.outbox.requeued([self._row(kept) for kept in again]))
-            elif isinstance(job, sync.BLOCKING):
-                self.carry_out(self.outbox.done())
+            self._apply(job)
         if not self.jobs and self.welcome is not None:
             self._welcomed(*self.welcome)
+
+    def _apply(self, job: object) -> None:
+        if isinstance(job, sync.Seal):
+            job = self._lacking(job)
+            if job.stale:
+                self.store.devices = self.look_at_devices()
+        again = self.store.apply(job)
+        if isinstance(job, sync.Seal):
+            found = {i: self.store.by_id(i).payload() for i in job.message_ids}
+            self.carry_out(self.outbox.sealed({i: p for i, p in found.items() if p}))
+        elif isinstance(job, sync.Requeue):
+            self.carry_out(self.outbox.requeued([self._row(kept) for kept in again]))
+        elif isinstance(job, sync.BLOCKING):
+            self.carry_out(self.outbox.done())
 
     def _lacking(self, job: sync.Seal) -> sync.Seal:
         """Seal only the first ones, as if the server gave no more keys."""
