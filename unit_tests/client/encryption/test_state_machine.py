@@ -1,4 +1,4 @@
-"""Many devices, random crashes, a server that loses and repeats: each message once, or said lost."""
+"""Many devices, random crashes, a server that loses and repeats: each message once, or said."""
 
 from __future__ import annotations
 
