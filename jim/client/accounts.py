@@ -224,13 +224,17 @@ class Account:
             raise KeyFileError(detail, reason="mismatch")
 
     async def _renewed(self, record: AccountRecord, *, resetting: bool) -> AccountRecord:
-        """Put a new device in the place of the one here if that cannot be one any more."""
+        """Put a new device in the place of the one here if that cannot be one any more.
+
+        Words that nobody has seen are those of a reset that has begun, or is done: never may they
+        get lost, for the account may know no others any more.
+        """
         if resetting:
-            has_begun = record.stage is Stage.ENROLLING and record.words is not None
+            stays = record.words is not None
         else:
             is_out = await self.writer.read(lambda store: store.is_revoked())
-            has_begun = record.stage is not Stage.REGISTERED or not is_out
-        if has_begun:
+            stays = record.stage is not Stage.REGISTERED or not is_out
+        if stays:
             return record
         path = self._directory / KEY_FILE
         self._key = key = await asyncio.to_thread(renewal.make_key, path)
