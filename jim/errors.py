@@ -422,6 +422,18 @@ class ContactChanged(LocalError):
     text = "the keys of a verified contact have changed"
 
 
+class VerificationFailed(LocalError):
+    """Comparing emoji came to nothing: given up, out of order, or somebody sits in between."""
+
+    text = "the comparison has failed"
+
+
+class BackupInvalid(LocalError):
+    """A backup does not open: another passphrase, other words, or damage."""
+
+    text = "the backup cannot be opened"
+
+
 class WordsInvalid(LocalError):
     """The recovery words are not twelve words of one list with a right checksum."""
 

@@ -33,6 +33,8 @@ BREACHES = {
     "cryptography": [
         ("jim/server/planted.py", "from nacl.signing import SigningKey"),
         ("jim/planted.py", "import cryptography.x509"),
+        ("jim/client/planted.py", "import pyrage"),
+        ("jim/client/planted.py", "def get():\n    import keyring"),
     ],
     "adapters": [
         ("jim/server/planted.py", "import jim.storage"),

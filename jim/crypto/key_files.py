@@ -1,7 +1,8 @@
 """Keep private keys in files that nobody else can read, and refuse files that somebody else could.
 
-A key is written once and never overwritten. Reading checks the opened file, not its name, so
-nothing can be swapped in between. On Windows the checks of mode and owner do not apply: the user's
+A key is written once and never overwritten; sealing it with a passphrase, and the reverse, replaces
+the file by another one with the same key. Reading checks the opened file, not its name, so nothing
+can be swapped in between. On Windows the checks of mode and owner do not apply: the user's
 profile directory protects there.
 """
 
@@ -15,12 +16,17 @@ import stat
 import sys
 from typing import TYPE_CHECKING, Final
 
-from jim.crypto import base32
+from jim.crypto import base32, passphrase
 from jim.crypto.keys import KEY_BYTES, SigningKey
+from jim.crypto.passphrase import SealedSeed
 from jim.errors import KeyFileError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+    Ask = Callable[[], str]
+    """Gives the passphrase; may wait for a person."""
 
 FILE_MODE: Final = 0o600
 DIRECTORY_MODE: Final = 0o700
@@ -32,10 +38,11 @@ OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
 """Bits that let others replace a directory's files (ssh's StrictModes refuses exactly these)."""
 
 MAX_FILE_BYTES: Final = 65536
-"""Bytes read of a key file: ours have 117, a PEM key with its certificate 4 kB."""
+"""Bytes read of a key file: ours have 117 or 245, a PEM key with its certificate 4 kB."""
 
 FORMAT: Final = "jim-key-1"
-"""First word of a key file; then the seed and its public key, which shows damage."""
+"""First word of a key file; then the seed and its public key, which shows damage. A sealed one is
+written by `jim.crypto.passphrase`."""
 
 _OPEN_FLAGS: Final = (
     os.O_RDONLY
@@ -46,7 +53,7 @@ _OPEN_FLAGS: Final = (
 """Without blocking, so that a FIFO in the place of a key cannot hang the start."""
 
 
-def load_or_create(path: Path) -> SigningKey:
+def load_or_create(path: Path, ask: Ask | None = None) -> SigningKey:
     """Read the key, or make one if there is none; two processes at once get the same key.
 
     Raises:
@@ -57,7 +64,7 @@ def load_or_create(path: Path) -> SigningKey:
         with contextlib.suppress(FileExistsError):
             write_key(path, key.seed)
             return key
-    return read_key(path)
+    return read_key(path, ask)
 
 
 def write_key(path: Path, seed: bytes) -> None:
@@ -70,26 +77,97 @@ def write_key(path: Path, seed: bytes) -> None:
         FileExistsError: there is a file already; it stays as it is.
         KeyFileError: with `reason` directory (others can write to it) or unwritable.
     """
-    public = SigningKey(seed).public
-    text = f"{FORMAT} {base32.encode(seed)} {base32.encode(public)}\n"
-    write_private(path, text.encode("ascii"))
+    write_private(path, _plain(SigningKey(seed)))
 
 
-def read_key(path: Path) -> SigningKey:
+def read_key(path: Path, ask: Ask | None = None) -> SigningKey:
     """Read a key file that belongs to us and to nobody else.
+
+    Args:
+        path: the file.
+        ask: asked for the passphrase, once, if the key is sealed with one.
 
     Raises:
         KeyFileError: with `reason` missing, unreadable, owner, permissions, directory or damaged,
-            and a detail that says how to repair it.
+            and a detail that says how to repair it; locked (it is sealed and there is nobody to
+            ask), passphrase (it is another one) or memory (too little to try it).
     """
+    found = _read(path)
+    if isinstance(found, SigningKey):
+        return found
+    if ask is None:
+        raise _error(path, "locked", "the key is sealed with a passphrase")
+    return _opened(path, found, ask())
+
+
+def public_key(path: Path) -> tuple[bytes, bool]:
+    """Give the public key of a file, and whether a passphrase seals it; asks nobody.
+
+    What a sealed file says of its key is proven only by opening it.
+
+    Raises:
+        KeyFileError: as `read_key`.
+    """
+    found = _read(path)
+    return found.public, isinstance(found, SealedSeed)
+
+
+def protect(path: Path, new: str, ask: Ask | None = None) -> None:
+    """Seal a key with a passphrase, durably; `ask` for the present one if there is one.
+
+    The file is replaced as a whole. What a disk keeps of the blocks of the old one is beyond us.
+
+    Raises:
+        KeyFileError: as `read_key` and `write_key`; with `reason` empty for no passphrase at all.
+    """
+    key = read_key(path, ask)
+    if not new:
+        raise _error(path, "empty", "an empty passphrase protects nothing")
+    try:
+        text = passphrase.seal(key, new)
+    except MemoryError as error:
+        raise _error(path, "memory", str(error)) from error
+    write_private(path.resolve(), text.encode("ascii"), replace=True)
+
+
+def unprotect(path: Path, present: str) -> None:
+    """Write a sealed key as it is without a passphrase, durably; one that is not sealed stays.
+
+    Raises:
+        KeyFileError: as `read_key` and `write_key`.
+    """
+    found = _read(path)
+    if isinstance(found, SealedSeed):
+        write_private(path.resolve(), _plain(_opened(path, found, present)), replace=True)
+
+
+def _read(path: Path) -> SigningKey | SealedSeed:
     check_directory(path.parent)
-    words = read_private(path).decode("ascii", "replace").split()
+    text = read_private(path).decode("ascii", "replace")
+    words = text.split()
     with contextlib.suppress(ValueError):
+        if words[:1] == [passphrase.FORMAT]:
+            return passphrase.parse(text)
         if len(words) == 3 and words[0] == FORMAT:  # noqa: PLR2004 - format, seed, public key
             key = SigningKey(base32.decode(words[1], KEY_BYTES))
             if base32.encode(key.public) == words[2]:
                 return key
     raise _error(path, "damaged", "the file is damaged; restore it from a backup")
+
+
+def _opened(path: Path, sealed: SealedSeed, typed: str) -> SigningKey:
+    try:
+        key = passphrase.unseal(sealed, typed)
+    except MemoryError as error:
+        raise _error(path, "memory", str(error)) from error
+    if key is None:
+        raise _error(path, "passphrase", "the passphrase is wrong")
+    return key
+
+
+def _plain(key: SigningKey) -> bytes:
+    text = f"{FORMAT} {base32.encode(key.seed)} {base32.encode(key.public)}\n"
+    return text.encode("ascii")
 
 
 def write_private(path: Path, content: bytes, *, replace: bool = False) -> None:
@@ -105,10 +183,10 @@ def write_private(path: Path, content: bytes, *, replace: bool = False) -> None:
         check_directory(path.parent)
         try:
             _write_new(temporary, content)
-            _move(temporary, path, replace=replace)
+            move_into_place(temporary, path, replace=replace)
         finally:
             temporary.unlink(missing_ok=True)
-        _sync_directory(path.parent)
+        sync_directory(path.parent)
     except FileExistsError:
         raise
     except OSError as error:
@@ -199,7 +277,7 @@ def _write_new(path: Path, content: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def _move(temporary: Path, path: Path, *, replace: bool) -> None:
+def move_into_place(temporary: Path, path: Path, *, replace: bool) -> None:
     """Give the finished file its name; without `replace` a hard link refuses a taken one."""
     if replace:
         temporary.replace(path)
@@ -214,7 +292,7 @@ def _move(temporary: Path, path: Path, *, replace: bool) -> None:
         temporary.rename(path)
 
 
-def _sync_directory(path: Path) -> None:
+def sync_directory(path: Path) -> None:
     """Make the new name durable; Windows has no such call and needs none."""
     if sys.platform == "win32":
         return

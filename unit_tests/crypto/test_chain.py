@@ -93,6 +93,37 @@ def test_a_whole_chain_is_followed() -> None:
     assert STATES[4].recovery_key == R2.public
 
 
+def test_encryption_keys_are_those_of_the_devices_that_have_some() -> None:
+    laptop = device_id(LAPTOP.public)
+    keys = EncryptionKeys(IDENTITY_KEY, bytes(range(32)))
+    assert [dict(state.keys) for state in STATES] == [
+        {},
+        {laptop: keys},
+        {laptop: keys},
+        {laptop: keys},
+        {},
+    ]
+    with pytest.raises(TypeError):
+        STATES[1].keys["x"] = keys  # type: ignore[index]
+
+
+def test_genesis_and_reset_carry_encryption_keys_and_a_revocation_takes_them_away() -> None:
+    one, two = (EncryptionKeys(IDENTITY_KEY, bytes([number]) * 32) for number in (1, 2))
+    state = verify_chain([links.make_genesis("alice", PHONE, R.public, TIME, one)], "alice")
+    assert dict(state.keys) == {device_id(PHONE.public): one}
+    revoked = extend(state, links.make_revoke(state, device_id(PHONE.public), R, TIME))
+    assert dict(revoked.keys) == {}
+    reset = links.make_reset(state, LAPTOP, R2.public, R, time=TIME, keys=two)
+    assert dict(extend(state, reset).keys) == {device_id(LAPTOP.public): two}
+
+
+def test_the_root_is_that_of_the_last_link_that_began_anew() -> None:
+    first, last = link_hash(CHAIN[0]), link_hash(CHAIN[4])
+    assert [state.root for state in STATES] == [first, first, first, first, last]
+    added = extend(STATES[4], links.make_add(STATES[4], THIEF, R2, TIME))
+    assert added.root == last != added.head
+
+
 def test_states_are_not_changed_by_what_follows() -> None:
     before = dict(START.devices)
     extend(START, CHAIN[1])

@@ -339,6 +339,7 @@ SIGNATURES = {
     "proof": GENESIS.proof,
     "link": GENESIS.sig,
     "head": DEVICE.sign(transcript.link_hash(GENESIS)),
+    "key": DEVICE.sign(transcript.device_key(device_id(DEVICE.public), 1, STATE.head)),
 }
 
 

@@ -218,6 +218,19 @@ def test_a_seed_gives_the_same_key_again() -> None:
     assert SigningKey.generate().public != key.public
 
 
+def test_keys_for_other_purposes_never_change_and_are_told_apart_by_their_label() -> None:
+    key = SigningKey(bytes(range(32)))
+    assert (
+        key.derive("store").hex()
+        == "e14ce0b931c3e08763f549de3f5fb3ae32e1df3577d9eaa37b0c4ff6e90e6bb5"
+    )
+    given = {key.derive(label) for label in ("store", "backup", "", "Store", "store ", "ё")}
+    assert len(given) == 6
+    assert {len(raw) for raw in given} == {32}
+    assert SigningKey(bytes(32)).derive("store") != key.derive("store")
+    assert not given & {key.seed, key.public}
+
+
 def test_the_texts_of_a_known_key_never_change() -> None:
     public = SigningKey(bytes(range(32))).public
     assert keys.device_id(public) == "fb2c2bij3q37gzwx"

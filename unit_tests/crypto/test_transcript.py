@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jim.crypto import transcript
+from jim.crypto.keys import SigningKey, verify
 from jim.crypto.transcript import Exchange
+from jim.errors import AuthFailed
 from jim.protocol.messages import Link
 
 EXCHANGE = Exchange(b"i" * 32, b"t" * 32, b"c" * 32, b"s" * 32)
@@ -82,6 +84,9 @@ def test_every_kind_as_the_protocol_writes_it() -> None:
     assert transcript.possession(LINK) == by_hand("jim-pop-1", *LINK_FIELDS)
     assert transcript.link_signature(LINK) == by_hand("jim-link-1", *LINK_FIELDS, b"o" * 64)
     assert transcript.link_hash(LINK) == LINK_HASH
+    assert transcript.device_key("dev", 17, b"k" * 32) == by_hand(
+        "jim-key-1", b"dev", b"17", b"k" * 32
+    )
 
 
 def test_a_known_transcript_never_changes() -> None:
@@ -93,7 +98,7 @@ def test_a_known_transcript_never_changes() -> None:
 
 
 def test_labels_differ_and_none_is_the_beginning_of_another() -> None:
-    assert len(set(transcript.LABELS)) == len(transcript.LABELS) == 8
+    assert len(set(transcript.LABELS)) == len(transcript.LABELS) == 9
     for label in transcript.LABELS:
         assert "\0" not in label
         others = [other for other in transcript.LABELS if other != label]
@@ -117,6 +122,50 @@ def test_every_field_of_a_link_is_in_its_transcripts(field: str) -> None:
     assert (transcript.link_signature(other) == transcript.link_signature(LINK)) == (field == "sig")
     alone = transcript.possession(other) == transcript.possession(LINK)
     assert alone == (field in {"sig", "proof"})
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        transcript.server_challenge(EXCHANGE, "terms "),
+        transcript.auth(EXCHANGE, "b", "d", b"h", 1),
+        transcript.auth(EXCHANGE, "a", "e", b"h", 1),
+        transcript.auth(EXCHANGE, "a", "d", b"i", 1),
+        transcript.auth(EXCHANGE, "a", "d", b"h", 2),
+        transcript.register(EXCHANGE, "b", LINK),
+        transcript.register(EXCHANGE, "a", altered("seq")),
+        transcript.recover(EXCHANGE, "b"),
+        transcript.enroll(EXCHANGE, "b", LINK),
+        transcript.enroll(EXCHANGE, "a", altered("seq")),
+        transcript.device_key("e", 1, b"k"),
+        transcript.device_key("d", 2, b"k"),
+        transcript.device_key("d", 1, b"l"),
+    ],
+)
+def test_every_further_field_is_in_its_transcript(other: bytes) -> None:
+    assert other not in {
+        transcript.server_challenge(EXCHANGE, "terms"),
+        transcript.auth(EXCHANGE, "a", "d", b"h", 1),
+        transcript.register(EXCHANGE, "a", LINK),
+        transcript.recover(EXCHANGE, "a"),
+        transcript.enroll(EXCHANGE, "a", LINK),
+        transcript.device_key("d", 1, b"k"),
+    }
+
+
+SIGNER = SigningKey(b"S" * 32)
+
+
+@pytest.mark.parametrize("made", transcript.LABELS)
+@pytest.mark.parametrize("checked", transcript.LABELS)
+def test_a_signature_made_under_one_label_verifies_under_no_other(made: str, checked: str) -> None:
+    signature = SIGNER.sign(transcript.transcript(made, *IDS, "alice", 1))
+    message = transcript.transcript(checked, *IDS, "alice", 1)
+    if made == checked:
+        verify(SIGNER.public, signature, message)
+        return
+    with pytest.raises(AuthFailed):
+        verify(SIGNER.public, signature, message)
 
 
 Fields = st.lists(st.one_of(st.binary(max_size=8), st.text(max_size=8)), max_size=5)

@@ -1,0 +1,293 @@
+from __future__ import annotations
+
+import base64
+import contextlib
+import io
+import os
+import stat
+import sys
+from typing import IO, TYPE_CHECKING, cast
+
+import pyrage
+import pytest
+import vodozemac
+
+from jim.crypto import bech32, sealed_file, words
+from jim.crypto.sealed_file import Passphrase, Recipient
+from jim.errors import BackupInvalid
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from jim.crypto.keys import SigningKey
+
+RECOVERY = words.parse_words(
+    "legal winner thank year wave sausage worth useful legal winner thank yellow"
+)
+OTHER = words.parse_words(
+    "letter advice cage absurd amount doctor acoustic avoid letter advice cage above"
+)
+TO_WORDS = sealed_file.recipient(RECOVERY)
+CONTENT = os.urandom(200_000)
+"""Three pieces of age's and a bit."""
+
+
+@contextlib.contextmanager
+def refused(reason: str) -> Iterator[None]:
+    with pytest.raises(BackupInvalid) as caught:
+        yield
+    assert caught.value.fields["reason"] == reason
+
+
+def sealed(to: Recipient | Passphrase, content: bytes = CONTENT) -> bytes:
+    target = io.BytesIO()
+    sealed_file.seal(io.BytesIO(content), target, to)
+    return target.getvalue()
+
+
+def unsealed(raw: bytes, by: SigningKey | Passphrase) -> bytes:
+    target = io.BytesIO()
+    sealed_file.unseal(io.BytesIO(raw), target, by)
+    return target.getvalue()
+
+
+FOR_WORDS = sealed(TO_WORDS)
+WITH_PASSPHRASE = sealed(Passphrase("пароль"))
+
+
+# --- the key of the words ---
+
+
+def test_the_recipient_of_known_words_never_changes() -> None:
+    assert TO_WORDS.text == "age102ae5p3ka0vqv6lhkkuu3czmmssrnz7u2dv6lrv930nfqh3lkcdsqdrw5r"
+
+
+def test_the_recipient_is_the_public_half_of_what_the_words_give() -> None:
+    secret = vodozemac.Curve25519SecretKey.from_bytes(RECOVERY.derive("backup"))
+    assert TO_WORDS.text == bech32.encode("age", secret.public_key().to_bytes())
+    assert sealed_file.recipient(OTHER) != TO_WORDS
+
+
+def test_age_alone_opens_what_was_sealed_for_the_words() -> None:
+    text = bech32.encode("age-secret-key-", RECOVERY.derive("backup")).upper()
+    assert pyrage.decrypt(FOR_WORDS, [pyrage.x25519.Identity.from_str(text)]) == CONTENT
+
+
+def test_age_alone_opens_what_was_sealed_with_a_passphrase_in_two_steps() -> None:
+    line, _newline, rest = WITH_PASSPHRASE.partition(b"\n")
+    text = pyrage.passphrase.decrypt(base64.b64decode(line.split()[1]), "пароль").decode()
+    assert pyrage.decrypt(rest, [pyrage.x25519.Identity.from_str(text)]) == CONTENT
+
+
+# --- sealing and opening ---
+
+
+@pytest.mark.parametrize("size", [0, 1, 65535, 65536, 65537, 200_000])
+def test_every_size_comes_back(size: int) -> None:
+    content = CONTENT[:size]
+    assert unsealed(sealed(TO_WORDS, content), RECOVERY) == content
+
+
+def test_a_passphrase_opens_what_it_has_sealed() -> None:
+    assert unsealed(WITH_PASSPHRASE, Passphrase("пароль")) == CONTENT
+
+
+def test_nothing_of_the_content_shows_and_no_two_are_the_same() -> None:
+    text = b"dear diary " * 100
+    for to in (TO_WORDS, Passphrase("x")):
+        one, two = sealed(to, text), sealed(to, text)
+        assert b"diary" not in one
+        assert one[-500:] != two[-500:]
+
+
+def test_other_words_or_another_passphrase_open_nothing() -> None:
+    with refused("words"):
+        unsealed(FOR_WORDS, OTHER)
+    with refused("passphrase"):
+        unsealed(WITH_PASSPHRASE, Passphrase("пароли"))
+    with refused("words"):
+        unsealed(WITH_PASSPHRASE, RECOVERY)
+    with refused("passphrase"):
+        unsealed(FOR_WORDS, Passphrase("пароль"))
+
+
+def test_what_cannot_seal_is_refused_before_anything_is_written() -> None:
+    for to in (Passphrase(""), Recipient(""), Recipient("age1qqq")):
+        target = io.BytesIO()
+        with pytest.raises(ValueError):  # noqa: PT011 - the words are age's
+            sealed_file.seal(io.BytesIO(b"x"), target, to)
+        assert target.getvalue() == b""
+
+
+def test_every_damage_is_noticed() -> None:
+    for place in (FOR_WORDS.index(b"\n---") + 8, len(FOR_WORDS) // 2, len(FOR_WORDS) - 1):
+        bad = bytearray(FOR_WORDS)
+        bad[place] ^= 1
+        with refused("damaged"):
+            unsealed(bytes(bad), RECOVERY)
+    for raw in (b"", b"x", b"PK\3\4" * 50, FOR_WORDS[:100], FOR_WORDS[:-1], FOR_WORDS + b"x"):
+        with refused("damaged"):
+            unsealed(raw, RECOVERY)
+    # A cut between two pieces: age marks the last one.
+    header = len(FOR_WORDS) - len(CONTENT) - 16 - 4 * 16
+    with refused("damaged"):
+        unsealed(FOR_WORDS[: header + 16 + 65536 + 16], RECOVERY)
+
+
+def test_every_damage_of_a_file_with_a_passphrase_is_noticed() -> None:
+    by = Passphrase("пароль")
+    line = WITH_PASSPHRASE.index(b"\n")
+    for raw in (
+        b"",
+        b"x",
+        b"jim-sealed-1 ",
+        b"jim-sealed-1 \n",
+        b"jim-sealed-1 ???\n",
+        b"jim-sealed-2 " + WITH_PASSPHRASE[13:],
+        WITH_PASSPHRASE[:100],
+        WITH_PASSPHRASE[: line - 4] + WITH_PASSPHRASE[line:],
+        WITH_PASSPHRASE[: line + 1],
+        WITH_PASSPHRASE[:-1],
+        WITH_PASSPHRASE[:-1] + bytes([WITH_PASSPHRASE[-1] ^ 1]),
+        b"jim-sealed-1 " + b"A" * 10_000 + b"\n",
+    ):
+        with refused("damaged"):
+            unsealed(raw, by)
+
+
+class Endless(io.RawIOBase):
+    """A file of a given size that is nowhere, and notes how much is asked of it at once."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.left = size
+        self.largest = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        assert size >= 0
+        self.largest = max(self.largest, size)
+        size = min(size, self.left)
+        self.left -= size
+        return bytes(size)
+
+
+def test_a_large_file_goes_through_in_small_pieces(tmp_path: Path) -> None:
+    source = Endless(32 * 2**20)
+    path = tmp_path / "sealed"
+    with path.open("wb") as target:
+        sealed_file.seal(cast("IO[bytes]", source), target, TO_WORDS)
+    assert source.left == 0
+    assert source.largest <= 65536
+    pieces: list[int] = []
+
+    class Sink(io.BytesIO):
+        def write(self, content: bytes) -> int:  # type: ignore[override]
+            pieces.append(len(content))
+            return len(content)
+
+    with path.open("rb") as file:
+        sealed_file.unseal(file, Sink(), RECOVERY)
+    assert sum(pieces) == 32 * 2**20
+    assert max(pieces) <= 65536
+
+
+# --- files ---
+
+
+@pytest.mark.parametrize("way", ["words", "passphrase"])
+def test_a_file_is_sealed_and_opened_again(tmp_path: Path, way: str) -> None:
+    source, target, back = (tmp_path / name for name in ("store.db", "store.age", "back.db"))
+    source.write_bytes(CONTENT)
+    to, by = (TO_WORDS, RECOVERY) if way == "words" else (Passphrase("x"), Passphrase("x"))
+    sealed_file.seal_file(source, target, to)
+    assert sealed_file.sealed_with(target) is type(to)
+    sealed_file.open_file(target, back, by)
+    assert back.read_bytes() == CONTENT
+    assert {path.name for path in tmp_path.iterdir()} == {"store.db", "store.age", "back.db"}
+    if sys.platform != "win32":
+        assert {stat.S_IMODE(path.stat().st_mode) for path in (target, back)} == {0o600}
+
+
+def test_what_fails_leaves_nothing_behind(tmp_path: Path) -> None:
+    source, target = tmp_path / "store.age", tmp_path / "back.db"
+    source.write_bytes(FOR_WORDS[:-1])  # opens for two pieces
+    with refused("damaged"):
+        sealed_file.open_file(source, target, RECOVERY)
+    with refused("words"):
+        sealed_file.open_file(source, target, OTHER)
+    with pytest.raises(ValueError, match="empty"):
+        sealed_file.seal_file(source, target, Passphrase(""))
+    assert [path.name for path in tmp_path.iterdir()] == ["store.age"]
+
+
+def test_a_target_that_is_there_is_never_overwritten(tmp_path: Path) -> None:
+    source, target = tmp_path / "store.db", tmp_path / "store.age"
+    source.write_bytes(b"new")
+    target.write_bytes(b"old")
+    with refused("file"):
+        sealed_file.seal_file(source, target, TO_WORDS)
+    assert target.read_bytes() == b"old"
+
+
+def test_a_missing_file_or_folder_is_said_by_its_name(tmp_path: Path) -> None:
+    source = tmp_path / "store.db"
+    for call in (
+        lambda: sealed_file.seal_file(source, tmp_path / "x", TO_WORDS),
+        lambda: sealed_file.open_file(source, tmp_path / "x", RECOVERY),
+        lambda: sealed_file.sealed_with(source),
+    ):
+        with pytest.raises(BackupInvalid, match=r"store\.db") as caught:
+            call()
+        assert caught.value.fields["reason"] == "file"
+    source.write_bytes(b"x")
+    with pytest.raises(BackupInvalid, match="nowhere"):
+        sealed_file.seal_file(source, tmp_path / "nowhere" / "x", TO_WORDS)
+
+
+class Full(io.BytesIO):
+    def write(self, content: object) -> int:
+        raise OSError(28, "No space left on device")
+
+
+class Torn(io.BytesIO):
+    def read(self, size: int | None = -1) -> bytes:
+        raise OSError(5, "Input/output error")
+
+
+def test_errors_of_the_streams_are_no_damage() -> None:
+    with pytest.raises(OSError, match="No space left"):
+        sealed_file.seal(io.BytesIO(CONTENT), Full(), TO_WORDS)
+    with pytest.raises(OSError, match="No space left"):
+        sealed_file.unseal(io.BytesIO(FOR_WORDS), Full(), RECOVERY)
+    with pytest.raises(OSError, match="Input/output"):
+        sealed_file.seal(Torn(), io.BytesIO(), TO_WORDS)
+    with pytest.raises(OSError, match="Input/output"):
+        sealed_file.unseal(Torn(), io.BytesIO(), RECOVERY)
+
+
+def test_a_full_disk_leaves_nothing_and_is_said_as_such(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    source = tmp_path / "source"
+    source.write_bytes(FOR_WORDS)
+    monkeypatch.setattr(os, "fsync", full)
+    with refused("file"):
+        sealed_file.seal_file(source, tmp_path / "target", TO_WORDS)
+    with refused("file"):
+        sealed_file.open_file(source, tmp_path / "target", RECOVERY)
+    assert [path.name for path in tmp_path.iterdir()] == ["source"]
+
+
+@pytest.mark.parametrize("raw", [b"", b"x", b"a", b"age", b"SQLite format 3\0", b"jim-sealed-2 x"])
+def test_what_is_no_sealed_file_is_told_by_its_beginning(tmp_path: Path, raw: bytes) -> None:
+    path = tmp_path / "x"
+    path.write_bytes(raw)
+    with refused("damaged"):
+        sealed_file.sealed_with(path)
