@@ -119,7 +119,7 @@ async def deliveries(store: Store, device: Identity) -> list[Delivery]:
 
 async def texts(store: Store, device: Identity, after: int = 0) -> list[str]:
     return [
-        frame.message if isinstance(frame, Delivery) else frame.code
+        str(frame.message) if isinstance(frame, Delivery) else frame.code
         for frame in await waiting(store, device, after)
     ]
 
@@ -509,7 +509,7 @@ async def test_own_copies_are_no_news(store: Store) -> None:
     await add_account(store, "bob")
     await send(store, desk, "bob", 1)
     assert (await ack(store, phone, 1)).delivered == []
-    assert await store.receipts(desk.account_id, ["bob"]) == {"bob": 0}
+    assert await store.receipts(desk.account_id, ["bob"]) == {"bob": (0, 1)}
 
 
 async def test_news_tell_each_sender_of_their_own_conversation(store: Store) -> None:
@@ -537,8 +537,8 @@ async def test_receipts_tell_how_far_the_others_hold_it(adapter: Adapter) -> Non
     await ack(store, bob, 2)
     store = await adapter.open()
     names = ["bob", "carol", "dave", "nobody"]
-    assert await store.receipts(alice.account_id, names) == {"bob": 2, "carol": 0}
-    assert await store.receipts(bob.account_id, ["alice", "carol"]) == {"alice": 0}
+    assert await store.receipts(alice.account_id, names) == {"bob": (2, 1), "carol": (0, 1)}
+    assert await store.receipts(bob.account_id, ["alice", "carol"]) == {"alice": (0, 1)}
     assert await store.receipts(alice.account_id, []) == {}
     # What is known already is not news after a restart either.
     await send(store, alice, "bob", 4)
@@ -785,7 +785,7 @@ async def test_a_new_device_inherits_what_nobody_collected_and_no_more(adapter: 
         (2, "carol", 1),
         (3, "alice", 3),
     ]
-    assert await store.receipts(alice.account_id, ["bob"]) == {"bob": 1}
+    assert await store.receipts(alice.account_id, ["bob"]) == {"bob": (1, 2)}
     news = (await ack(store, phone, 3, now_ms=LATER_MS)).delivered
     assert {(each.account_id, each.seq) for each in news} == {
         (alice.account_id, 3),
