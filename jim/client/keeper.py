@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Final
 from jim.client import rotation
 from jim.client.account_record import Stage
 from jim.client.events import DevicesChanged, FirstContact, LinkChanged, LinkState, Registered
-from jim.client.link import protocol_error
 from jim.client.login import Credentials, log_in
 from jim.client.policy import LOGIN_S, STEADY_S, Backoff
 from jim.core.limits import Limits
 from jim.crypto.keys import fingerprint
-from jim.errors import ConnectFailed, JimError, Revoked
+from jim.errors import ChainInvalid, ConnectFailed, JimError, Revoked
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -85,7 +84,7 @@ class Keeper:
                     return
                 rotations += 1
                 if rotations > MAX_ROTATIONS:
-                    raise protocol_error("the server knows what a new device cannot have done")
+                    raise ChainInvalid("the server knows what no new device has done", reason="new")
                 continue
             except JimError as error:
                 if error.final:
