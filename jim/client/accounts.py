@@ -21,8 +21,8 @@ from msgspec import Struct
 from jim.client.account_record import AccountRecord, Stage, read_account, write_account
 from jim.client.address import Address
 from jim.client.encryption.vault import NewVault, Vault, new_vault, pickle_key
-from jim.client.known_servers import KnownServers
 from jim.client.key_opener import KeyOpener
+from jim.client.known_servers import KnownServers
 from jim.client.lock import FileLock
 from jim.client.rotated import RotatingStore, Rotation
 from jim.client.schema import open_database

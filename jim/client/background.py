@@ -20,8 +20,8 @@ from jim.client.address import Address
 from jim.client.connector import Connector
 from jim.client.courier import Courier
 from jim.client.events import Fatal, LinkState
-from jim.client.key_opener import KeyOpener
 from jim.client.keeper import Keeper, registered
+from jim.client.key_opener import KeyOpener
 from jim.client.presence import Presence
 from jim.core.names import normalise
 from jim.crypto.invites import Invite

@@ -46,7 +46,7 @@ RESTORED = "restored"
 """Code of a notice: the device has sent messages that this store does not know of."""
 
 ROTATED = "rotated"
-"""Code of a notice: this store goes on as a new device of the account, in place of the one it was."""
+"""Code of a notice: this store goes on as a new device, in place of the one that it was."""
 
 
 class Message(Struct, frozen=True, kw_only=True):

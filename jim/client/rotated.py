@@ -25,7 +25,8 @@ NEVER: Final = -1
 """`Rotation.last_n` until the server has said it of the old device."""
 
 _LOST: Final = """
-    UPDATE messages SET state = 'queued' WHERE outgoing AND device = ? AND n > ? AND state = 'stored'
+    UPDATE messages SET state = 'queued'
+    WHERE outgoing AND device = ? AND n > ? AND state = 'stored'
     RETURNING message_id
 """
 _OF_THE_OLD: Final = ("sessions", "peers", "sealed", "missing", "passed", "rotation")

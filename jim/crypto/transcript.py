@@ -22,8 +22,9 @@ LINK: Final = "jim-link-1"
 PROOF: Final = "jim-pop-1"
 HEAD: Final = "jim-head-1"
 KEY: Final = "jim-key-1"
+EXPORT: Final = "jim-export-1"
 
-LABELS: Final = (SERVER, AUTH, REGISTER, RECOVER, ENROLL, LINK, PROOF, HEAD, KEY)
+LABELS: Final = (SERVER, AUTH, REGISTER, RECOVER, ENROLL, LINK, PROOF, HEAD, KEY, EXPORT)
 """Every label in use; the digit is the version of the fields behind it."""
 
 LENGTH_BYTES: Final = 4
@@ -87,6 +88,11 @@ def enroll(exchange: Exchange, name: str, link: Link) -> bytes:
 def device_key(device: str, number: int, key: bytes) -> bytes:
     """Give what a device signs with its key `ed` for a key that sessions are begun with."""
     return transcript(KEY, device, number, key)
+
+
+def export(name: str, device: str, server_id: bytes, messages: int, digest: bytes) -> bytes:
+    """Give what a device signs for exported messages; `digest` is the SHA-512 of their lines."""
+    return transcript(EXPORT, name, device, server_id, messages, digest)
 
 
 def possession(link: Link) -> bytes:

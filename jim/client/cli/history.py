@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from jim.client.cli import unlocking
 from jim.client.cli.accounts import account
 from jim.client.cli.output import complain, json_line, message_record, put
 from jim.client.console import view
@@ -33,7 +34,10 @@ def run(options: argparse.Namespace) -> int:
     from jim.client import Client
 
     chosen = account(options)
-    client = Client(chosen.address, chosen.name, data_dir=options.data_dir, share=True)
+    opener = unlocking.opener(options, chosen.address, chosen.name, share=True)
+    client = Client(
+        chosen.address, chosen.name, data_dir=options.data_dir, share=True, opener=opener
+    )
     messages = run_loop(_read(client, options.to, options.limit))
     if not messages:
         complain(_("No messages with {name}.").format(name=safe_line(options.to)))

@@ -36,7 +36,7 @@ def run(options: argparse.Namespace) -> int:
 
     server = options.address or options.server or os.environ.get("JIM_SERVER")
     target = parse_target(server)
-    words = _ask_words()
+    words = ask_words()
     if not words.strip():
         complain(_("No words: nothing was done."))
         return Exit.USAGE
@@ -49,7 +49,7 @@ def run(options: argparse.Namespace) -> int:
     return run_client(make, lambda client, stream: _log_in(client, stream, options.timeout))
 
 
-def _ask_words() -> str:
+def ask_words() -> str:
     """Read until there are twelve words or the input ends: they may be on several lines.
 
     They are shown while they are typed: a mistake in one of twelve words that nobody sees is worse

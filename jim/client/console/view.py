@@ -54,6 +54,11 @@ _MISSING: Final = {
 }
 """Why messages are missing, by the code of a notice."""
 
+_ROTATED: Final = N_(
+    "This machine goes on as a new device of your account: its files were restored from a copy, or "
+    "come from an earlier version. What was sent to the old device meanwhile is asked for again."
+)
+
 
 class Look(NamedTuple):
     """What a mode can show."""
@@ -181,6 +186,8 @@ def error(problem: JimError, look: Look, about: str = "") -> list[Line]:
 
 def missing(code: str, time_ms: int, look: Look) -> list[Line]:
     """Say that messages are missing on this device, since when and why."""
+    if code == "rotated":
+        return paragraph(f"! {_(_ROTATED)}", look, Style.STRONG)
     reason = _(_MISSING.get(code, _MISSING["mailbox_full"]))
     since = time.strftime("%Y-%m-%d %H:%M", _local_time(time_ms))
     text = _("Messages are missing here from {time} on.").format(time=since)
