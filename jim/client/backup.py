@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
 import sqlite3
 import time
 from typing import TYPE_CHECKING, Final
@@ -28,7 +27,7 @@ from jim.client.accounts import (
 from jim.client.archive import Member, Packing
 from jim.client.known_servers import FILE_NAME as KNOWN_SERVERS
 from jim.client.known_servers import KnownServer
-from jim.client.private_files import appearing, file_errors, workplace
+from jim.client.private_files import appearing, file_errors, new_private, workplace
 from jim.client.rotated import read_rotation
 from jim.client.schema import BUSY_S
 from jim.client.translate import store_errors
@@ -135,7 +134,7 @@ def _gather(place: Path, server: KnownServer, folder: Path) -> Manifest:
         _copy_store(place / STORE_FILE, path)
         with contextlib.closing(read_only(path)) as connection:
             record, rotation = read_account(connection), read_rotation(connection)
-    (folder / KEY_FILE).write_bytes(key_files.read_private(place / KEY_FILE))
+    _write(folder / KEY_FILE, key_files.read_private(place / KEY_FILE))
     public, _ = key_files.public_key(folder / KEY_FILE)
     if record is None or record.device != device_id(public) or (rotation and rotation.device):
         raise BackupInvalid("this device is just being replaced by a new one", reason="busy")
@@ -147,17 +146,20 @@ def _gather(place: Path, server: KnownServer, folder: Path) -> Manifest:
         server=fingerprint(server.server_id),
         device=record.device,
     )
-    (folder / MANIFEST).write_bytes(msgspec.json.encode(manifest))
+    _write(folder / MANIFEST, msgspec.json.encode(manifest))
     line = f"{server.address} {server.mode} {format_pin(server.server_id)}\n"
-    (folder / KNOWN_SERVERS).write_text(line, encoding="utf-8")
-    for member in MEMBERS:
-        (folder / member.name).chmod(key_files.FILE_MODE)
+    _write(folder / KNOWN_SERVERS, line.encode())
     return manifest
+
+
+def _write(path: Path, content: bytes) -> None:
+    with new_private(path) as file:
+        file.write(content)
 
 
 def _copy_store(source: Path, target: Path) -> None:
     """Let SQLite copy a store in one piece, whoever works with it (sqlite.org, Backup API)."""
-    os.close(os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL, key_files.FILE_MODE))
+    new_private(target).close()
     with (
         contextlib.closing(read_only(source)) as original,
         contextlib.closing(sqlite3.connect(target)) as copy,
