@@ -190,7 +190,6 @@ async def test_another_passphrase_and_a_damaged_file_change_nothing(
     assert not list(new.rglob("*"))
 
 
-
 def of_another(folder: Path) -> None:
     manifest = msgspec.json.decode((folder / MANIFEST).read_bytes())
     (folder / MANIFEST).write_bytes(msgspec.json.encode({**manifest, "name": "bob"}))

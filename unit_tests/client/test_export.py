@@ -37,9 +37,7 @@ async def exported(house: Household) -> tuple[bytes, Path, SigningKey]:
     (server,) = KnownServers(folder).all()
     key = read_key(place / KEY_FILE)
     done: list[tuple[int, int]] = []
-    lines = export(
-        place / STORE_FILE, key, server.server_id, lambda *numbers: done.append(numbers)
-    )
+    lines = export(place / STORE_FILE, key, server.server_id, lambda *numbers: done.append(numbers))
     raw = b"".join(lines)
     assert done[-1] == (4, 4)
     return raw, place / STORE_FILE, key
