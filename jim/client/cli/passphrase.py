@@ -100,8 +100,12 @@ def _set(options: argparse.Namespace, paths: list[Path], public: bytes, present:
         return Exit.USAGE
     for path in paths:
         protect(path, new, None if present is None else lambda: present)
-    put(_("The key of this device is sealed with the passphrase now. Without it, only the"))
-    put(_("twelve recovery words or another device of the account help."))
+    put(
+        _(
+            "The key of this device is sealed with the passphrase now. Without it, only the twelve "
+            "recovery words or another device of the account help."
+        )
+    )
     if options.keyring:
         if not keyring_store.put(public, new):
             complain(_("There is no keyring that keeps it. You will be asked for it."))

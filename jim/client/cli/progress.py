@@ -34,7 +34,7 @@ class Progress:
         self._next_s = now_s + STEP_S
         self._shown = True
         percent = 100 * done // max(1, total)
-        sys.stderr.write("\r" + _("{percent} % done").format(percent=percent))
+        sys.stderr.write("\r" + _("{percent} percent done").format(percent=percent))
         sys.stderr.flush()
 
     def __enter__(self) -> Self:
