@@ -29,7 +29,6 @@ from jim.errors import (
     JimError,
     Replaced,
     Revoked,
-    TextTooLong,
     WindowExceeded,
     WireError,
 )
@@ -181,7 +180,7 @@ class Hub:
                     or message.only
                     or len(text) > self._sure_characters
                 ):
-                    self._check(message)
+                    sealing.check(message, self._limits.text_bytes)
             except WireError as error:
                 refused.append((message, error))
             else:
@@ -197,15 +196,6 @@ class Hub:
         else:
             gathered += messages
         link.outstanding += len(messages)
-
-    def _check(self, message: m.Msg) -> None:
-        """Refuse what is neither plain nor sealed, or too long."""
-        limit_bytes = self._limits.text_bytes
-        sealing.check(message, limit_bytes)
-        if message.message is not UNSET:
-            size_bytes = len(message.message.encode())
-            if size_bytes > limit_bytes:
-                raise TextTooLong(n=message.n, size_bytes=size_bytes, limit_bytes=limit_bytes)
 
     def acknowledge(self, link: Link, position: int) -> None:
         """Take a confirmation of everything up to `position` for the next batch.

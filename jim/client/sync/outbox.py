@@ -272,8 +272,8 @@ class Outbox:
         The last one decides for all. Messages keep their order and change their numbers only when
         one before them is dropped, so what still has its number has all before it as they were.
         """
-        if last_n > self.highest:
-            return True
+        if not self.confirmed <= last_n <= self.highest:
+            return last_n > self.highest
         stored = list(islice(self.rows, last_n - self.confirmed))
         if not stored:
             return False
