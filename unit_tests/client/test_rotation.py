@@ -234,7 +234,8 @@ async def test_a_lost_answer_to_the_revoking_does_no_harm(
     house: Household, server: Serving, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bob, before = await copied_while_others_write(house)
-    original, lost = Link.ask, []
+    original = Link.ask
+    lost: list[m.ServerMessage] = []
 
     async def ask(link: Link, message: m.ClientMessage) -> m.ServerMessage:
         reply = await original(link, message)
@@ -256,7 +257,8 @@ async def test_another_device_that_is_quicker_with_a_link_only_costs_a_second_tr
     house: Household, server: Serving, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, before = await copied_while_others_write(house)
-    original, refused = Link.ask, []
+    original = Link.ask
+    refused: list[m.Extend] = []
 
     async def ask(link: Link, message: m.ClientMessage) -> m.ServerMessage:
         if isinstance(message, m.Extend) and len(refused) < 2:
