@@ -46,7 +46,7 @@ def cheap(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def quick_seal(source: Any, target: Any, to: Any) -> None:
         assert to == OPEN
-        from jim.crypto.sealed_file import recipient  # noqa: PLC0415
+        from jim.crypto.sealed_file import recipient
 
         seal(source, target, recipient(key))
 
