@@ -60,7 +60,7 @@ def test_without_a_source_it_stays_locked(sealed: Path) -> None:
 
 
 def test_the_next_key_is_sealed_like_the_last_that_was_read(sealed: Path) -> None:
-    following = sealed.with_name("device.key.new")
+    following = sealed.with_name("device.key.next")
     opener = KeyOpener([lambda _: iter(["open sesame"])])
     opener.read(sealed)
     key = opener.read_or_make(following)
