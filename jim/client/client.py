@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from jim.client.accounts import AccountStore
     from jim.client.address import Address
     from jim.client.devices import Device
+    from jim.client.key_opener import KeyOpener
     from jim.crypto.invites import Invite
     from jim.protocol.messages import AnnouncedLimits
 
@@ -53,6 +54,7 @@ class Client(Trusting):
         ca_file: Path | None = None,
         language: str = "en",
         share: bool = False,
+        opener: KeyOpener | None = None,
     ) -> None:
         """Take what the user chose; nothing happens before `start`.
 
@@ -63,6 +65,7 @@ class Client(Trusting):
             invite: pin of the server and token for the registration.
             ca_file: accept only a certificate of these authorities.
             language: of recovery words that have to be made, "en" or "ru".
+            opener: opens a key of this device that a passphrase seals.
             share: where another process has the account, send through its store instead of failing.
         """
         self.address = server
@@ -75,6 +78,7 @@ class Client(Trusting):
             ca_file=ca_file,
             language=language,
             share=share,
+            opener=opener,
         )
         self._feed = Feed()
         self._started: Background | None = None

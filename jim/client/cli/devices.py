@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from jim.client import events
-from jim.client.cli.accounts import client_for
+from jim.client.cli.accounts import client_maker
 from jim.client.cli.output import complain, json_line, put
 from jim.client.cli.work import LOOK, run_client
 from jim.client.console import devices_view
@@ -34,7 +34,7 @@ def run(options: argparse.Namespace) -> int:
     """
     if options.do is None:
         return run_client(
-            lambda: client_for(options, share=True),
+            client_maker(options, share=True),
             lambda client, stream: _list(client, stream, options),
         )
     if not options.device or (options.do == "rename") != bool(options.new_name):
@@ -42,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
         return Exit.USAGE
     if options.do == "rename":
         return run_client(
-            lambda: client_for(options, share=True),
+            client_maker(options, share=True),
             lambda client, stream: _rename(client, stream, options),
         )
     return _run_remove(options)
@@ -62,13 +62,13 @@ def _run_remove(options: argparse.Namespace) -> int:
             await remove(client, device)
         return Exit.OK
 
-    status = run_client(lambda: client_for(options), work)
+    status = run_client(client_maker(options), work)
     if not asked:
         return status
     if not _is_meant(asked[0].name):
         complain(_("Nothing was removed."))
         return Exit.USAGE
-    return run_client(lambda: client_for(options), work)
+    return run_client(client_maker(options), work)
 
 
 async def connected(client: Client, stream: AsyncIterator[events.Event], timeout_s: float) -> bool:
