@@ -446,6 +446,12 @@ class VerificationFailed(LocalError):
     text = "the comparison has failed"
 
 
+class ExportInvalid(LocalError):
+    """A file of exported messages is altered, cut off, or of another account."""
+
+    text = "the exported messages are not in order"
+
+
 class BackupInvalid(LocalError):
     """A backup does not open: another passphrase, other words, or damage."""
 

@@ -24,8 +24,10 @@ from jim.client.address import Address
 from jim.client.device_store import DeviceStore
 from jim.client.encryption.vault import NewVault, Vault, new_vault, pickle_key
 from jim.client.handing import HandingStore
+from jim.client.key_opener import KeyOpener
 from jim.client.known_servers import KnownServers
 from jim.client.lock import FileLock
+from jim.client.rotated import RotatingStore, Rotation
 from jim.client.schema import open_database
 from jim.client.translate import store_errors
 from jim.client.trust_store import TrustStore
@@ -46,11 +48,15 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
 
+    from jim.client.events import Message
+    from jim.client.sync import Settled
     from jim.protocol.messages import Link, PublicKey
 
 DATA_DIR_VARIABLE: Final = "JIM_DATA_DIR"
 ACCOUNTS: Final = "accounts"
 KEY_FILE: Final = "device.key"
+NEXT_KEY_FILE: Final = "device.key.next"
+"""The key of the device that is about to take the place of this one (rotation.py)."""
 STORE_FILE: Final = "store.db"
 LOCK_FILE: Final = "lock"
 
@@ -128,8 +134,13 @@ def choose_account(
 class Account:
     """An open account: its key, its record, and the thread that works with its store."""
 
-    def __init__(self, directory: Path, name: str, language: str) -> None:
-        """Take where the account lives, its normalised name, and the language of new words."""
+    def __init__(
+        self, directory: Path, name: str, language: str, opener: KeyOpener | None = None
+    ) -> None:
+        """Take where the account lives, its normalised name, and the language of new words.
+
+        `opener` opens a key that a passphrase seals.
+        """
         self.name = name
         self.writer: Writer[AccountStore]
         self.record: AccountRecord
@@ -137,6 +148,7 @@ class Account:
         self._language = language
         self._lock = FileLock(directory / LOCK_FILE)
         self._key: SigningKey | None = None
+        self._opener = opener or KeyOpener()
 
     @property
     def key(self) -> SigningKey:
@@ -189,7 +201,7 @@ class Account:
 
     def _load_key(self, *, may_create: bool) -> SigningKey:
         path = self._directory / KEY_FILE
-        return key_files.load_or_create(path) if may_create else key_files.read_key(path)
+        return self._opener.read_or_make(path) if may_create else self._opener.read(path)
 
     async def open(
         self, *, recovering: bool = False, resetting: bool = False, linking: bool = False
@@ -227,17 +239,20 @@ class Account:
             raise AccountInUse(f"{self._directory}: another client is just making it")
         self.record = record
         if self.is_owner and record.device != device_id(self.key.public):
-            detail = f"{self._directory / KEY_FILE}: this is not the key of this account"
-            raise KeyFileError(detail, reason="mismatch")
+            await self._take_next_key()
 
     async def _renewed(self, record: AccountRecord, *, resetting: bool) -> AccountRecord:
-        """Put a new device in the place of the one here if that cannot be one any more."""
+        """Put a new device in the place of the one here if that cannot be one any more.
+
+        Words that nobody has seen are those of a reset that has begun, or is done: never may they
+        get lost, for the account may know no others any more.
+        """
         if resetting:
-            has_begun = record.stage is Stage.ENROLLING and record.words is not None
+            stays = record.words is not None
         else:
             is_out = await self.writer.read(lambda store: store.is_revoked())
-            has_begun = record.stage is not Stage.REGISTERED or not is_out
-        if has_begun:
+            stays = record.stage is not Stage.REGISTERED or not is_out
+        if stays:
             return record
         path = self._directory / KEY_FILE
         self._key = key = await asyncio.to_thread(renewal.make_key, path)
@@ -279,6 +294,67 @@ class Account:
         )
         return record, vault
 
+    # --- another device in place of this one ----------------------------------------------------
+
+    async def next_device(self) -> tuple[SigningKey, NewVault]:
+        """Give the keys of the device that will take the place of this one, durable both.
+
+        Raises:
+            KeyFileError: the new key cannot be written or read.
+        """
+        path = self._directory / NEXT_KEY_FILE
+        key = await asyncio.to_thread(self._opener.read_or_make, path)
+        device = device_id(key.public)
+        noted = await self.writer.read(lambda store: store.rotation())
+        if noted is None:
+            raise RuntimeError("nothing has to be replaced")
+        if noted.device == device and noted.vault is not None:
+            return key, noted.vault
+        vault = await asyncio.to_thread(new_vault, key, device)
+        changed = Rotation(why=noted.why, device=device, vault=vault)
+        await self.writer.write(lambda store: store.keep_rotation(changed))
+        return key, vault
+
+    async def note_rotation(self, last_n: int, last_mark: str) -> None:
+        """Keep what the server had of the old device, before that is taken out."""
+
+        def note(store: AccountStore) -> None:
+            if (noted := store.rotation()) is not None:
+                store.keep_rotation(
+                    msgspec.structs.replace(noted, last_n=last_n, last_mark=last_mark)
+                )
+
+        await self.writer.write(note)
+
+    async def become_next(
+        self, settled: Settled, links: Sequence[Link], now_ms: int
+    ) -> list[Message]:
+        """Be the new device from now on; gives the messages that were decided about."""
+        key, _ = await self.next_device()
+        opens = pickle_key(key)
+        decided = await self.writer.write(lambda store: store.rotate(settled, links, opens, now_ms))
+        await self._take_next_key()
+        await self.refresh()
+        return decided
+
+    async def _take_next_key(self) -> None:
+        """Put the key of the new device into its place: the store is that device already.
+
+        Raises:
+            KeyFileError: the key that is there is another one.
+        """
+        path = self._directory / NEXT_KEY_FILE
+        record = await self.writer.read(lambda store: store.record())
+        key = await asyncio.to_thread(self._opener.read, path) if path.exists() else None
+        if key is None or record is None or record.device != device_id(key.public):
+            detail = f"{self._directory / KEY_FILE}: this is not the key of this account"
+            raise KeyFileError(detail, reason="mismatch")
+        with store_errors(path):
+            key_files.move_into_place(path, self._directory / KEY_FILE, replace=True)
+            key_files.sync_directory(self._directory)
+        self._key = key
+        await self.refresh()
+
     async def save(self, record: AccountRecord) -> None:
         """Keep a changed record durably.
 
@@ -319,21 +395,28 @@ class Account:
         self._lock.release()
 
 
-class AccountStore(HandingStore, DeviceStore, TrustStore):
+class AccountStore(HandingStore, DeviceStore, TrustStore, RotatingStore):
     """The store of an account together with the row that says whose it is."""
 
     def __init__(self, connection: sqlite3.Connection, key: bytes | None = None) -> None:
         """Take an open database, and what opens its vault; a new account begins with `begin`."""
         record = read_account(connection)
-        self._key = key
         self._connection = connection
         name, device = (record.name, record.device) if record else ("", "")
         super().__init__(connection, name, device, key)
 
-    def unlock(self, key: bytes) -> None:
-        """Open the vault from now on: this process has become the owner."""
+    def _be(self, name: str, device: str, key: bytes | None) -> None:
         self._key = key
-        self._be(self._name, self._device, key)
+        super()._be(name, device, key)
+
+    def unlock(self, key: bytes) -> None:
+        """Open the vault from now on: this process has become the owner.
+
+        The one before may have made another device of this store.
+        """
+        record = self.record()
+        name, device = (record.name, record.device) if record else (self._name, self._device)
+        self._be(name, device, key)
 
     def record(self) -> AccountRecord | None:
         """Read whose store this is, None if it is new."""

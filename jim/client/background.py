@@ -21,6 +21,7 @@ from jim.client.connector import Connector
 from jim.client.courier import Courier
 from jim.client.events import Fatal, LinkState
 from jim.client.keeper import Keeper, registered
+from jim.client.key_opener import KeyOpener
 from jim.client.presence import Presence
 from jim.core.names import normalise
 from jim.crypto.invites import Invite
@@ -49,6 +50,7 @@ class Options(Struct, frozen=True, kw_only=True):
     share: bool
     recovery: SigningKey | None = None
     resetting: bool = False
+    opener: KeyOpener | None = None
 
 
 class Background:
@@ -208,7 +210,8 @@ class Background:
                 return self._account, self._courier
             options = self._options
             directory = account_directory(options.data_dir, server_id, self.name)
-            self._account = account = Account(directory, self.name, options.language)
+            account = Account(directory, self.name, options.language, options.opener)
+            self._account = account
             await asyncio.to_thread(account.prepare, share=options.share)
             await account.open(recovering=options.recovery is not None, resetting=options.resetting)
             account.writer.failed.add_done_callback(lambda failed: self._fail(failed.result()))

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from jim.client.accounts import AccountStore
     from jim.client.address import Address
     from jim.client.devices import Device
+    from jim.client.key_opener import KeyOpener
     from jim.crypto.invites import Invite
     from jim.crypto.link_code import LinkCode
     from jim.protocol.messages import AnnouncedLimits, Offer
@@ -55,6 +56,7 @@ class Client(Trusting):
         ca_file: Path | None = None,
         language: str = "en",
         share: bool = False,
+        opener: KeyOpener | None = None,
     ) -> None:
         """Take what the user chose; nothing happens before `start`.
 
@@ -65,6 +67,7 @@ class Client(Trusting):
             invite: pin of the server and token for the registration.
             ca_file: accept only a certificate of these authorities.
             language: of recovery words that have to be made, "en" or "ru".
+            opener: opens a key of this device that a passphrase seals.
             share: where another process has the account, send through its store instead of failing.
         """
         self.address = server
@@ -77,6 +80,7 @@ class Client(Trusting):
             ca_file=ca_file,
             language=language,
             share=share,
+            opener=opener,
         )
         self._feed = Feed()
         self._started: Background | None = None

@@ -197,10 +197,7 @@ class Courier:
 
     async def welcomed(self, link: Link, welcome: m.Welcome, limits: m.AnnouncedLimits) -> None:
         """Go on with a new connection."""
-        if self._sealing is not None:
-            await asyncio.wait([self._sealing])
-        await self._intake.settled()
-        await self._account.writer.read(lambda _: None)
+        await self.calm()
         self._link = self.errands.link = link
         self._outbox.window = limits.window
         self._pacer.start(limits, link.send_paced)
@@ -216,6 +213,28 @@ class Courier:
         self._run(self.errands.offer_keys(welcome.one_time_keys))
         await self._ask_receipts(link)
         self._handing.begin(limits.text_bytes)
+
+    async def calm(self) -> None:
+        """Wait until nothing is on its way to the store."""
+        if self._sealing is not None:
+            await asyncio.wait([self._sealing])
+        await self._intake.settled()
+        await self._account.writer.read(lambda _: None)
+
+    async def strayed(self, welcome: m.Welcome) -> str:
+        """Tell by which code another life of this store has been at work, empty if none has."""
+        await self.calm()
+        if self._outbox.is_foreign(welcome.last_n, welcome.last_mark or ""):
+            return RESTORED
+        return BEHIND if self._inbox.cursor < welcome.acked else ""
+
+    def settle(self, last_n: int, last_mark: str) -> sync.Settled:
+        """Decide about the messages of a device that sends no more."""
+        return sync.settle(self._outbox, last_n, last_mark)
+
+    def decided(self, messages: Iterable[Message]) -> None:
+        """Tell what was decided about messages of ours elsewhere than here."""
+        self._publish_own(messages)
 
     def lost(self) -> None:
         """Forget the connection."""

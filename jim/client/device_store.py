@@ -182,7 +182,7 @@ class DeviceStore(MailboxStore):
                 (digest_of((self._name, self._device, str(row[1]), *row[2:])), row[0]),
             )
         self._sql.execute("UPDATE account SET confirmed_n = 0, revoked = 0")
-        self.move_cursor("", 0)
+        self.move_cursor(self.standing().epoch, 0)
         Vault.begin(self._sql, vault, now_ms)
         self._be(self._name, device, key)
         self._renumber()

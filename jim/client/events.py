@@ -45,6 +45,9 @@ BEHIND = "behind"
 RESTORED = "restored"
 """Code of a notice: the device has sent messages that this store does not know of."""
 
+ROTATED = "rotated"
+"""Code of a notice: this store goes on as a new device, in place of the one that it was."""
+
 
 class Message(Struct, frozen=True, kw_only=True):
     """A message as the local store has it.
@@ -91,6 +94,11 @@ class Message(Struct, frozen=True, kw_only=True):
     def settled(self) -> bool:
         """Whether the server has decided about it."""
         return self.state is not MessageState.QUEUED
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether the server has, or had, this message of ours."""
+        return self.state in {MessageState.STORED, MessageState.DELIVERED}
 
 
 OwnMessage = Message

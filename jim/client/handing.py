@@ -222,7 +222,7 @@ class HandingStore(TakingStore):
 
     def _past(self, row: sqlite3.Row, *, unread: bool) -> tuple[Past, str]:
         message = message_of(row)
-        own = message.outgoing and message.device == self._device
+        own = message.outgoing and self._was(message.device)
         content_id = row["content_id"]
         if own and not message.plain:
             content_id = self._mark_of(message)

@@ -209,17 +209,17 @@ async def _added_link(who: Credentials, recovery: SigningKey, shown: list[m.Link
     if record.device in state.devices:
         await who.save(_pinned(record, state.seq, state.head))
         raise ConnectFailed("an earlier try has enrolled this device: it logs in now")
-    op = m.RESET if who.resetting else m.ADD
     made = record.link
-    if made is not None and (made.op, made.prev) == (op, state.head):
+    if made is not None and made.prev == state.head:
         return made
     time_ms = max(int(time.time() * 1000), shown[-1].time + 1)
-    if not who.resetting:
-        added = links.make_add(state, who.key, recovery, time_ms, who.keys)
-        await who.save(msgspec.structs.replace(record, link=added, words=None))
+    # A reset that may have been sent goes on: it may arrive yet, and only its words count then.
+    if who.resetting or (made is not None and made.op == m.RESET):
+        added = _reset_link(who, state, recovery, time_ms)
+        await who.save(msgspec.structs.replace(record, link=added))
         return added
-    added = _reset_link(who, state, recovery, time_ms)
-    await who.save(msgspec.structs.replace(record, link=added))
+    added = links.make_add(state, who.key, recovery, time_ms, who.keys)
+    await who.save(msgspec.structs.replace(record, link=added, words=None))
     return added
 
 

@@ -10,7 +10,7 @@ from msgspec import UNSET, Struct, field
 from jim.client import store_rows as sql
 from jim.client.encryption import opening
 from jim.client.encryption.contacts import Learned, Trust
-from jim.client.encryption.content import AGAIN, HERE, TEXT, Number
+from jim.client.encryption.content import AGAIN, HERE, SINCE, TEXT, Number, Since
 from jim.client.encryption.opening import Lacking, Opened, Opening, Refused
 from jim.client.events import HistoryMoved, Message, MessageState, MissingNotice
 from jim.client.mark import digest_of
@@ -43,7 +43,7 @@ VERIFIED_CHANGED: Final = "verified_changed"
 CHAIN_INVALID: Final = "chain_invalid"
 """Code of a notice: the server shows a device chain that cannot be that of this account."""
 
-_OWN_BUSINESS: Final = frozenset({AGAIN, HERE})
+_OWN_BUSINESS: Final = frozenset({AGAIN, HERE, SINCE})
 """Kinds that the store deals with by itself; all others are told as `FromDevice`."""
 
 _ONCE: Final = frozenset({opening.FORKED, opening.FORKED_OWN, CHAIN_INVALID})
@@ -195,12 +195,13 @@ class MailboxStore(MessageStore):
         self, frame: Delivery, text: str, *, content_id: str = "", plain: bool = False
     ) -> list[Message]:
         outgoing = frame.sender == self._name
-        if outgoing and frame.device == self._device:
-            own = (self._device, frame.n, frame.to, text)
+        if outgoing and self._was(frame.device):
+            own = (frame.device, frame.n, frame.to, text)
             placed = self._sql.execute(sql.PLACE_OWN, (frame.position, *own)).rowcount
-            if not placed:
-                self._sql.execute(sql.PASSED, (frame.position, 0))
-            return []
+            if placed or frame.device == self._device:
+                if not placed:
+                    self._sql.execute(sql.PASSED, (frame.position, 0))
+                return []
         identity = sql.identity_of(frame, text, content_id)
         kept = self._read(
             sql.KEEP,
@@ -231,15 +232,39 @@ class MailboxStore(MessageStore):
         contact = self._contacts.get(peer)
         return contact is not None and contact.plain
 
+    def _was(self, device: str) -> bool:
+        """Tell whether this store is a device, or was it before it became another one."""
+        former = self._sql.execute("SELECT 1 FROM former WHERE device = ?", (device,))
+        return device == self._device or former.fetchone() is not None
+
     # --- between devices --------------------------------------------------------------------------
 
     def _between_devices(self, frame: Delivery, content: Content, now_ms: int) -> list[News]:
         """Deal with what was meant for this device and not for people."""
         if content.kind == AGAIN:
             self._seal_again(frame, content.body, now_ms)
+        elif content.kind == SINCE:
+            self._seal_since(frame, content.body, now_ms)
         if content.kind in _OWN_BUSINESS:
             return []
         return [FromDevice(frame.sender, frame.device, content.kind, content.body)]
+
+    def _seal_since(self, frame: Delivery, body: str, now_ms: int) -> None:
+        """Queue for a device what was sealed for the one that it has taken the place of."""
+        contact = self._contacts.get(frame.sender)
+        try:
+            since = msgspec.json.decode(body, type=Since)
+        except msgspec.MsgspecError:
+            return
+        # Only a device of the same account can have been replaced by this one.
+        if contact is None or not any(link.device == since.device for link in contact.links):
+            return
+        missing = msgspec.json.encode(since.missing).decode()
+        asked = (frame.sender, since.device, since.after, missing, MAX_RESENT)
+        for (message_id,) in reversed(self._sql.execute(sql.SEALED_AFTER, asked).fetchall()):
+            message = self.message(message_id)
+            if message is not None and self._is_for(message, frame.sender) and message.is_stored:
+                self._queue_again(message, frame.device, now_ms, was=0)
 
     def _seal_again(self, frame: Delivery, body: str, now_ms: int) -> None:
         """Queue again for a device what never came there; what is gone is given up."""
@@ -250,7 +275,7 @@ class MailboxStore(MessageStore):
             message = None if message_id is None else self.message(message_id)
             if message is None or not self._is_for(message, sender):
                 gone.append(count)
-            elif message.state in {MessageState.STORED, MessageState.DELIVERED}:
+            elif message.is_stored:
                 self._queue_again(message, device, now_ms, was=count)
         self._peers.voids(sender, device, gone)
         self._tell_device(HERE, sender, device, now_ms)

@@ -43,7 +43,7 @@ def settle(path: Path, store: Path) -> None:
     new = _new(path)
     if not new.exists():
         return
-    if device_id(key_files.read_key(new).public) == _device_of(store):
+    if device_id(key_files.public_key(new)[0]) == _device_of(store):
         new.replace(path)
     else:
         new.unlink()

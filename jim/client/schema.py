@@ -172,6 +172,17 @@ MIGRATIONS: Final = (
     ALTER TABLE notices ADD COLUMN peer TEXT NOT NULL DEFAULT '';
     UPDATE messages SET plain = 1
     """,
+    """
+    CREATE TABLE rotation (
+        one INTEGER PRIMARY KEY CHECK (one = 1),
+        why TEXT NOT NULL,
+        device TEXT NOT NULL DEFAULT '',
+        vault BLOB,
+        last_n INTEGER NOT NULL DEFAULT -1,
+        last_mark TEXT NOT NULL DEFAULT ''
+    ) STRICT;
+    CREATE TABLE former (device TEXT PRIMARY KEY) STRICT, WITHOUT ROWID
+    """,
 )
 """`place` orders a conversation: the sequence of a message, or for one that never got one the last
 sequence known when it failed, with `pending` set so that it follows; while it is queued, the end.
@@ -200,13 +211,19 @@ again by nothing else.
 
 `handovers` says for a new device of this account how far the history has been handed over to it,
 `handed` on that device what has come of it, by the device that it came from (handing.py). Of a
-message, `handed` says that it came in that way: 1 if it had been read there, 2 if it had not."""
+message, `handed` says that it came in that way: 1 if it had been read there, 2 if it had not.
+
+`rotation` has a row while this device has to be replaced by a new one (rotation.py): why, and how
+far that has come. `former` are the devices that this store was before."""
 
 WALKED_SINCE: Final = 3
 """The step that began to keep positions."""
 
 SEALED_SINCE: Final = 4
 """The step that began to keep what encryption needs."""
+
+ROTATED_SINCE: Final = 5
+"""The step that began to keep which devices a store was before."""
 
 
 def open_database(path: Path, *, create: bool) -> sqlite3.Connection:

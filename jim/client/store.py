@@ -133,7 +133,7 @@ class MessageStore:
         return self._read(
             sql.QUEUE,
             (
-                *(draft.to, self._name, self._device, draft.text, draft.time_ms),
+                *(draft.to, self._name, draft.text, draft.time_ms),
                 *(draft.key, draft.kind, draft.only_for),
             ),
         )

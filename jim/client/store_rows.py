@@ -16,15 +16,16 @@ QUEUE: Final = """
     INSERT INTO messages
         (peer, outgoing, sender, device, n,
          text, time_ms, place, pending, state, send_key, kind, only_for)
-    SELECT ?1, 1, ?2, ?3,
+    SELECT ?1, 1, ?2, device,
         1 + coalesce(
             (SELECT n FROM messages WHERE state = 'queued' ORDER BY message_id DESC LIMIT 1),
             confirmed_n),
-        ?4, ?5, 1 << 62, 1, 'queued', ?6, ?7, ?8
+        ?3, ?4, 1 << 62, 1, 'queued', ?5, ?6, ?7
     FROM account
     RETURNING *
 """
-"""A queued message stands at the end of its conversation until its place is known."""
+"""A queued message stands at the end of its conversation until its place is known. The device is
+that of the row: another process may have become a new one meanwhile."""
 
 CONFIRM: Final = """
     UPDATE messages SET state = 'stored', pending = 0, payload = NULL,
@@ -121,8 +122,9 @@ TO_SEAL: Final = """
 """
 UNDELIVERED_TO: Final = """
     SELECT message_id FROM messages
-    WHERE outgoing AND state = 'stored' AND kind = 'text' AND peer = ? AND device = ? AND NOT plain
-    ORDER BY message_id DESC LIMIT ?
+    WHERE outgoing AND state = 'stored' AND kind = 'text' AND peer = ?1 AND NOT plain
+        AND (device = ?2 OR device IN (SELECT device FROM former))
+    ORDER BY message_id DESC LIMIT ?3
 """
 REVEAL: Final = """
     UPDATE messages SET withheld = 0 WHERE peer = ? AND withheld RETURNING *
@@ -132,6 +134,11 @@ NOTICES_OF: Final = """
 """
 IS_QUEUED: Final = """
     SELECT 1 FROM messages WHERE state = 'queued' AND kind = ? AND only_for = ? LIMIT 1
+"""
+SEALED_AFTER: Final = """
+    SELECT DISTINCT message_id FROM sealed
+    WHERE name = ? AND device = ? AND (count > ? OR count IN (SELECT value FROM json_each(?)))
+    ORDER BY message_id DESC LIMIT ?
 """
 
 

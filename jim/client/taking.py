@@ -80,7 +80,7 @@ class TakingStore(MailboxStore):
         if not _is_name(past.peer):
             return False
         if past.outgoing:
-            return past.device != self._device
+            return not self._was(past.device)
         return past.peer != self._name and past.seq > 0
 
     def _keep_past(self, past: Past, text: str) -> list[News]:

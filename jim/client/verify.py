@@ -159,6 +159,12 @@ class Whose(Struct, frozen=True):
     name: str
     device: str
     chain_seq: int
+    former: frozenset[str] = frozenset()
+    """The devices that this store was before (jim.client.rotation)."""
+
+    def wrote(self, row: Row) -> bool:
+        """Tell whether a message was written here."""
+        return row.outgoing and (row.device == self.device or row.device in self.former)
 
     @property
     def is_founder(self) -> bool:
@@ -203,7 +209,7 @@ class _Hole(Struct):
 
 def check_row(row: Row, whose: Whose) -> Iterator[Finding]:
     """Check what one row says by itself."""
-    own = row.outgoing and row.device == whose.device
+    own = whose.wrote(row) and row.identity is None
     author = whose.name if row.outgoing else row.peer
     if row.sender != author or (not row.outgoing and row.peer == whose.name):
         yield _about(Kind.CONTRADICTORY, row)
@@ -268,13 +274,13 @@ class ConversationAudit:
         self._first = self._first or row.seq
         self._last = row.seq
         self._messages += 1
-        if not (row.handed or (row.outgoing and row.device == self._whose.device)):
+        if not (row.handed or self._whose.wrote(row)):
             # Own messages have their number from before they were sent, so it says nothing, and
             # what was handed over from long after it came.
             if self._holes:
                 self._holes[-1].before_id = min(self._holes[-1].before_id, row.message_id)
             self._came = row.message_id
-        self._joined = self._joined or (row.outgoing and row.device == self._whose.device)
+        self._joined = self._joined or self._whose.wrote(row)
 
     def end(self) -> Iterator[Finding]:
         """Word the holes, once every row was there."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from jim.client.errands import KEYS_INVALID, MAX_LACKED, Errands
+from jim.client.events import MissingNotice
 from jim.client.intake import Intake
 from jim.client.mailbox import CHAIN_INVALID
 from jim.client.sync import Seal
@@ -162,7 +163,7 @@ async def test_a_chain_that_is_none_fails_the_message_and_is_told(post: Post) ->
     message = alice.write("bob", "hi")
     done, waits = await alice.seal(message)
     assert (done.failed, waits) == ({message: CHAIN_INVALID}, False)
-    assert [new.code for new in alice.told if not hasattr(new, "text")] == [CHAIN_INVALID]
+    assert [new.code for new in alice.told if isinstance(new, MissingNotice)] == [CHAIN_INVALID]
 
 
 @pytest.mark.parametrize("kind", ["none", "of another device"])

@@ -16,7 +16,7 @@ from jim.client.events import (
     MissingNotice,
     Registered,
 )
-from jim.errors import AuthFailed, Revoked
+from jim.errors import AuthFailed, ConnectFailed, Revoked
 from unit_tests.client.listening import Listening
 from unit_tests.client.machines import add, faults, notices, reset, started, words_of
 
@@ -169,21 +169,19 @@ async def test_a_reset_whose_link_was_lost_sends_the_same_one_again(
     assert [account.links[-1]] == made
 
 
-async def test_whoever_thinks_better_of_a_reset_that_never_arrived_recovers_instead(
+async def test_whoever_thinks_better_of_a_reset_that_was_never_sent_recovers_instead(
     house: Household, relay: Relay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = await house.join("alice")
     words = await words_of(first)
-    save, cut = Account.save, asyncio.Event()
+    cut = asyncio.Event()
 
-    async def save_and_cut(account: Account, record: AccountRecord) -> None:
-        await save(account, record)
-        relay.target_port = None
-        relay.cut()
+    async def cut_before(*_: object) -> None:
         cut.set()
+        raise ConnectFailed("lost before anything was sent")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Account, "save", save_and_cut)
+        patch.setattr(Account, "save", cut_before)
         anew = await started(house, reset(house, "alice", words, "new machine", relay.port))
         await asyncio.wait_for(cut.wait(), 20)
         await anew.aclose()
@@ -231,3 +229,20 @@ async def test_killed_while_the_device_is_renewed_the_account_has_one_key(
     await anew.online()
     assert len(list((house.folder / "alice").rglob("device.key*"))) == 1
     assert len(await anew.client.devices(fresh=True)) == 1
+
+
+@pytest.mark.parametrize("again", ["reset", "talk"])
+async def test_new_words_that_nobody_has_seen_are_never_replaced(
+    house: Household, again: str
+) -> None:
+    words = await words_of(await house.join("alice"))
+    anew = await (await started(house, reset(house, "alice", words, "new machine"))).online()
+    (told,) = await anew.wait(Registered)
+    await anew.aclose()
+    if again == "reset":
+        back = await started(house, reset(house, "alice", words, "new machine"))
+    else:
+        back = await house.start("alice", "new machine")
+    assert await words_of(back) == " ".join(told.words or ())
+    await back.online()
+    assert len(await back.client.devices(fresh=True)) == 1

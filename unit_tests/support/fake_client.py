@@ -1,3 +1,4 @@
+# long module: one client without a network, and the world that it lives in
 """A client library without a network, for tests of the front ends, and a program that runs them.
 
 `python -m unit_tests.support.fake_client line|plain|pipe NAME` talks to a world of its own. What

@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from jim.client import events
-from jim.client.cli.accounts import client_for
+from jim.client.cli.accounts import client_maker
 from jim.client.cli.output import complain, json_line, put
 from jim.client.cli.work import LOOK, run_client
 from jim.client.console import devices_view
@@ -34,7 +34,7 @@ def run(options: argparse.Namespace) -> int:
     """
     if options.do is None:
         return run_client(
-            lambda: client_for(options, share=True),
+            client_maker(options, share=True),
             lambda client, stream: _list(client, stream, options),
         )
     if not options.device or (options.do == "rename") != bool(options.new_name):
@@ -42,12 +42,33 @@ def run(options: argparse.Namespace) -> int:
         return Exit.USAGE
     if options.do == "rename":
         return run_client(
-            lambda: client_for(options, share=True),
+            client_maker(options, share=True),
             lambda client, stream: _rename(client, stream, options),
         )
-    return run_client(
-        lambda: client_for(options), lambda client, stream: _remove(client, stream, options)
-    )
+    return _run_remove(options)
+
+
+def _run_remove(options: argparse.Namespace) -> int:
+    """Remove a device; about this one the user is asked first, while nothing else goes on."""
+    asked: list[Client] = []
+
+    async def work(client: Client, stream: AsyncIterator[events.Event]) -> int:
+        if not await connected(client, stream, options.timeout):
+            raise client.error or ConnectFailed("not connected")
+        device = find_device(await client.devices(fresh=True), options.device)
+        if device.is_this and not options.yes and not asked:
+            asked.append(client)
+        else:
+            await remove(client, device)
+        return Exit.OK
+
+    status = run_client(client_maker(options), work)
+    if not asked:
+        return status
+    if not _is_meant(asked[0].name):
+        complain(_("Nothing was removed."))
+        return Exit.USAGE
+    return run_client(client_maker(options), work)
 
 
 async def connected(client: Client, stream: AsyncIterator[events.Event], timeout_s: float) -> bool:
@@ -109,19 +130,6 @@ async def _rename(
     # Without a connection the other devices are told the next time.
     if online:
         await client.flush(options.timeout, everything=True)
-    return Exit.OK
-
-
-async def _remove(
-    client: Client, stream: AsyncIterator[events.Event], options: argparse.Namespace
-) -> int:
-    if not await connected(client, stream, options.timeout):
-        raise client.error or ConnectFailed("not connected")
-    device = find_device(await client.devices(fresh=True), options.device)
-    if device.is_this and not options.yes and not await asyncio.to_thread(_is_meant, client.name):
-        complain(_("Nothing was removed."))
-        return Exit.USAGE
-    await remove(client, device)
     return Exit.OK
 
 

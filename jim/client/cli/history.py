@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from jim.client.cli import unlocking
 from jim.client.cli.accounts import account
 from jim.client.cli.output import complain, json_line, message_record, put
 from jim.client.console.actions import conversation
@@ -32,7 +33,10 @@ def run(options: argparse.Namespace) -> int:
     from jim.client import Client
 
     chosen = account(options)
-    client = Client(chosen.address, chosen.name, data_dir=options.data_dir, share=True)
+    opener = unlocking.opener(options, chosen.address, chosen.name, share=True)
+    client = Client(
+        chosen.address, chosen.name, data_dir=options.data_dir, share=True, opener=opener
+    )
     messages, told = run_loop(_read(client, options.to, options.limit))
     if not messages:
         complain(_("No messages with {name}.").format(name=safe_line(options.to)))

@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from jim.client import events
-from jim.client.cli.accounts import client_for
+from jim.client.cli.accounts import client_maker
 from jim.client.cli.output import json_line, message_record, notice_record
 from jim.client.cli.places import open_shown
 from jim.client.cli.work import LOOK, run_client
@@ -41,7 +41,7 @@ def run(options: argparse.Namespace) -> int:
         OSError: the output cannot be written.
     """
     return run_client(
-        lambda: client_for(options),
+        client_maker(options),
         lambda client, stream: _Listener(options, client, stream).run(),
     )
 

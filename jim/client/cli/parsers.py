@@ -31,6 +31,10 @@ SUBCOMMANDS: Final = {
     "recover": N_("bring an account to this machine with its twelve words"),
     "reset": N_("put every other device out of an account, with new recovery words"),
     "devices": N_("list the devices of the account, remove or rename one"),
+    "backup": N_("put the account with all messages into one sealed file"),
+    "restore": N_("bring an account back from the file of a backup"),
+    "export": N_("write all messages as signed JSON lines, or check such a file"),
+    "passphrase": N_("seal the key of this device with a passphrase, or no more"),
     "whoami": N_("show name, server, fingerprint and device"),
 }
 """Name to summary; each has a module of its name, with `run(options)`, in this package."""
@@ -264,6 +268,68 @@ def _add_devices(parser: argparse.ArgumentParser) -> None:
     _add_account(parser)
 
 
+def _add_backup(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar=_("FILE"), type=Path, help=_("the file to write"))
+    parser.add_argument(
+        "--words",
+        action="store_true",
+        help=_("seal it with the twelve recovery words, not with a passphrase"),
+    )
+    _add_passphrase_file(parser, _("read the passphrase of the backup from a file"))
+    parser.add_argument("--force", action="store_true", help=_("replace a file that is there"))
+    _add_account(parser, pin=False)
+
+
+def _add_restore(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar=_("FILE"), type=Path, help=_("the file of the backup"))
+    _add_passphrase_file(parser, _("read the passphrase of the backup from a file"))
+    parser.add_argument(
+        "--force", action="store_true", help=_("move an account aside that is here already")
+    )
+    group = parser.add_argument_group(_("account and server"))
+    _add_data_dir(group)
+
+
+def _add_export(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "file",
+        metavar=_("FILE"),
+        nargs="?",
+        type=Path,
+        help=_("the file to write (default: standard output)"),
+    )
+    parser.add_argument("--jsonl", action="store_true", help=_("one JSON object a line"))
+    parser.add_argument(
+        "--verify", metavar=_("FILE"), type=Path, help=_("check a file that was exported")
+    )
+    parser.add_argument(
+        "--root",
+        metavar=_("ROOT"),
+        help=_("with --verify: the root of the account, or its number, that it must be of"),
+    )
+    _add_account(parser, pin=False)
+
+
+def _add_passphrase(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "what", choices=("set", "change", "remove"), help=_("what to do with the passphrase")
+    )
+    parser.add_argument(
+        "--keyring", action="store_true", help=_("let the keyring of this machine keep it")
+    )
+    parser.add_argument(
+        "--new-passphrase-file",
+        metavar=_("FILE"),
+        type=Path,
+        help=_("read the new passphrase from a file"),
+    )
+    _add_account(parser, pin=False)
+
+
+def _add_passphrase_file(parser: argparse.ArgumentParser, text: str) -> None:
+    parser.add_argument("--passphrase-file", metavar=_("FILE"), type=Path, help=text)
+
+
 def _add_whoami(parser: argparse.ArgumentParser) -> None:
     _add_json(parser)
     _add_account(parser)
@@ -281,6 +347,10 @@ _ADDERS: Final[dict[str, Callable[[argparse.ArgumentParser], None]]] = {
     "recover": _add_recover,
     "reset": _add_reset,
     "devices": _add_devices,
+    "backup": _add_backup,
+    "restore": _add_restore,
+    "export": _add_export,
+    "passphrase": _add_passphrase,
     "whoami": _add_whoami,
 }
 
@@ -306,6 +376,10 @@ def _add_account(parser: argparse.ArgumentParser, *, server: bool = True, pin: b
         type=Path,
         help=_("trust these authorities (PEM) for the server's certificate, and nothing less"),
     )
+    _add_data_dir(group)
+
+
+def _add_data_dir(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--data-dir",
         metavar=_("DIRECTORY"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from jim.client.cli.accounts import client_for
+from jim.client.cli.accounts import client_maker
 from jim.client.cli.output import put
 from jim.client.cli.trust import SCREEN, ask
 from jim.client.cli.work import run_client
@@ -27,9 +27,7 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         JimError: the account cannot be opened, or the name cannot be one.
     """
-    return run_client(
-        lambda: client_for(options, share=True), lambda client, _: _run(client, options)
-    )
+    return run_client(client_maker(options, share=True), lambda client, _: _run(client, options))
 
 
 async def _run(client: Client, options: argparse.Namespace) -> int:

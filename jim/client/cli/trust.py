@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from jim.client import events
-from jim.client.cli.accounts import client_for
+from jim.client.cli.accounts import client_maker
 from jim.client.cli.output import complain, json_line, put
 from jim.client.cli.work import LOOK, run_client
 from jim.client.console import trust_view
@@ -36,7 +36,7 @@ def run(options: argparse.Namespace) -> int:
         JimError: the account cannot be opened, or nobody has this name.
     """
     return run_client(
-        lambda: client_for(options, share=True),
+        client_maker(options, share=True),
         lambda client, stream: _run(client, stream, options),
     )
 

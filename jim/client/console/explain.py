@@ -164,6 +164,7 @@ _SENTENCES: Final[Mapping[type[errors.JimError], str]] = {
     errors.StoreCorrupt: N_(
         "The message store is damaged. Move it away and start again: jim doctor shows where it is."
     ),
+    errors.BackupInvalid: N_("The backup is damaged, or this is none. Nothing was changed."),
     errors.StoreError: N_("The message store cannot be used. jim doctor tells more."),
     errors.OwnAccount: N_("That is your own account: there is nothing to compare or to allow."),
     errors.VerificationFailed: N_("Comparing emoji is not possible: no device of theirs can."),
@@ -214,6 +215,36 @@ _MESSAGE_CODES: Final = {
 }
 """Codes that only the client's own store gives to a message (`jim.client.events`)."""
 
+_KEY_REASONS: Final = {
+    "locked": N_(
+        "The key of this device is sealed with a passphrase, and there is nobody to ask for it. "
+        "Name a file that has it, and that only you can read: JIM_PASSPHRASE_FILE."
+    ),
+    "passphrase": N_(
+        "This is not the passphrase of this device's key. If it is lost, the twelve recovery words "
+        "or another device bring the account back."
+    ),
+}
+"""Why a key is not open, by the `reason` of the error."""
+
+_BACKUP_REASONS: Final = {
+    "passphrase": N_("This is not what the backup was sealed with: the passphrase is wrong."),
+    "words": N_("This is not what the backup was sealed with: these are other words."),
+    "exists": N_("There is something in its place already. Nothing was changed; see --force."),
+    "busy": N_("This device is just being replaced by a new one. Try again in a minute."),
+    "content": N_("The backup opens, but what is in it is no account. Nothing was changed."),
+    "store": N_("The message store in the backup is damaged. Nothing was changed."),
+    "file": N_("The file cannot be used."),
+}
+
+_EXPORT_REASONS: Final = {
+    "format": N_("This is no whole export of messages."),
+    "signature": N_("ALTERED: this is not what the device has signed."),
+    "chain": N_("The list of the account's devices in it is not valid for its signature."),
+    "count": N_("Messages are missing in it, or are too many."),
+    "root": N_("It is in order, but belongs to another account."),
+}
+
 _NAME_REASONS: Final = {
     "empty": N_("The name is empty."),
     "too_long": N_("The name is too long: at most 32 characters."),
@@ -235,6 +266,12 @@ _WORDS_REASONS: Final = {
     "checksum": N_("One word is wrong or in the wrong place. Compare them with your note."),
 }
 
+_BY_REASON: Final = (
+    (errors.KeyFileError, _KEY_REASONS),
+    (errors.BackupInvalid, _BACKUP_REASONS),
+    (errors.ExportInvalid, _EXPORT_REASONS),
+)
+
 _DETAIL_SAYS_ALL: Final = (errors.SettingsError, errors.AccountMissing)
 """The command line makes these, with a translated detail."""
 
@@ -244,6 +281,8 @@ _DETAIL_HELPS: Final = (errors.KeyFileError, errors.StoreError)
 
 def exit_code(error: errors.JimError) -> Exit:
     """Give the status to exit with: that of the class or of its nearest ancestor in the table."""
+    if isinstance(error, errors.KeyFileError) and error.fields.get("reason") in _KEY_REASONS:
+        return Exit.AUTH
     found = (_EXITS.get(cls) for cls in type(error).__mro__)
     return next((code for code in found if code is not None), Exit.FAILURE)
 
@@ -258,9 +297,8 @@ def explain(error: errors.JimError) -> str:
         return _(_DEVICE_REASONS.get(str(error.fields.get("reason")), _DEVICE_REASONS["none"]))
     if isinstance(error, _DETAIL_SAYS_ALL) and error.detail:
         return safe_line(error.detail)
-    reason = error.fields.get("reason")
-    if isinstance(error, errors.ConnectFailed) and reason in _CONNECT_REASONS:
-        return _(_CONNECT_REASONS[str(reason)])
+    if (worded := _by_reason(error, str(error.fields.get("reason")))) is not None:
+        return worded
     sentence = next((_SENTENCES[cls] for cls in type(error).__mro__ if cls in _SENTENCES), None)
     if sentence is None:
         template = _("Something went wrong: {detail} [{code}]")
@@ -269,6 +307,17 @@ def explain(error: errors.JimError) -> str:
     if isinstance(error, _DETAIL_HELPS) and error.detail:
         return f"{text} ({safe_line(error.detail)})"
     return text
+
+
+def _by_reason(error: errors.JimError, reason: str) -> str | None:
+    """Explain what says more by its reason than by its class, with the detail behind it."""
+    if isinstance(error, errors.ConnectFailed) and reason in _CONNECT_REASONS:
+        return _(_CONNECT_REASONS[reason])
+    for kind, sentences in _BY_REASON:
+        if isinstance(error, kind) and reason in sentences:
+            detail = f" ({safe_line(error.detail)})" if error.detail else ""
+            return _(sentences[reason]) + detail
+    return None
 
 
 def explain_code(code: str) -> str:

@@ -23,6 +23,8 @@ AGAIN: Final = "again"
 """Asks for the counts in the body, an empty list for nothing but the present count."""
 HERE: Final = "here"
 """Answers `AGAIN`: no text, but the present count and what was given up."""
+SINCE: Final = "since"
+"""Asks for what was sealed for a device that the asking one has taken the place of (`Since`)."""
 
 SAS: Final = "sas"
 """A step of comparing emoji (`jim.crypto.sas`)."""
@@ -80,6 +82,20 @@ class Content(Struct, frozen=True, kw_only=True, omit_defaults=True, rename={"se
     was: Number = 0
     seq: Number = 0
     n: Number = 0
+
+
+class Since(Struct, frozen=True):
+    """The body of `SINCE`: a former device of the account, and what never came there.
+
+    Attributes:
+        device: the former one.
+        after: the last count that came.
+        missing: counts before it that did not.
+    """
+
+    device: str
+    after: Number
+    missing: list[Number] = []
 
 
 _encoder = msgspec.msgpack.Encoder()
