@@ -1,3 +1,4 @@
+# long module: an account from its first key to its last, and the row that says whose it is
 """Where accounts live on this machine, and how one of them is opened by exactly one process.
 
     <data>/known_servers

@@ -44,7 +44,7 @@ async def take_in(background: Background, offer: Offer, code: LinkCode, shown_id
     """
     account, courier = await background.account(), await background.courier()
     await courier.hand_over(device_id(offer.login_key), shown_id)
-    for attempt in range(MAX_MOVED):
+    for _ in range(MAX_MOVED):
         await courier.own.look()
         own = await account.writer.read(lambda store: store.own_chain())
         if own is None or own.state is None:
@@ -54,12 +54,11 @@ async def take_in(background: Background, offer: Offer, code: LinkCode, shown_id
             added = await linking.take_in(
                 _link(background), offer, code, own.state, account.key, time_ms=time_ms
             )
-            break
         except ChainMoved:
-            if attempt == MAX_MOVED - 1:
-                raise
-    await courier.taken_in(added.link)
-    return added
+            continue
+        await courier.taken_in(added.link)
+        return added
+    raise ConnectFailed("the device chain has changed all the time", reason="protocol")
 
 
 def _link(background: Background) -> Link:

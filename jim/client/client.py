@@ -1,3 +1,4 @@
+# long module: everything that a front end may ask, most of it one call further
 """The client that front ends use: one account on one server, kept connected in the background.
 
 It shows nothing and asks nothing. What happens comes as events; what was sent is durable when

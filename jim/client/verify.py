@@ -1,3 +1,4 @@
+# long module: one check after the other
 """What has to be true of an account's local store; pure checks over its rows, in their order.
 
 A hole in a conversation is not always a loss. This module tells the holes apart by what the rows

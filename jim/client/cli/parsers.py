@@ -1,3 +1,4 @@
+# long module: one parser after the other
 """What the command line looks like. argparse cannot mix plain positionals with subcommands.
 
 So the first argument decides: a known subcommand has a parser of its own, everything else is the
