@@ -153,7 +153,7 @@ class _Counted:
             self.size_bytes += len(frames)
             before(link, frames)
 
-        Link.send_paced = counted  # type: ignore[method-assign]
+        Link.send_paced = counted  # type: ignore[method-assign,assignment]
 
     def end(self) -> None:
         """Count no longer."""
