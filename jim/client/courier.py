@@ -4,6 +4,8 @@ Everything runs on the event loop; the store's thread answers in the order in wh
 which is what `sync` relies on. Listeners hear of nothing that is not durable.
 """
 
+# long module: the one place where everything that `sync` decides is carried out
+
 from __future__ import annotations
 
 import asyncio
@@ -14,7 +16,7 @@ from msgspec import UNSET
 
 from jim.client import sync
 from jim.client.comparing import Comparing
-from jim.client.encryption.content import SAS, TEXT
+from jim.client.encryption.content import SAS
 from jim.client.errands import Errands
 from jim.client.events import (
     BEHIND,
@@ -420,7 +422,7 @@ class Courier:
 
     def _publish_own(self, messages: Iterable[Message]) -> None:
         for message in messages:
-            if message.kind == TEXT:
+            if message.is_text:
                 self._feed.publish(OwnChanged(message))
             if message.settled and (event := self._watched.pop(message.message_id, None)):
                 event.set()

@@ -64,7 +64,7 @@ class Message(Struct, frozen=True, kw_only=True):
         plain: it was not encrypted.
         withheld: it was not, and unencrypted messages are not allowed with the peer: it is kept,
             but its text is not given (`Client.allow_plain`).
-        kind: `text`; anything else goes between devices, and front ends never hear of it.
+        is_text: it is for people; what is not goes between devices, and nobody is shown it.
     """
 
     message_id: int
@@ -80,7 +80,7 @@ class Message(Struct, frozen=True, kw_only=True):
     error_code: str | None = None
     plain: bool = False
     withheld: bool = False
-    kind: str = "text"
+    is_text: bool = True
 
     @property
     def settled(self) -> bool:

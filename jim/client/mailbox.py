@@ -43,6 +43,14 @@ VERIFIED_CHANGED: Final = "verified_changed"
 CHAIN_INVALID: Final = "chain_invalid"
 """Code of a notice: the server shows a device chain that cannot be that of this account."""
 
+ABOUT_KEYS: Final = frozenset(
+    {
+        *(DEVICE_ADDED, DEVICE_REMOVED, KEYS_CHANGED, VERIFIED_CHANGED, CHAIN_INVALID),
+        *(opening.FORKED, opening.FORKED_OWN, opening.CLONED),
+    }
+)
+"""Codes of notices with which no message is missing."""
+
 _OWN_BUSINESS: Final = frozenset({AGAIN, HERE})
 """Kinds that the store deals with by itself; all others are told as `FromDevice`."""
 

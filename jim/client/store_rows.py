@@ -148,7 +148,7 @@ def message_of(row: sqlite3.Row) -> Message:
         error_code=row["error_code"],
         plain=bool(row["plain"]),
         withheld=bool(row["withheld"]),
-        kind=row["kind"],
+        is_text=row["kind"] == "text",
     )
 
 
