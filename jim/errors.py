@@ -440,6 +440,18 @@ class OwnAccount(LocalError):
     text = "that is your own account"
 
 
+class DeviceUnknown(LocalError):
+    """The account has no such device, or several fit; `reason` is none or several."""
+
+    text = "which device?"
+
+
+class DeviceNameInvalid(LocalError):
+    """Nothing of the name can be shown, or it is too long."""
+
+    text = "this cannot be the name of a device"
+
+
 class WordsInvalid(LocalError):
     """The recovery words are not twelve words of one list with a right checksum."""
 

@@ -18,8 +18,10 @@ import msgspec
 import platformdirs
 from msgspec import Struct
 
+from jim.client import renewal
 from jim.client.account_record import AccountRecord, Stage, read_account, write_account
 from jim.client.address import Address
+from jim.client.device_store import DeviceStore
 from jim.client.encryption.vault import NewVault, Vault, new_vault, pickle_key
 from jim.client.known_servers import KnownServers
 from jim.client.lock import FileLock
@@ -41,8 +43,9 @@ from jim.errors import AccountInUse, AccountMissing, KeyFileError
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Sequence
 
-    from jim.protocol.messages import PublicKey
+    from jim.protocol.messages import Link, PublicKey
 
 DATA_DIR_VARIABLE: Final = "JIM_DATA_DIR"
 ACCOUNTS: Final = "accounts"
@@ -158,6 +161,7 @@ class Account:
         with store_errors(self._directory):
             key_files.make_directory(self._directory)
             if self._lock.acquire():
+                renewal.settle(self._directory / KEY_FILE, store)
                 self._key = self._load_key(may_create=not store.exists())
             elif not share or not store.exists():
                 raise AccountInUse(f"{self._directory}: another client already works with it")
@@ -186,8 +190,11 @@ class Account:
         path = self._directory / KEY_FILE
         return key_files.load_or_create(path) if may_create else key_files.read_key(path)
 
-    async def open(self, *, recovering: bool) -> None:
+    async def open(self, *, recovering: bool, resetting: bool = False) -> None:
         """Open the store and find out how far the account has come, or begin it.
+
+        Who recovers an account gets a new device where the one here is out of it; who resets it
+        gets one in any case, unless that has begun already.
 
         Raises:
             StoreError: the store cannot be used.
@@ -203,8 +210,12 @@ class Account:
         await self.writer.start()
         record = await self.writer.read(lambda store: store.record())
         if self.is_owner and _must_begin(record, recovering=recovering):
-            begun, vault = await asyncio.to_thread(self._begin, recovering=recovering)
+            begun, vault = await asyncio.to_thread(
+                self._begin, recovering=recovering, resetting=resetting
+            )
             record = await self.writer.write(lambda store: store.begin(begun, vault, _now_ms()))
+        elif self.is_owner and record is not None and recovering:
+            record = await self._renewed(record, resetting=resetting)
         if record is None:
             raise AccountInUse(f"{self._directory}: another client is just making it")
         self.record = record
@@ -212,14 +223,48 @@ class Account:
             detail = f"{self._directory / KEY_FILE}: this is not the key of this account"
             raise KeyFileError(detail, reason="mismatch")
 
-    def _begin(self, *, recovering: bool) -> tuple[AccountRecord, NewVault]:
-        """Make what a new account begins with: keys, and a genesis link and words for a new one."""
+    async def _renewed(self, record: AccountRecord, *, resetting: bool) -> AccountRecord:
+        """Put a new device in the place of the one here if that cannot be one any more.
+
+        Words that nobody has seen are those of a reset that has begun, or is done: never may they
+        get lost, for the account may know no others any more.
+        """
+        if resetting:
+            stays = record.words is not None
+        else:
+            is_out = await self.writer.read(lambda store: store.is_revoked())
+            stays = record.stage is not Stage.REGISTERED or not is_out
+        if stays:
+            return record
+        path = self._directory / KEY_FILE
+        self._key = key = await asyncio.to_thread(renewal.make_key, path)
+        begun, vault = await asyncio.to_thread(self._begin, recovering=True, resetting=resetting)
+        pinned = msgspec.structs.replace(
+            begun, chain_seq=record.chain_seq, chain_head=record.chain_head
+        )
+        await self.writer.write(
+            lambda store: store.begin_again(pinned, vault, pickle_key(key), _now_ms())
+        )
+        with store_errors(self._directory):
+            await asyncio.to_thread(renewal.settle, path, self._directory / STORE_FILE)
+        return pinned
+
+    def _begin(self, *, recovering: bool, resetting: bool) -> tuple[AccountRecord, NewVault]:
+        """Make what a device begins with: keys, and words and a genesis link for a new account.
+
+        Who resets an account has new words too; the link for that needs the chain that is there.
+        """
         device = device_id(self.key.public)
         vault = new_vault(self.key, device)
-        if recovering:
-            record = AccountRecord(name=self.name, device=device, stage=Stage.ENROLLING)
-            return record, vault
         line = words.new_words(self._language)
+        if recovering:
+            record = AccountRecord(
+                name=self.name,
+                device=device,
+                stage=Stage.ENROLLING,
+                words=line if resetting else None,
+            )
+            return record, vault
         recovery = words.parse_words(line).public
         genesis = links.make_genesis(self.name, self.key, recovery, _now_ms(), vault.keys)
         record = AccountRecord(
@@ -228,10 +273,27 @@ class Account:
         return record, vault
 
     async def save(self, record: AccountRecord) -> None:
-        """Keep a changed record durably; the words stay what they are now."""
-        changed = msgspec.structs.replace(record, words=self.record.words)
+        """Keep a changed record durably.
+
+        The words of an account that is there stay what they are now: somebody may have seen them.
+        """
+        changed = record
+        if record.stage is Stage.REGISTERED:
+            changed = msgspec.structs.replace(record, words=self.record.words)
         await self.writer.write(lambda store: store.save(changed))
         self.record = changed
+
+    async def learn_own(self, made: Sequence[Link]) -> None:
+        """Pin links of our own device chain that this device has made."""
+        await self.writer.write(lambda store: store.learn_own(made))
+        await self.pin_own()
+
+    async def pin_own(self) -> None:
+        """Take our own chain as the next login has to find it: what is known now is no news."""
+        own = await self.writer.read(lambda store: store.own_chain())
+        if own is not None and own.state is not None and own.seq > self.record.chain_seq:
+            end = {"chain_seq": own.seq, "chain_head": own.state.head}
+            await self.save(msgspec.structs.replace(self.record, **end))
 
     async def public_keys(self) -> tuple[EncryptionKeys, PublicKey | None]:
         """Read the public keys of this device's encryption, for its link."""
@@ -250,7 +312,7 @@ class Account:
         self._lock.release()
 
 
-class AccountStore(TrustStore):
+class AccountStore(DeviceStore, TrustStore):
     """The store of an account together with the row that says whose it is."""
 
     def __init__(self, connection: sqlite3.Connection, key: bytes | None = None) -> None:
@@ -275,6 +337,15 @@ class AccountStore(TrustStore):
         write_account(self._connection, record)
         Vault.begin(self._connection, vault, now_ms)
         self._be(record.name, record.device, self._key)
+        return record
+
+    def begin_again(
+        self, record: AccountRecord, vault: NewVault, key: bytes, now_ms: int
+    ) -> AccountRecord:
+        """Be a new device, with the messages that are here."""
+        self._key = key
+        self.renew(record.device, vault, key, now_ms)
+        write_account(self._connection, record)
         return record
 
     def encryption_keys(self) -> EncryptionKeys:

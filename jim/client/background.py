@@ -25,7 +25,7 @@ from jim.client.presence import Presence
 from jim.core.names import normalise
 from jim.crypto.invites import Invite
 from jim.crypto.keys import SigningKey
-from jim.errors import AccountMissing, JimError
+from jim.errors import AccountMissing, JimError, Revoked
 
 if TYPE_CHECKING:
     from jim.client.feed import Feed
@@ -48,6 +48,7 @@ class Options(Struct, frozen=True, kw_only=True):
     language: str
     share: bool
     recovery: SigningKey | None = None
+    resetting: bool = False
 
 
 class Background:
@@ -80,6 +81,7 @@ class Background:
             self._open_account,
             token=(invite.token or None) if invite else None,  # without one it is only a pin
             recovery=options.recovery,
+            resetting=options.resetting,
         )
         self._account: Account | None = None
         self._courier: Courier | None = None
@@ -161,6 +163,9 @@ class Background:
                 raise
         except JimError as error:
             self.fatal = error
+            if isinstance(error, Revoked) and self._account is not None:
+                with contextlib.suppress(JimError):  # the next login finds it out again
+                    await self._account.writer.write(lambda store: store.note_revoked())
         except Exception:
             logger.exception("unexpected error")
             self.fatal = JimError("internal error of the client; its log has the details")
@@ -204,7 +209,7 @@ class Background:
             directory = account_directory(options.data_dir, server_id, self.name)
             self._account = account = Account(directory, self.name, options.language)
             await asyncio.to_thread(account.prepare, share=options.share)
-            await account.open(recovering=options.recovery is not None)
+            await account.open(recovering=options.recovery is not None, resetting=options.resetting)
             account.writer.failed.add_done_callback(lambda failed: self._fail(failed.result()))
             courier = Courier(account, self.feed, self.presence, self._fail)
             await courier.load()

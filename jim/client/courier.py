@@ -30,6 +30,7 @@ from jim.client.events import (
 from jim.client.intake import Intake
 from jim.client.link import Link, protocol_error
 from jim.client.mailbox import FromDevice
+from jim.client.own_devices import OwnDevices
 from jim.client.pacer import Pacer
 from jim.core.limits import WINDOW
 from jim.errors import JimError
@@ -79,7 +80,8 @@ class Courier:
         self._noticed = 0
         self._leads = False
         self._pacer = Pacer(asyncio.get_running_loop())
-        self.errands = Errands(account, self._publish_news)
+        self.errands = Errands(account, self._learned)
+        self.own = OwnDevices(account, self.errands, self.notice)
         self.comparing = Comparing(account.name, feed.publish, self._write_and_send)
         self._handlers: dict[str, Callable[[FromDevice], None]] = {SAS: self.comparing.take}
         self._intake = Intake(account, self.errands, self._kept, fail)
@@ -191,16 +193,9 @@ class Courier:
         if any(isinstance(effect, sync.Restart) for effect in outgoing):
             self._note_missing(RESTORED, welcome.time)
         self._apply(outgoing)
-        self._run(self._look_at_own(welcome))
+        self._run(self.own.welcomed(welcome))
         self._run(self.errands.offer_keys(welcome.one_time_keys))
         await self._ask_receipts(link)
-
-    async def _look_at_own(self, welcome: m.Welcome) -> None:
-        """See to it that our own device chain is here: what we seal is sealed for all of it."""
-        name = self._account.name
-        known = await self._account.writer.read(lambda store: store.chain_seq(name))
-        if known < welcome.chain_seq:
-            await self.errands.look_at_all([name])
 
     def lost(self) -> None:
         """Forget the connection."""
@@ -269,6 +264,11 @@ class Courier:
             else:
                 self._feed.publish(OwnChanged(new) if new.outgoing else Received(new))
 
+    def _learned(self, news: Iterable[News]) -> None:
+        """Tell what a device chain has brought; there may be something to say to a new device."""
+        self._publish_news(news)
+        self.notice()
+
     def _note_missing(self, code: str, time_ms: int) -> None:
         self._write(lambda store: store.note(code, time_ms), self._feed.publish)
 
@@ -278,7 +278,7 @@ class Courier:
             known = await self._account.writer.read(lambda store, n=name: store.chain_seq(n))  # type: ignore[misc]
             if 0 <= known < seq:
                 await self.errands.look_at_all([name])
-        self.notice()  # what nobody has collected is sealed again for a new device
+        await self._account.pin_own()
 
     async def _ask_receipts(self, link: Link) -> None:
         """Ask how far those hold our messages of whom we do not know it."""
@@ -421,9 +421,8 @@ class Courier:
         self._write(work, finish)
 
     def _publish_own(self, messages: Iterable[Message]) -> None:
-        for message in messages:
-            if message.is_text:
-                self._feed.publish(OwnChanged(message))
+        for message in filter(lambda each: each.is_text, messages):
+            self._feed.publish(OwnChanged(message))
             if message.settled and (event := self._watched.pop(message.message_id, None)):
                 event.set()
         self._tell_changed()

@@ -49,6 +49,7 @@ class Keeper:
         *,
         token: str | None,
         recovery: SigningKey | None,
+        resetting: bool = False,
     ) -> None:
         """Take what it works with; `open_account` gives the account on the server with an id."""
         self.state = LinkState.CONNECTING
@@ -62,6 +63,7 @@ class Keeper:
         self._open_account = open_account
         self._token = token
         self._recovery = recovery
+        self._resetting = resetting
         self._backoff = Backoff()
         self._retry = asyncio.Event()
         self._clocks = (time.time(), time.monotonic())
@@ -167,6 +169,7 @@ class Keeper:
             counter=courier.highest_n,
             token=self._token,
             recovery=self._recovery,
+            resetting=self._resetting,
             keys=keys,
             fallback=fallback,
             save=account.save,

@@ -287,8 +287,9 @@ class MailboxStore(MessageStore):
             learned = self._contacts.learn(name, links)
         except ChainInvalid:
             return self._warn(CHAIN_INVALID, name, now_ms)
-        if learned.is_new:
-            return []
+        joined = name == self._name and self._device in learned.added
+        if learned.is_new or joined:
+            return []  # what was before us is no news
         if name != self._name:
             for device in learned.added:
                 self._seal_for_new(name, device, now_ms)

@@ -129,6 +129,12 @@ MIGRATIONS: Final = (
         n INTEGER NOT NULL DEFAULT 0,
         digest BLOB
     ) STRICT;
+    CREATE TABLE device_names (
+        device TEXT PRIMARY KEY,
+        name TEXT NOT NULL,
+        time_ms INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    ALTER TABLE account ADD COLUMN revoked INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE messages ADD COLUMN kind TEXT NOT NULL DEFAULT 'text';
     ALTER TABLE messages ADD COLUMN only_for TEXT NOT NULL DEFAULT '';
     ALTER TABLE messages ADD COLUMN content_id TEXT NOT NULL DEFAULT '';
@@ -154,8 +160,9 @@ next key, its fallback key and the keys that the server has not confirmed; `cont
 device chains, our own among them; `peers` what is counted per device of others: what we sealed for
 it, the counts that were given up, what came from it and could not be opened, when its sessions were
 last given up; `sealed` which message had which of those counts, `missing` the counts that never
-came. What is encrypted itself (`pickle`) is so with a key that the device's key gives, which is not
-in here.
+came; `device_names` what the user calls the devices of this account, and since when, so that the
+latest name wins on all of them. `account.revoked` says that this device was taken out. What is
+encrypted itself (`pickle`) is so with a key that the device's key gives, which is not in here.
 Of a message, `kind` is `text`, or what it does between devices (then it is in no history and goes
 once it is stored); `only_for` the one device that it is for; `content_id` the id inside what was
 sealed; `plain` that it was not sealed, `withheld` that it is not shown because of that; `payload`

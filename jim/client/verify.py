@@ -207,7 +207,7 @@ def check_row(row: Row, whose: Whose) -> Iterator[Finding]:
         yield _about(Kind.CONTRADICTORY, row)
     elif not own and row.identity != _identity(row, whose):
         yield _about(Kind.ALTERED, row)
-    if not _is_placed(row, own=own):
+    if not _is_placed(row):
         yield _about(Kind.MISPLACED, row)
 
 
@@ -231,11 +231,11 @@ def _identity(row: Row, whose: Whose) -> bytes:
     )
 
 
-def _is_placed(row: Row, *, own: bool) -> bool:
-    """Tell whether a message stands where its sequence says; only an own one may have none."""
+def _is_placed(row: Row) -> bool:
+    """Tell whether a message stands where its sequence says; only ours may have none."""
     if row.state not in HELD:
         return True
-    return own if row.seq == 0 else row.seq > 0 and row.place == row.seq
+    return row.outgoing if row.seq == 0 else row.seq > 0 and row.place == row.seq
 
 
 class ConversationAudit:

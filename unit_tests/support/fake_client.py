@@ -23,6 +23,7 @@ import msgspec
 from jim import i18n
 from jim.client.console.session import Session
 from jim.client.console.shown import Shown
+from jim.client.devices import Device, checked_name, find_device
 from jim.client.events import (
     CANCELLED,
     ComparisonChanged,
@@ -103,6 +104,10 @@ class Fake:
         self.told: list[MissingNotice] = []
         self.comparing: dict[str, ComparisonStage] = {}
         self.retried = 0
+        self.own_devices = [
+            Device(id="a" * 16, name="laptop", is_this=True, since_ms=1_700_000_000_000),
+            Device(id="b" * 16, name="old phone", is_this=False, since_ms=1_700_000_500_000),
+        ]
         self.words_were_shown = False
         self._online = online
         self._words = words
@@ -188,6 +193,20 @@ class Fake:
         except TimeoutError:
             return False
         return True
+
+    async def devices(self, *, fresh: bool = False) -> list[Device]:
+        return list(self.own_devices)
+
+    async def revoke(self, device: str) -> Device:
+        found = find_device(self.own_devices, device)
+        self.own_devices.remove(found)
+        return found
+
+    async def rename(self, device: str, name: str) -> Device:
+        found = find_device(self.own_devices, device)
+        renamed = msgspec.structs.replace(found, name=checked_name(name))
+        self.own_devices[self.own_devices.index(found)] = renamed
+        return renamed
 
     async def cancel(self, message_id: int) -> bool:
         if self.messages.get(message_id) is None or self.messages[message_id].settled:

@@ -28,6 +28,8 @@ SUBCOMMANDS: Final = {
     "plain": N_("allow unencrypted messages with somebody, or forbid them"),
     "doctor": N_("check everything that a connection needs, and say how to mend it"),
     "recover": N_("bring an account to this machine with its twelve words"),
+    "reset": N_("put every other device out of an account, with new recovery words"),
+    "devices": N_("list the devices of the account, remove or rename one"),
     "whoami": N_("show name, server, fingerprint and device"),
 }
 """Name to summary; each has a module of its name, with `run(options)`, in this package."""
@@ -196,8 +198,51 @@ def _add_recover(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "address", nargs="?", help=_("server: HOST or HOST:PORT (default: localhost)")
     )
+    parser.add_argument(
+        "--remove",
+        metavar=_("DEVICE"),
+        action="append",
+        default=[],
+        help=_("afterwards take this device out of the account, without a question"),
+    )
+    parser.add_argument(
+        "--remove-others",
+        action="store_true",
+        help=_("afterwards take every other device out of the account, without a question"),
+    )
     _add_timeout(parser, 30.0, _("seconds to wait for the server"))
     _add_account(parser, pin=False)
+
+
+def _add_reset(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("to", metavar=_("NAME"), help=_("name of the account"))
+    parser.add_argument(
+        "address", nargs="?", help=_("server: HOST or HOST:PORT (default: localhost)")
+    )
+    parser.add_argument("--yes", action="store_true", help=_("do not ask"))
+    _add_timeout(parser, 30.0, _("seconds to wait for the server"))
+    _add_account(parser, pin=False)
+
+
+def _add_devices(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "do", nargs="?", choices=("remove", "rename"), help=_("without it: list the devices")
+    )
+    parser.add_argument(
+        "device",
+        metavar=_("DEVICE"),
+        nargs="?",
+        help=_("its id, the beginning of it, or its name"),
+    )
+    parser.add_argument(
+        "new_name", metavar=_("NEW-NAME"), nargs="?", help=_("with rename: how it is called")
+    )
+    parser.add_argument(
+        "--yes", action="store_true", help=_("with remove: do not ask, not even about this device")
+    )
+    _add_json(parser)
+    _add_timeout(parser, 10.0, _("seconds to wait for the server"))
+    _add_account(parser)
 
 
 def _add_whoami(parser: argparse.ArgumentParser) -> None:
@@ -214,6 +259,8 @@ _ADDERS: Final[dict[str, Callable[[argparse.ArgumentParser], None]]] = {
     "plain": _add_plain,
     "doctor": _add_doctor,
     "recover": _add_recover,
+    "reset": _add_reset,
+    "devices": _add_devices,
     "whoami": _add_whoami,
 }
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from jim.client.console import notices, trust_view, view
+from jim.client.console import devices_view, notices, trust_view, view
 from jim.client.console.commands import NAMING, Action
 from jim.client.console.lines import Line, Style, line
 from jim.client.console.splitting import split_text
 from jim.client.console.text import safe_name
+from jim.client.devices import find_device
 from jim.i18n import _, ngettext_
 
 if TYPE_CHECKING:
@@ -80,16 +81,35 @@ async def run(client: Messenger, intention: Run, console: Console) -> list[Line]
             await client.resend(intention.number)
             return []
         case _:
-            return await _judge(client, intention, console)
+            return await _run_rest(client, intention, console)
 
 
-async def _judge(client: Messenger, intention: Run, console: Console) -> list[Line]:
-    """Run what is about whom to believe."""
+async def _run_rest(client: Messenger, intention: Run, console: Console) -> list[Line]:
+    """Run what is about whom to believe, or about devices."""
     if intention.action not in NAMING:
-        return []
+        return await _run_about_devices(client, intention, console.screen.look)
     shown = await console.trusting.run(client, intention, console.screen.look)
     await console.seen.look_at(intention.name, client)
     return shown
+
+
+async def _run_about_devices(client: Messenger, intention: Run, look: Look) -> list[Line]:
+    match intention.action:
+        case Action.DEVICES:
+            return devices_view.listed(await client.devices(), look)
+        case Action.REMOVE:
+            return await _remove(client, intention, look)
+        case Action.RENAME:
+            return [devices_view.renamed(await client.rename(intention.name, intention.text))]
+    return []
+
+
+async def _remove(client: Messenger, intention: Run, look: Look) -> list[Line]:
+    """Remove a device if that was confirmed, otherwise say how it is."""
+    device = find_device(await client.devices(), intention.name)
+    if not devices_view.is_confirmed(device, client.name, intention.text):
+        return devices_view.question(device, client.name, look)
+    return [devices_view.removed(await client.revoke(device.id))]
 
 
 async def _history(client: Messenger, intention: Run, console: Console) -> list[Line]:

@@ -31,6 +31,9 @@ class Action(Enum):
     VERIFY = "verify"
     TRUST = "trust"
     PLAIN = "plain"
+    DEVICES = "devices"
+    REMOVE = "remove"
+    RENAME = "rename"
 
 
 class Answer(Enum):
@@ -124,6 +127,19 @@ COMMANDS: Final = (
         ("/plain", "/открыто"),
         N_("allow unencrypted messages with NAME, or forbid them"),
         arguments=N_("NAME [on/off]"),
+    ),
+    Command(Action.DEVICES, ("/devices", "/устройства"), N_("the devices of your account")),
+    Command(
+        Action.REMOVE,
+        ("/remove", "/удалить"),
+        N_("take a lost device out of your account"),
+        arguments=N_("DEVICE [yes]"),
+    ),
+    Command(
+        Action.RENAME,
+        ("/rename", "/назвать"),
+        N_("call one of your devices something else"),
+        arguments=N_("DEVICE NEW-NAME"),
     ),
 )
 

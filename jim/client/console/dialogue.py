@@ -48,12 +48,17 @@ class Send(NamedTuple):
 
 
 class Run(NamedTuple):
-    """Run a command that needs no more input; `number` is a count or a message's number."""
+    """Run a command that needs no more input.
+
+    `name` is somebody's or a device's, `number` a count or a message's number, `text` what else was
+    typed.
+    """
 
     action: Action
     name: str = ""
     number: int = 0
     answer: Answer | None = None
+    text: str = ""
 
 
 class Hint(NamedTuple):
@@ -142,6 +147,8 @@ class Dialogue:
             return _history(command, arguments, names)
         if command.action in NAMING:
             return _naming(command, arguments, names)
+        if command.action in {Action.REMOVE, Action.RENAME}:
+            return _about_device(command, arguments)
         if command.action in {Action.CANCEL, Action.RESEND}:
             number = arguments.lstrip("#№")
             return (
@@ -181,6 +188,13 @@ def _naming(command: Command, arguments: str, names: Iterable[str]) -> Intention
     if not name or wrong or (answer is Answer.EMOJI and command.action is not Action.VERIFY):
         return _usage(command)
     return Run(command.action, resolve_name(name.removeprefix("@"), names), answer=answer)
+
+
+def _about_device(command: Command, arguments: str) -> Intention:
+    device, _space, text = arguments.partition(" ")
+    if not device or (command.action is Action.RENAME and not text.strip()):
+        return _usage(command)
+    return Run(command.action, device, text=text.strip())
 
 
 def _is_number(text: str) -> bool:

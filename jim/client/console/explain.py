@@ -43,6 +43,7 @@ _EXITS: Final[Mapping[type[errors.JimError], Exit]] = {
     errors.ChainInvalid: Exit.AUTH,
     errors.ServerIdentityChanged: Exit.AUTH,
     errors.ServerIdentityInvalid: Exit.AUTH,
+    errors.Revoked: Exit.AUTH,
     errors.RecipientUnknown: Exit.UNKNOWN_RECIPIENT,
     errors.NameInvalid: Exit.UNKNOWN_RECIPIENT,
     errors.ConnectFailed: Exit.NO_CONNECTION,
@@ -58,6 +59,8 @@ _EXITS: Final[Mapping[type[errors.JimError], Exit]] = {
     errors.SettingsError: Exit.USAGE,
     errors.InviteMalformed: Exit.USAGE,
     errors.WordsInvalid: Exit.USAGE,
+    errors.DeviceUnknown: Exit.USAGE,
+    errors.DeviceNameInvalid: Exit.USAGE,
     errors.AccountMissing: Exit.USAGE,
 }
 """What is not here, and has no ancestor here, is a plain failure (1)."""
@@ -82,6 +85,13 @@ _SENTENCES: Final[Mapping[type[errors.JimError], str]] = {
         "This is not a whole invite. Copy it again: jim://HOST:PORT/PIN/TOKEN, in one line."
     ),
     errors.TooManyDevices: N_("The account has as many devices as the server allows."),
+    errors.Revoked: N_(
+        "This device was removed from its account: it gets and sends nothing any more. What is "
+        "stored here can still be read: jim history NAME. To come back with the recovery words: "
+        "jim recover NAME"
+    ),
+    errors.ChainMoved: N_("The devices of the account were just changed elsewhere. Try again."),
+    errors.DeviceNameInvalid: N_("A device's name has 1 to 32 characters that can be shown."),
     errors.ChainInvalid: N_(
         "The list of this account's devices is forged or damaged. Nothing was sent. Ask who runs "
         "the server what happened before you go on."
@@ -193,6 +203,11 @@ _NAME_REASONS: Final = {
     "no_letter": N_("A name needs at least one letter."),
 }
 
+_DEVICE_REASONS: Final = {
+    "none": N_("Your account has no such device. /devices or jim devices lists them."),
+    "several": N_("Several of your devices fit. Type more of the id: jim devices lists them."),
+}
+
 _WORDS_REASONS: Final = {
     "count": N_("There must be exactly 12 words; here are {found}."),
     "unknown": N_("Word {place} is not one of the list. Check its spelling."),
@@ -219,6 +234,8 @@ def explain(error: errors.JimError) -> str:
         return _(_NAME_REASONS.get(error.reason, _NAME_REASONS["characters"]))
     if isinstance(error, errors.WordsInvalid):
         return _words(error)
+    if isinstance(error, errors.DeviceUnknown):
+        return _(_DEVICE_REASONS.get(str(error.fields.get("reason")), _DEVICE_REASONS["none"]))
     if isinstance(error, _DETAIL_SAYS_ALL) and error.detail:
         return safe_line(error.detail)
     reason = error.fields.get("reason")

@@ -113,6 +113,11 @@ def stamp(time_ms: int, now_ms: int) -> str:
     return time.strftime("%H:%M" if same_day else "%Y-%m-%d %H:%M", then)
 
 
+def date(time_ms: int) -> str:
+    """Write a time with its date, in the local time zone."""
+    return time.strftime("%Y-%m-%d %H:%M", local_time(time_ms))
+
+
 def local_time(time_ms: int) -> time.struct_time:
     """Give a time of a message in the local time zone, within what every platform knows."""
     return time.localtime(min(time_ms, LATEST_MS) / 1000)

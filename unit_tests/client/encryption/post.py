@@ -122,7 +122,7 @@ class Post:
         """Take a message; gives its place, or None if it is sealed for other devices."""
         self.seen.append(repr(payload))
         if payload.ciphertexts is None:
-            targets = {each: "" for each in self.present(to)}
+            targets = dict.fromkeys(self.present(to), "")
         else:
             targets = payload.ciphertexts
         wanted = (self.present(to) | self.present(sender.name)) - {sender.device}
@@ -311,4 +311,4 @@ def settle(devices: Sequence[Device], rounds: int = 8) -> None:
 
 
 def rows_of(device: Device, table: str) -> list[sqlite3.Row]:
-    return device.connection.execute(f"SELECT * FROM {table}").fetchall()  # noqa: S608
+    return device.connection.execute(f"SELECT * FROM {table}").fetchall()
