@@ -10,7 +10,7 @@ from msgspec import UNSET, Struct, field
 from jim.client import store_rows as sql
 from jim.client.encryption import opening
 from jim.client.encryption.contacts import Learned, Trust
-from jim.client.encryption.content import AGAIN, HERE, TEXT
+from jim.client.encryption.content import AGAIN, HERE, TEXT, Number
 from jim.client.encryption.opening import Lacking, Opened, Opening, Refused
 from jim.client.events import Message, MessageState, MissingNotice
 from jim.client.mark import digest_of
@@ -366,7 +366,7 @@ def _peer_of(frame: Delivery, name: str) -> str:
 def _counts(body: str) -> list[int]:
     """Read the counts that a device asks for; nothing where it asks for nonsense."""
     try:
-        return msgspec.json.decode(body, type=list[int])
+        return msgspec.json.decode(body, type=list[Number])
     except msgspec.MsgspecError:
         return []
 

@@ -101,7 +101,7 @@ def read_content(plaintext: bytes) -> Content:
     packed = plaintext.rstrip(b"\0")
     try:
         content = _decoder.decode(packed[:-1])
-    except (msgspec.MsgspecError, RecursionError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise CannotDecrypt("the content cannot be read", reason="content") from None
     if packed[-1:] != b"\x80" or content.v != VERSION:
         raise CannotDecrypt("the content cannot be read", reason="content")
