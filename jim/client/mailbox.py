@@ -226,7 +226,6 @@ class MailboxStore(MessageStore):
                 frame.position,
                 content_id,
                 plain,
-                plain and not self._allows_plain(frame.to if outgoing else frame.sender),
             ),
         )
         # It was here: a server that was restored sends again what it still has, and a device what
@@ -234,10 +233,6 @@ class MailboxStore(MessageStore):
         if not kept and not self._sql.execute(sql.PLACE_KNOWN, (frame.position, identity)).rowcount:
             self._sql.execute(sql.PASSED, (frame.position, 0))
         return kept
-
-    def _allows_plain(self, peer: str) -> bool:
-        contact = self._contacts.get(peer)
-        return contact is not None and contact.plain
 
     # --- between devices --------------------------------------------------------------------------
 

@@ -162,7 +162,7 @@ async def test_a_chain_that_is_none_fails_the_message_and_is_told(post: Post) ->
     message = alice.write("bob", "hi")
     done, waits = await alice.seal(message)
     assert (done.failed, waits) == ({message: CHAIN_INVALID}, False)
-    assert [new.code for new in alice.told if not hasattr(new, "text")] == [CHAIN_INVALID]
+    assert [new.code for new in alice.told if isinstance(new, MissingNotice)] == [CHAIN_INVALID]
 
 
 @pytest.mark.parametrize("kind", ["none", "of another device"])
