@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from jim.client.errands import KEYS_INVALID, MAX_LACKED, Errands
+from jim.client.events import MissingNotice
 from jim.client.intake import Intake
 from jim.client.mailbox import CHAIN_INVALID
 from jim.client.sync import Seal
