@@ -1,5 +1,7 @@
 """The local store: it follows the same rules as the model, and refuses what it cannot use."""
 
+# long module: one suite for the store
+
 from __future__ import annotations
 
 import sqlite3
