@@ -43,6 +43,14 @@ VERIFIED_CHANGED: Final = "verified_changed"
 CHAIN_INVALID: Final = "chain_invalid"
 """Code of a notice: the server shows a device chain that cannot be that of this account."""
 
+ABOUT_KEYS: Final = frozenset(
+    {
+        *(DEVICE_ADDED, DEVICE_REMOVED, KEYS_CHANGED, VERIFIED_CHANGED, CHAIN_INVALID),
+        *(opening.FORKED, opening.FORKED_OWN, opening.CLONED),
+    }
+)
+"""Codes of notices with which no message is missing."""
+
 _OWN_BUSINESS: Final = frozenset({AGAIN, HERE, SINCE})
 """Kinds that the store deals with by itself; all others are told as `FromDevice`."""
 
@@ -219,7 +227,6 @@ class MailboxStore(MessageStore):
                 frame.position,
                 content_id,
                 plain,
-                plain and not self._allows_plain(frame.to if outgoing else frame.sender),
             ),
         )
         # It was here: a server that was restored sends again what it still has, and a device what
@@ -227,10 +234,6 @@ class MailboxStore(MessageStore):
         if not kept and not self._sql.execute(sql.PLACE_KNOWN, (frame.position, identity)).rowcount:
             self._sql.execute(sql.PASSED, (frame.position, 0))
         return kept
-
-    def _allows_plain(self, peer: str) -> bool:
-        contact = self._contacts.get(peer)
-        return contact is not None and contact.plain
 
     def _was(self, device: str) -> bool:
         """Tell whether this store is a device, or was it before it became another one."""

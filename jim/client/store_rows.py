@@ -56,7 +56,8 @@ KEEP: Final = """
     INSERT INTO messages
         (peer, outgoing, sender, device, n, text, time_ms, seq, place, state, identity, position,
          content_id, plain, withheld)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?8, ?8, ?, ?, ?, ?, ?, ?)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?8, ?8, ?, ?, ?, ?, ?13,
+        ?13 AND NOT EXISTS (SELECT 1 FROM contacts WHERE name = ?1 AND contacts.plain))
     ON CONFLICT (identity) DO NOTHING
     RETURNING *
 """
