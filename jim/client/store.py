@@ -176,14 +176,17 @@ class MessageStore:
     def seal(self, effect: Seal) -> SealedRows:
         """Seal messages and mark them as possibly transmitted, up to one that lacks something.
 
-        What has a payload already keeps it, unless it is stale.
+        What has a payload already keeps it, unless it is stale. All that is stale is given up at
+        once: the first that is sealed anew has to say so of the counts of the later ones too, for
+        it comes before them.
         """
         done = SealedRows()
+        for message_id in effect.stale:
+            self._peers.give_up(message_id)
+            self._sql.execute(
+                "UPDATE messages SET payload = NULL WHERE message_id = ?", (message_id,)
+            )
         for message_id in effect.message_ids:
-            if message_id in effect.stale:
-                self._sql.execute(
-                    "UPDATE messages SET payload = NULL WHERE message_id = ?", (message_id,)
-                )
             if not self._seal_row(message_id, done):
                 break
         return done

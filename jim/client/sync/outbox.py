@@ -298,7 +298,12 @@ class Outbox:
         return self._rewind()
 
     def _refuse(self, flight: _Flight, code: str) -> list[OutboxEffect]:
-        """Drop a message that cannot be stored; the later ones move up to its number."""
+        """Drop a message that cannot be stored; the later ones move up to its number.
+
+        They are sealed anew, for what they are sealed as does not say yet that nothing will come
+        with the counts of this one. None of them is stored: the server takes numbers in order.
+        """
+        self._make_stale()
         index = next(i for i, row in enumerate(self.rows) if row is flight.row)
         del self.rows[index]
         self._rewinding = True
@@ -310,9 +315,12 @@ class Outbox:
 
         It takes numbers in their order alone. A plain text needs no other devices.
         """
+        self._make_stale()
+        return self._rewind()
+
+    def _make_stale(self) -> None:
         for row in islice(self.rows, self._sent):
             row.stale = row.payload is not None and row.payload.ciphertexts is not None
-        return self._rewind()
 
     def _rewind(self) -> list[OutboxEffect]:
         """Start again at the first unconfirmed message, once every transmission has its answer.
