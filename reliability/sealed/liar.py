@@ -14,6 +14,7 @@ import msgspec
 
 from jim.client.encryption import opening
 from jim.client.encryption.vault import new_vault
+from jim.client.errands import KEYS_INVALID
 from jim.client.mailbox import CHAIN_INVALID
 from jim.crypto import links
 from jim.crypto.chain import verify_chain
@@ -67,7 +68,10 @@ BRINGS: Final[dict[Lie, frozenset[str]]] = {
     Lie.STALE_KEY: frozenset({opening.UNDECRYPTABLE}),
     Lie.FALSE_KEY: frozenset(),
     Lie.WITHHELD: frozenset(
-        {opening.UNKNOWN_DEVICE, opening.DROPPED, opening.FORKED, opening.FORKED_OWN}
+        {
+            *(opening.UNKNOWN_DEVICE, opening.FORGED, opening.DROPPED),
+            *(opening.FORKED, opening.FORKED_OWN),
+        }
     ),
     Lie.FORKED: frozenset(
         {CHAIN_INVALID, opening.UNKNOWN_DEVICE, opening.DROPPED, opening.FORKED, opening.FORKED_OWN}
@@ -78,6 +82,11 @@ BRINGS: Final[dict[Lie, frozenset[str]]] = {
 """The alarms that a lie may raise."""
 
 
+def lies_of(shuffle: int) -> list[Lie]:
+    """Give which lies are told in the run of a schedule."""
+    return random.Random(shuffle).sample(list(Lie), 1 + shuffle % 2)
+
+
 class Liar(Server):
     """A server that lies as often as it is told to."""
 
@@ -85,7 +94,7 @@ class Liar(Server):
         """Take which lies it tells, chosen by the number."""
         super().__init__(book)
         self._chance = random.Random(shuffle)
-        self.kinds = self._chance.sample(list(Lie), 1 + shuffle % 2)
+        self.kinds = lies_of(shuffle)
         self._due: list[Lie] = []
         self._held: dict[str, m.Delivery] = {}
 
@@ -116,7 +125,10 @@ class Liar(Server):
 
     def _fired(self, kind: Lie) -> None:
         self.book.counts[f"lie: {kind.value}"] += 1
+        self.book.counts["lies"] += 1
         self.book.allowed |= BRINGS[kind]
+        if kind is Lie.FALSE_KEY:
+            self.book.reasons.add(KEYS_INVALID)
 
     # --- deliveries -------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ import time
 import traceback
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
+from itertools import count
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct, field
@@ -18,7 +19,7 @@ from reliability.sealed.world import FAULTS, World
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from reliability.plants import Plant
+    from reliability.sealed.plants import Bug
     from reliability.sealed.schedule import Schedule
 
 CHUNK: Final = 20
@@ -84,19 +85,19 @@ def judge(schedule: Schedule, tally: Tally | None = None) -> list[tuple[str, str
     return [(each.rule, each.detail) for each in book.violations]
 
 
-def run_chunk(start: int, count: int) -> Tally:
+def run_chunk(start: int, runs: int) -> Tally:
     """Run consecutive seeds in this process."""
     tally = Tally()
-    for seed in range(start, start + count):
+    for seed in range(start, start + runs):
         if broken := judge(make(seed), tally):
             tally.failures.append(Failure(seed, *broken[0]))
     return tally
 
 
-def run_many(start: int, count: int, jobs: int) -> Iterator[Tally]:
+def run_many(start: int, runs: int, jobs: int) -> Iterator[Tally]:
     """Run consecutive seeds; gives what each chunk came to, as it ends."""
     chunks = [
-        (first, min(CHUNK, start + count - first)) for first in range(start, start + count, CHUNK)
+        (first, min(CHUNK, start + runs - first)) for first in range(start, start + runs, CHUNK)
     ]
     if jobs == 1:
         for chunk in chunks:
@@ -126,14 +127,20 @@ class Caught(Struct, frozen=True):
     seconds: float
 
 
-def catch(plant: Plant, most_s: float, clock: Callable[[], float] = time.perf_counter) -> Caught:
-    """Look for a planted bug, from seed 0 on, for so long: by what it breaks, not by a traceback."""
+def catch(plant: Bug, most_s: float, clock: Callable[[], float] = time.perf_counter) -> Caught:
+    """Look for a planted bug, from seed 0 on, for so long: by what it breaks, not by a traceback.
+
+    Only seeds are run in which there is what the bug needs to show.
+    """
     began_s = clock()
-    seed = 0
     with plant.planted():
-        while clock() - began_s < most_s:
-            for rule, _ in judge(make(seed)):
+        for seed in count():
+            if clock() - began_s >= most_s:
+                return Caught(plant.name, "", seed, clock() - began_s)
+            schedule = make(seed)
+            if not plant.may_show(schedule):
+                continue
+            for rule, _ in judge(schedule):
                 if rule != EXCEPTION:
                     return Caught(plant.name, rule, seed, clock() - began_s)
-            seed += 1
-    return Caught(plant.name, "", seed, clock() - began_s)
+    raise AssertionError("there is always another seed")

@@ -53,8 +53,8 @@ CHOICES: Final = 1 << 30
 """Numbers of steps lie below, as in `reliability.simulate`."""
 
 #                    move  wr  con cut cr  los tim joi rev res sav rst cln lie ful
-_CALM: Final = (400, 150, 60, 30, 50, 40, 25, 0, 0, 0, 0, 0, 0, 0, 15)
-_GROWING: Final = (400, 150, 60, 30, 50, 40, 25, 25, 0, 0, 0, 0, 0, 0, 15)
+_CALM: Final = (400, 150, 60, 30, 100, 50, 25, 0, 0, 0, 0, 0, 0, 0, 15)
+_GROWING: Final = (400, 150, 60, 30, 80, 40, 25, 25, 0, 0, 0, 0, 0, 0, 15)
 _SHRINKING: Final = (400, 150, 60, 30, 40, 30, 25, 30, 18, 8, 0, 0, 0, 0, 10)
 _RESTORED: Final = (400, 150, 60, 30, 30, 20, 20, 15, 0, 0, 60, 40, 0, 0, 5)
 _LYING: Final = (400, 150, 60, 20, 25, 20, 25, 12, 0, 0, 0, 0, 0, 150, 5)

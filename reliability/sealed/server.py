@@ -232,6 +232,7 @@ class Server:
         if self.is_full and not message.only:
             self.is_full = False
             self.book.counts["full mailbox"] += 1
+            self.book.reasons.add(MailboxFull.code)
             return MailboxFull()
         return self._store(device, desk, message)
 

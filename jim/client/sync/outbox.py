@@ -92,7 +92,10 @@ class Confirm(Struct, frozen=True, gc=False):
 
 
 class Refuse(Struct, frozen=True):
-    """Fail the message and move every later row down by one number, at once. Blocking."""
+    """Fail the message and move every later row down by one number, at once. Blocking.
+
+    If it was sealed, what is sealed behind it is so no more.
+    """
 
     message_id: int
     code: str
@@ -302,9 +305,12 @@ class Outbox:
 
         They are sealed anew, for what they are sealed as does not say yet that nothing will come
         with the counts of this one. None of them is stored: the server takes numbers in order.
+        `Refuse` lets go of the same payloads in the store.
         """
-        self._make_stale()
         index = next(i for i, row in enumerate(self.rows) if row is flight.row)
+        for row in islice(self.rows, index + 1, None):
+            if row.payload is not None and row.payload.ciphertexts is not None:
+                row.payload, row.stale = None, False
         del self.rows[index]
         self._rewinding = True
         self._rewinds = 0
@@ -315,12 +321,9 @@ class Outbox:
 
         It takes numbers in their order alone. A plain text needs no other devices.
         """
-        self._make_stale()
-        return self._rewind()
-
-    def _make_stale(self) -> None:
         for row in islice(self.rows, self._sent):
             row.stale = row.payload is not None and row.payload.ciphertexts is not None
+        return self._rewind()
 
     def _rewind(self) -> list[OutboxEffect]:
         """Start again at the first unconfirmed message, once every transmission has its answer.
