@@ -1,9 +1,9 @@
 """`python -m reliability.planted`: put every planted bug in and see that its layer catches it.
 
 The checker is worth what it can see. Every bug of the catalogues (`plants.py` of `simulate`,
-`virtual` and `sealed`, `faults/catching.py`) is switched on in a process of its own, the layer looks for it from
-its first seed on, and the table says what rule caught it and when. One that is caught too late is
-not caught.
+`virtual` and `sealed`, `faults/catching.py`) is switched on in a process of its own, the layer
+looks for it from its first seed on, and the table says what rule caught it and when. One that is
+caught too late is not caught.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def _virtual(name: str) -> Row:
 def _sealed(name: str) -> Row:
     plant = next(each for each in sealed_plants.PLANTS if each.name == name)
     found = sealed.catch(plant, CAUGHT_WITHIN_S)
-    return Row("sealed", name, plant.story, found.rule, f"seed {found.seed}", found.seconds)
+    return Row("sealed", name, plant.story, found.rule, found.where, found.seconds)
 
 
 def _processes(name: str) -> Row:

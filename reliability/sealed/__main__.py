@@ -149,7 +149,7 @@ def _plants() -> int:
     missed = 0
     for plant in PLANTS:
         caught = catch(plant, CAUGHT_WITHIN_S)
-        found = f"{caught.rule} at seed {caught.seed}" if caught.rule else "NOT CAUGHT"
+        found = f"{caught.rule} at {caught.where}" if caught.rule else "NOT CAUGHT"
         missed += not caught.rule
         print(f"{plant.name:28} {caught.seconds:6.2f} s  {found:28} {plant.story}", flush=True)
     print(f"{len(PLANTS) - missed} of {len(PLANTS)} caught")

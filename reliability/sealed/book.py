@@ -252,7 +252,9 @@ class Book:
                 if state == MessageState.FAILED and code != UNKNOWN_OUTCOME:
                     self.broken("denied", f"{machine.device} has {text}, which failed: {code}")
                 if seq and has[text] != seq and written.device not in self._untrusted:
-                    self.broken("displaced", f"{text} is {has[text]} at {machine.device}, not {seq}")
+                    self.broken(
+                        "displaced", f"{text} is {has[text]} at {machine.device}, not {seq}"
+                    )
             if text in has or not written.is_stored or machine.device not in written.wanted:
                 continue
             peer = written.to if written.author == machine.name else written.author

@@ -7,6 +7,7 @@ each other is what `reliability.simulate` and `reliability.virtual` are for.
 from __future__ import annotations
 
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import UNSET
@@ -159,8 +160,7 @@ class Client:
             return
         for effect in inbox:
             if isinstance(effect, sync.MoveCursor):
-                moved = effect
-                self.machine.disk.change(lambda s: s.move_cursor(moved.epoch, moved.position))
+                self.machine.disk.change(partial(_move_cursor, effect))
             elif isinstance(effect, sync.AskFrom):
                 self._next = effect.after
                 self.server.ack(self.device, effect.after)
@@ -341,6 +341,10 @@ def run(errand: Coroutine[Any, Any, Any]) -> Any:
     except StopIteration as ended:
         return ended.value
     raise RuntimeError("an errand has waited for something")
+
+
+def _move_cursor(effect: sync.MoveCursor, store: AccountStore) -> None:
+    store.move_cursor(effect.epoch, effect.position)
 
 
 def _msg(effect: sync.Transmit) -> m.Msg:

@@ -6,6 +6,7 @@ around it (before, inside, after), and its end is compared with that of the undi
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
@@ -14,13 +15,12 @@ from reliability.promise import Violation
 from reliability.sealed.book import CANARY
 from reliability.sealed.disk import Moment
 from reliability.sealed.liar import Lie
+from reliability.sealed.machine import Machine
 from reliability.sealed.schedule import CLIMATES, Schedule
 from reliability.sealed.world import World
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from reliability.sealed.machine import Machine
+    from collections.abc import Iterator
 
 
 class Flow(Struct, frozen=True):

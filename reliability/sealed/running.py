@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct, field
 
 from reliability.sealed.liar import Lie
+from reliability.sealed.points import FLOWS, check
 from reliability.sealed.schedule import make, shrink, worded
 from reliability.sealed.world import FAULTS, World
 
@@ -119,28 +120,38 @@ def shrunk(seed: int, rule: str) -> str:
 
 
 class Caught(Struct, frozen=True):
-    """How a planted bug was found; `rule` is empty if it was not."""
+    """How a planted bug was found, and at which seed or commit; `rule` is empty if it was not."""
 
     plant: str
     rule: str
-    seed: int
+    where: str
     seconds: float
 
 
 def catch(plant: Bug, most_s: float, clock: Callable[[], float] = time.perf_counter) -> Caught:
-    """Look for a planted bug, from seed 0 on, for so long: by what it breaks, not by a traceback.
+    """Look for a planted bug for so long: by what it breaks, not by a traceback.
 
-    Only seeds are run in which there is what the bug needs to show.
+    Only what the bug needs to show is run: its flow, or seeds of its climate and with its lie.
     """
-    began_s = clock()
+    began_s, where = clock(), ""
     with plant.planted():
-        for seed in count():
-            if clock() - began_s >= most_s:
-                return Caught(plant.name, "", seed, clock() - began_s)
-            schedule = make(seed)
-            if not plant.may_show(schedule):
-                continue
-            for rule, _ in judge(schedule):
-                if rule != EXCEPTION:
-                    return Caught(plant.name, rule, seed, clock() - began_s)
-    raise AssertionError("there is always another seed")
+        for where, found in _of_flow(plant) if plant.flow else _of_seeds(plant):
+            took_s = clock() - began_s
+            rules = [rule for rule in found if rule != EXCEPTION]
+            if rules or took_s >= most_s:
+                return Caught(plant.name, rules[0] if rules else "", where, took_s)
+    return Caught(plant.name, "", where, clock() - began_s)
+
+
+def _of_flow(plant: Bug) -> Iterator[tuple[str, list[str]]]:
+    for flow in FLOWS:
+        if flow.name == plant.flow:
+            for point, found in check(flow):
+                yield f"commit {point.commit}", [each.rule for each in found]
+
+
+def _of_seeds(plant: Bug) -> Iterator[tuple[str, list[str]]]:
+    for seed in count():
+        schedule = make(seed)
+        if plant.may_show(schedule):
+            yield f"seed {seed}", [rule for rule, _ in judge(schedule)]

@@ -89,7 +89,7 @@ class Schedule(Struct, frozen=True):
 
     climate: Climate
     shuffle: int
-    """What is chosen once for a run: which lies the server tells, which accounts have which devices."""
+    """What is chosen once for a run: keys, how many devices there are, which lies are told."""
     steps: tuple[Step, ...]
 
 

@@ -33,7 +33,7 @@ NAMES: Final = ("ann", "bob", "cat")
 """Three, so that there is somebody whom a message does not concern."""
 
 OLD: Final = "dan"
-"""An account whose only device cannot encrypt: what is written to it must fail, not go out plain."""
+"""An account whose device cannot encrypt: what is written to it must fail, not go out plain."""
 
 MOST_DEVICES: Final = 6
 """Of all accounts together, for each of them costs time; three of one account at most."""
@@ -132,13 +132,16 @@ class World:
     def limits(self) -> Iterator[None]:
         """Let the client's code go by the clock and the limits of this world."""
         with (
-            mock.patch.object(errands, "now_ms", lambda: self.server.now_ms),
+            mock.patch.object(errands, "now_ms", self._now_ms),
             mock.patch.object(vault, "ONE_TIME_KEYS", ONE_TIME_KEYS),
             mock.patch.object(chain, "verify_chain", _verified),
             mock.patch.object(contacts, "link_hash", _hashed),
             mock.patch.object(sealing, "link_hash", _hashed),
         ):
             yield
+
+    def _now_ms(self) -> int:
+        return self.server.now_ms
 
     def begin(self) -> None:
         """Register everybody."""
@@ -347,7 +350,8 @@ class World:
 
     def _rest(self) -> None:
         for _ in range(MOST_ROUNDS):
-            if not any([self._move_all(machine) for machine in self._here()]):
+            moved = [self._move_all(machine) for machine in self._here()]
+            if not any(moved):
                 return
         self.book.broken("restless", f"after {MOST_ROUNDS} rounds things still go on")
 
@@ -359,6 +363,6 @@ class World:
             self.let(machine, lambda client: client.connect())
             return True
         moved = False
-        while not machine.is_out and self.let(machine, lambda client: client.move(0)):
+        while machine in self._here() and self.let(machine, lambda client: client.move(0)):
             moved = True
         return moved

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from reliability.plants import replaced
 from reliability.sealed import running, world
 from reliability.sealed.__main__ import main
 from reliability.sealed.book import RULES
@@ -73,7 +74,8 @@ def test_a_planted_bug_is_found_by_what_it_breaks(name: str) -> None:
 
 
 def test_a_plant_that_is_not_found_is_said_so() -> None:
-    assert running.catch(named("count_not_kept"), 0.0).rule == ""
+    bug = Bug("none", "nothing is wrong", replaced(running), flow="key upload")
+    assert running.catch(bug, 60.0).rule == ""
 
 
 def test_what_the_code_raises_is_a_failure() -> None:
@@ -99,9 +101,7 @@ def test_what_is_not_met_is_said_of_enough_runs_only() -> None:
 def test_a_failing_seed_is_shrunk_and_printed(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    failed = running.Tally(
-        runs=1, failures=[running.Failure(0, "readable", "there")]
-    )
+    failed = running.Tally(runs=1, failures=[running.Failure(0, "readable", "there")])
 
     def run_many(*_: int) -> Iterator[running.Tally]:
         yield failed
