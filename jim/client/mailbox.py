@@ -165,12 +165,20 @@ class MailboxStore(MessageStore):
         return self._opening.open(frame, ciphertext, fresh)
 
     def _mend(self, frame: Delivery, now_ms: int) -> None:
-        """Ask for what could not be opened, over a new session if it is time for one."""
+        """Ask for what could not be opened, over a new session if it is time for one.
+
+        What was for this device alone is asked for with a new session only: it may have been a
+        question itself, and two who cannot open each other's would ask for ever.
+        """
         sender, device = frame.sender, frame.device
         self._peers.note_unopened(sender, device)
-        if self._vault is not None and self._peers.may_repair(sender, device, now_ms, REPAIR_MS):
+        if self._vault is None:
+            return
+        is_due = self._peers.may_repair(sender, device, now_ms, REPAIR_MS)
+        if is_due:
             self._vault.wedge(sender, device)
-        self._tell_device(AGAIN, sender, device, now_ms)
+        if is_due or frame.seq:
+            self._tell_device(AGAIN, sender, device, now_ms)
 
     def _take(self, frame: Delivery, opened: Opened, now_ms: int) -> list[News]:
         """Take what was opened; gives what is new for the user."""
