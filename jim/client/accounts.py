@@ -256,7 +256,7 @@ class Account:
         if stays:
             return record
         path = self._directory / KEY_FILE
-        self._key = key = await asyncio.to_thread(renewal.make_key, path)
+        self._key = key = await asyncio.to_thread(renewal.make_key, path, self._opener)
         begun, vault = await asyncio.to_thread(self._begin, recovering=True, resetting=resetting)
         pinned = msgspec.structs.replace(
             begun, chain_seq=record.chain_seq, chain_head=record.chain_head
@@ -357,12 +357,12 @@ class Account:
         await self.refresh()
 
     async def save(self, record: AccountRecord) -> None:
-        """Keep a changed record durably.
+        """Keep a changed record durably; the words stay what they are now.
 
-        The words of an account that is there stay what they are now: somebody may have seen them.
+        Only before the account is there they are those of the record: nobody can have seen them.
         """
         changed = record
-        if record.stage is Stage.REGISTERED:
+        if record.stage is not Stage.ENROLLING:
             changed = msgspec.structs.replace(record, words=self.record.words)
         await self.writer.write(lambda store: store.save(changed))
         self.record = changed
@@ -439,6 +439,7 @@ class AccountStore(HandingStore, DeviceStore, TrustStore, RotatingStore):
     ) -> AccountRecord:
         """Be a new device, with the messages that are here."""
         self._key = key
+        self.leave_behind()
         self.renew(record.device, vault, key, now_ms)
         write_account(self._connection, record)
         return record
