@@ -8,10 +8,9 @@ import msgspec
 from msgspec import Struct, field
 
 from jim.client.encryption.contacts import Contacts, Trust
-from jim.client.encryption.content import TEXT, Content, Head, Party, write_content
+from jim.client.encryption.content import TEXT, Content, Party, write_content
 from jim.client.sync import Payload
 from jim.crypto.device_keys import verify_key
-from jim.crypto.transcript import link_hash
 from jim.errors import AuthFailed, CannotDecrypt, ContactChanged
 
 if TYPE_CHECKING:
@@ -128,9 +127,8 @@ class Sealing:
         self, message: Outgoing, me: Contact, contact: Contact, targets: Iterable[tuple[str, str]]
     ) -> Payload:
         self._peers.give_up(message.message_id)
-        account = self._vault.account()
-        sender = Party(self._name, self._device, account.keys.ed)
-        heads = {self._name: _head(me), message.to: _head(contact)}
+        sender = Party(self._name, self._device, self._vault.keys().ed)
+        heads = {self._name: me.head, message.to: contact.head}
         states = {self._name: me.state, message.to: contact.state}
         ciphertexts: dict[str, str] = {}
         for name, device in targets:
@@ -177,11 +175,6 @@ class Sealing:
             except (AuthFailed, CannotDecrypt):
                 whole = False
         return whole
-
-
-def _head(contact: Contact) -> Head:
-    last = contact.links[-1]
-    return Head(last.seq, link_hash(last))
 
 
 def write_payload(payload: Payload) -> bytes:
