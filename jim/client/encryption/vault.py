@@ -16,7 +16,7 @@ from jim.protocol.messages import Keys, PublicKey
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from jim.crypto.keys import SigningKey
     from jim.crypto.suite import CryptoSuite, DeviceAccount, Sealed, Session
@@ -198,16 +198,24 @@ class Vault:
         self._sql.execute(_MOVE_SESSION, (session.pickle(self._key), name, device, session_id))
         return write_ciphertext(sealed)
 
-    def begin_session(self, name: str, device: str, keys: EncryptionKeys, key: bytes) -> None:
-        """Begin a session by a claimed key, whose signature has been checked.
+    def begin_sessions(
+        self, name: str, keys: Mapping[str, tuple[EncryptionKeys, bytes]]
+    ) -> list[str]:
+        """Begin sessions by devices' keys and claimed keys whose signatures have been checked.
 
-        Raises:
-            CannotDecrypt: with `reason` key.
+        Gives the devices with which there is none: their keys are such as nobody honest has.
         """
         account = self.account()
-        session = account.begin(keys, key)
+        failed = []
+        for device, (pair, key) in keys.items():
+            try:
+                session = account.begin(pair, key)
+            except CannotDecrypt:
+                failed.append(device)
+                continue
+            self._keep_session(name, device, session, self._read_sessions(name, device))
         self._keep_account(account)
-        self._keep_session(name, device, session, self._read_sessions(name, device))
+        return failed
 
     def open(self, name: str, device: str, keys: EncryptionKeys, ciphertext: str) -> bytes:
         """Open what a device has sealed for this one, by whichever session it belongs to.
