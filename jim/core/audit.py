@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct
 
 from jim.core.findings import Fault, Finding, Mailbox
 from jim.core.model import MailboxState, Stored
@@ -37,7 +37,7 @@ class Author(Struct, frozen=True):
         """Give the answer that a number got, as long as it is kept."""
         for stored in self.answers:
             if stored.n <= n <= stored.last_n:
-                return Stored(n, stored.seq + n - stored.n, stored.time_ms, stored.skipped)
+                return Stored(n, stored.place(n), stored.time_ms, stored.skipped)
         return None
 
 
@@ -100,8 +100,11 @@ class MailboxAudit:
         if mailbox.acked > mailbox.last_position or mailbox.acked < 0:
             yield self._finding(Fault.STATE, mailbox.acked, mailbox.last_position)
         stale = mailbox.state == MailboxState.STALE
-        if stale != self._closed_by_notice or bool(mailbox.waiting) != bool(
-            mailbox.waiting_since_ms
+        revoked = mailbox.state == MailboxState.REVOKED
+        if (
+            stale != self._closed_by_notice
+            or bool(mailbox.waiting) != bool(mailbox.waiting_since_ms)
+            or (revoked and mailbox.waiting)
         ):
             yield self._finding(Fault.STATE, detail=str(mailbox.state))
 
@@ -139,11 +142,20 @@ class MailboxAudit:
     ) -> Iterator[Finding]:
         """Check whom a message is for and who wrote it, then its place and its number."""
         mailbox, sender = self._mailbox, frame.sender
+        is_sealed = frame.ciphertext is not UNSET
+        if is_sealed == (frame.message is not UNSET) or not (frame.seq or is_sealed):
+            yield self._finding(Fault.FRAMES, position, position, detail="ciphertext")
+            return
         mine = sender == mailbox.account
         if mailbox.account not in {sender, frame.to} or (mine and frame.device == mailbox.device):
             yield self._finding(Fault.FOREIGN, position, position, peer=sender, detail=frame.to)
             return
         author = self._directory.author(sender, frame.device)
+        if author is not None and not frame.seq:
+            # For this device alone: it has no place, and needs no conversation.
+            yield from self._number(position, frame, author)
+            yield from self._agree_number(position, frame, author)
+            return
         talk = self._directory.talk(sender, frame.to)
         if author is None or talk is None or sender not in talk.writers:
             yield self._finding(Fault.REFERENCE, position, position, peer=sender, detail=frame.to)
@@ -153,7 +165,8 @@ class MailboxAudit:
             expected[key] = max(frame.seq, expected.get(key, 0))
         yield from self._sequence(position, frame, talk)
         yield from self._number(position, frame, author)
-        yield from self._agree(position, frame, talk, author)
+        yield from self._agree_place(position, frame, talk)
+        yield from self._agree_number(position, frame, author)
 
     def _sequence(self, position: int, frame: Delivery, talk: Talk) -> Iterator[Finding]:
         before = self._seqs.get(talk.conversation_id, 0)
@@ -179,16 +192,25 @@ class MailboxAudit:
                 Fault.NUMBER, position, position, peer=frame.sender, detail=str(frame.n)
             )
 
-    def _agree(
-        self, position: int, frame: Delivery, talk: Talk, author: Author
-    ) -> Iterator[Finding]:
-        """Compare the message with what other mailboxes have under its place and its number."""
-        digest = digest_of(frame)
-        here = {"first": position, "last": position, "peer": frame.sender}
+    def _agree_place(self, position: int, frame: Delivery, talk: Talk) -> Iterator[Finding]:
+        """Compare the message with what other mailboxes have under its place."""
+        digest = self._digest(frame)
         if not self._directory.agrees_place(talk.conversation_id, frame.seq, digest):
-            yield self._finding(Fault.CONFLICT, **here, detail=str(frame.seq))  # type: ignore[arg-type]
-        if not self._directory.agrees_number(author.device_id, frame.n, digest):
-            yield self._finding(Fault.DOUBLED, **here, detail=str(frame.n))  # type: ignore[arg-type]
+            yield self._finding(
+                Fault.CONFLICT, position, position, peer=frame.sender, detail=str(frame.seq)
+            )
+
+    def _agree_number(self, position: int, frame: Delivery, author: Author) -> Iterator[Finding]:
+        """Compare the message with what other mailboxes have under its number."""
+        if not self._directory.agrees_number(author.device_id, frame.n, self._digest(frame)):
+            yield self._finding(
+                Fault.DOUBLED, position, position, peer=frame.sender, detail=str(frame.n)
+            )
+
+    def _digest(self, frame: Delivery) -> bytes:
+        """Name a message; one for a device alone is in no other mailbox."""
+        mailbox = self._mailbox
+        return digest_of(frame, () if frame.seq else (mailbox.account, mailbox.device))
 
     def _finding(
         self, fault: Fault, first: int = 0, last: int = 0, *, peer: str = "", detail: str = ""
@@ -204,9 +226,13 @@ class MailboxAudit:
         )
 
 
-def digest_of(frame: Delivery) -> bytes:
-    """Name a message by everything but its position."""
-    parts = (frame.seq, frame.sender, frame.device, frame.n, frame.to, frame.time, frame.message)
+def digest_of(frame: Delivery, holder: tuple[str, ...] = ()) -> bytes:
+    """Name a message by everything but its position, and by who holds it where that matters.
+
+    Every device has another ciphertext of it: what they have in common is that it is sealed.
+    """
+    text = None if frame.message is UNSET else frame.message
+    parts = (frame.seq, frame.sender, frame.device, frame.n, frame.to, frame.time, text, *holder)
     return hashlib.blake2b(msgspec.msgpack.encode(parts), digest_size=DIGEST_BYTES).digest()
 
 
@@ -217,7 +243,7 @@ def check_answers(
     kept = sum(answer.count for answer in answers)
     too_many = kept > last_n
     none_left = last_n > 0 and not answers
-    if last_n < 0 or too_many or none_left or any(a.seq < 1 or a.count < 1 for a in answers):
+    if last_n < 0 or too_many or none_left or any(a.seq < 0 or a.count < 1 for a in answers):
         yield Finding(
             fault=Fault.ANSWERS,
             account=account,
@@ -257,7 +283,10 @@ def check_conversation(
         yield Finding(fault=Fault.MEMBER, account=account, peer=peer, last=last_seq)
 
 
-def check_totals(sent: int, stored: int) -> Iterator[Finding]:
-    """Compare all numbers used with all places given: every message takes one of each."""
-    if sent != stored:
-        yield Finding(fault=Fault.TOTAL, first=sent, last=stored)
+def check_totals(sent: int, alone: int, stored: int) -> Iterator[Finding]:
+    """Compare all numbers used with all places given: every message takes one of each.
+
+    But for those that were meant for one device alone.
+    """
+    if sent - alone != stored:
+        yield Finding(fault=Fault.TOTAL, first=sent - alone, last=stored)

@@ -26,6 +26,10 @@ class DeviceCounters(Struct):
     state: MailboxState = MailboxState.LIVE
     waiting_since_ms: int = 0
     """When the mailbox last went from empty to waiting, or was last collected from; 0 if empty."""
+    alone: int = 0
+    """How many of its messages had no place in a conversation."""
+    has_keys: bool = False
+    """Texts can be sealed for it. Never changes: the keys are in the link that added it."""
 
 
 class ConversationCounters(Struct):

@@ -32,6 +32,7 @@ class Fault(enum.StrEnum):
     NUMBER = "number"
     MEMBER = "member"
     TOTAL = "total"
+    KEY = "key"
 
 
 class Finding(Struct, frozen=True, kw_only=True):
@@ -79,6 +80,8 @@ class ChainEnd(Struct, frozen=True):
     keys: Mapping[str, bytes]
     """Device to login key, of the devices that are authorised."""
     revoked: frozenset[str]
+    sealed_for: frozenset[str] = frozenset()
+    """The devices that have encryption keys, of those that are authorised."""
 
 
 CheckChain = Callable[[Sequence[Link], str], ChainEnd]

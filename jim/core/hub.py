@@ -10,6 +10,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from msgspec import UNSET
+
+from jim.core import sealing
 from jim.core.link import Link
 from jim.core.model import (
     Batch,
@@ -20,10 +23,12 @@ from jim.core.model import (
     Segment,
     Standing,
 )
-from jim.core.ports import Bus, Event, Outlet, PresenceEvent
+from jim.core.ports import Bus, ChainGrown, Event, Outlet, PresenceEvent
 from jim.errors import (
     BadRequest,
+    JimError,
     Replaced,
+    Revoked,
     TextTooLong,
     WindowExceeded,
     WireError,
@@ -98,8 +103,10 @@ class Hub:
         link = account.links.get(device_id) if account else None
         return link.outlet if link is not None else None
 
-    def evict(self, account_id: int, device_id: int) -> None:
+    def evict(self, account_id: int, device_id: int, reason: JimError | None = None) -> None:
         """End the session that the device has, if any, and forget what it has not yet committed.
+
+        It is told the reason; without one, that another session takes its place.
 
         That goes for its confirmations too: one committed behind the reading of `standing` would
         take messages away that the next session still asks for. Its `sync` confirms again.
@@ -109,7 +116,7 @@ class Hub:
         link = account.links.get(device_id) if account else None
         if link is not None:
             self.detach(link)
-            link.outlet.close(Replaced())
+            link.outlet.close(reason or Replaced())
 
     def detach(self, link: Link) -> None:
         """Forget a session and its messages that are not yet being committed, unacknowledged."""
@@ -167,8 +174,14 @@ class Hub:
             try:
                 if len(taken) >= room:
                     raise WindowExceeded(n=message.n, limit=self._limits.window)
-                if len(message.message) > self._sure_characters:
-                    self._check_length(message)
+                text = message.message
+                if (
+                    text is UNSET
+                    or message.ciphertexts is not UNSET
+                    or message.only
+                    or len(text) > self._sure_characters
+                ):
+                    self._check(message)
             except WireError as error:
                 refused.append((message, error))
             else:
@@ -185,10 +198,14 @@ class Hub:
             gathered += messages
         link.outstanding += len(messages)
 
-    def _check_length(self, message: m.Msg) -> None:
-        size_bytes, limit_bytes = len(message.message.encode()), self._limits.text_bytes
-        if size_bytes > limit_bytes:
-            raise TextTooLong(n=message.n, size_bytes=size_bytes, limit_bytes=limit_bytes)
+    def _check(self, message: m.Msg) -> None:
+        """Refuse what is neither plain nor sealed, or too long."""
+        limit_bytes = self._limits.text_bytes
+        sealing.check(message, limit_bytes)
+        if message.message is not UNSET:
+            size_bytes = len(message.message.encode())
+            if size_bytes > limit_bytes:
+                raise TextTooLong(n=message.n, size_bytes=size_bytes, limit_bytes=limit_bytes)
 
     def acknowledge(self, link: Link, position: int) -> None:
         """Take a confirmation of everything up to `position` for the next batch.
@@ -240,6 +257,20 @@ class Hub:
         link.unsure = link.unsure and bool(segments)
         return not link.live
 
+    # --- devices and their keys -----------------------------------------------------------------
+
+    def chain_grown(self, account_id: int, news: ChainGrown, contacts: Iterable[int]) -> None:
+        """Tell the account's other devices, and its contacts, that it has other devices now."""
+        for told in {account_id, *contacts}:
+            self._bus.publish(told, news)
+
+    def keys_left(self, account_id: int, device_id: int, one_time_keys: int) -> None:
+        """Ask a device that is connected here for more keys if few of them are left."""
+        outlet = self.outlet(account_id, device_id)
+        if outlet is not None and one_time_keys <= self._limits.few_one_time_keys:
+            frame = encode(m.KeysLeft(one_time_keys=one_time_keys, time=self._now_ms()))
+            outlet.send_along(frame)
+
     # --- commits --------------------------------------------------------------------------------
 
     @property
@@ -268,6 +299,8 @@ class Hub:
                 for account_id in answers.introduced:
                     self._introduce(link.identity.account_id, account_id)
                 link.outlet.send(answers.frames)
+                if answers.revoked:
+                    link.outlet.close(Revoked())
             except Exception as error:  # noqa: BLE001 - one answer's fault must not stop the others
                 link.outlet.fail(error)
         for segment in result.segments:
@@ -302,17 +335,27 @@ class Hub:
             link = account.links.get(event.device_id)
             if link is not None:
                 self._push(link, event)
-        elif isinstance(event, DeliveredUpTo):
-            news = m.Delivered(name=event.by_name, seq=event.seq, time=self._now_ms())
-            frame = encode(news)
-            for link in tuple(account.links.values()):  # sending may end a session
-                link.outlet.send_along(frame)
-        else:
+        elif isinstance(event, PresenceEvent):
             change = m.PresenceChange(name=event.name, online=event.online, time=self._now_ms())
             frame = encode(change)
             for link in tuple(account.links.values()):
                 if link.watching:
                     link.outlet.send(frame)
+        else:
+            self._tell(account, event)
+
+    def _tell(self, account: _Presence, event: DeliveredUpTo | ChainGrown) -> None:
+        """Tell every session of an account, but the one that did it itself."""
+        news: m.Delivered | m.DevicesChange
+        if isinstance(event, DeliveredUpTo):
+            news, by = m.Delivered(name=event.by_name, seq=event.seq, time=self._now_ms()), None
+        else:
+            seq, by = event.chain_seq, event.by_device
+            news = m.DevicesChange(name=event.name, chain_seq=seq, time=self._now_ms())
+        frame = encode(news)
+        for link in tuple(account.links.values()):  # sending may end a session
+            if link.identity.device_id != by:
+                link.outlet.send_along(frame)
 
     def _push(self, link: Link, segment: Segment) -> None:
         link.target = max(link.target, segment.last)

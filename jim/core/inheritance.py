@@ -1,8 +1,10 @@
-"""What waits for an account when a new device joins it: the device gets all of it, in order.
+"""What waits for an account when a new device joins it: the device gets what it can read, in order.
 
 A device may be lost for good, and what waited for it would otherwise be read by nobody. It also
 keeps "delivered" true: a device that confirms a message then holds, or others have collected,
-everything before it.
+everything before it. A ciphertext opens on the device that it was sealed for and nowhere else, so
+of those the new one gets none: their senders count what they seal for each device, and what was
+lost with one is sent again (docs/adr/0017).
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec import UNSET
 
 from jim.core.counters import PlannedSegment
 from jim.core.model import Segment
@@ -31,7 +34,7 @@ def inherit(
     limits: Limits,
     now_ms: int,
 ) -> list[PlannedSegment]:
-    """Put everything that waits for the account's other devices into an empty mailbox.
+    """Put every plain text that waits for the account's other devices into an empty mailbox.
 
     `waiting` are the segments of those devices: each the position up to which its device has
     confirmed, and its frames. What several devices wait for comes once. `heir` is changed in place.
@@ -49,7 +52,9 @@ def _merged(name: str, waiting: Iterable[tuple[int, bytes]]) -> list[Delivery]:
     found: dict[tuple[str, str, int], Delivery] = {}
     for acked, frames in waiting:
         for frame in FROM_SERVER.json.decode_lines(frames):
-            if isinstance(frame, Delivery) and frame.position > acked:
+            if not isinstance(frame, Delivery) or frame.ciphertext is not UNSET:
+                continue
+            if frame.position > acked:
                 found[frame.sender, frame.device, frame.n] = frame
     latest: dict[str, int] = {}
     ordered = []

@@ -76,7 +76,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     messages_per_s: float = 5.0
     """In the long run: nobody types faster; programs raise it by configuration."""
     byte_burst: int = 256 * KIB
-    """At once: a full frame, or 16 of the longest texts."""
+    """At once: 16 of the longest texts, or ten of them, each sealed for one device."""
     bytes_per_s: int = 20_000
     """In the long run: more than one of the longest texts a second."""
     rate_debt_s: float = 60.0

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import enum
+from typing import NamedTuple
 
 from msgspec import Struct
 
-from jim.protocol.messages import Link, Msg
+from jim.protocol.messages import Link, Msg, PublicKey
 
 
 class Identity(Struct, frozen=True, gc=False):
@@ -24,13 +25,14 @@ class Run(Struct):
 
     sender: Identity
     messages: list[Msg]
-    """Their texts are not too long."""
+    """Each has a text or ciphertexts, of which none is too long (`jim.core.sealing.check`)."""
 
 
 class Stored(Struct, gc=False):
     """Consecutive messages of one device that are on disk; a repetition is told the same again.
 
-    The message `n + i` has the place `seq + i` of its conversation, for each `i` below `count`.
+    The message `n + i` has the place `seq + i` of its conversation, for each `i` below `count`;
+    with a `seq` of 0 none of them has a place: they were for one device alone.
     """
 
     n: int
@@ -45,6 +47,10 @@ class Stored(Struct, gc=False):
         """The last number."""
         return self.n + self.count - 1
 
+    def place(self, n: int) -> int:
+        """Give the place of one of the messages in its conversation, 0 where it has none."""
+        return self.seq + n - self.n if self.seq else 0
+
 
 class Answers(Struct, gc=False):
     """What the sender of a run is told: a frame for each message, in their order."""
@@ -52,6 +58,8 @@ class Answers(Struct, gc=False):
     frames: bytes
     introduced: tuple[int, ...] = ()
     """Accounts that the sender wrote to for the first time."""
+    revoked: bool = False
+    """The device has been taken out of its account: nothing was stored, the session has to end."""
 
 
 class Segment(Struct, gc=False):
@@ -101,6 +109,17 @@ class Standing(Struct, frozen=True):
     acked: int
     last_mark: str = ""
     """The mark of the message with the number `last_n`; empty if it had none."""
+    revoked: bool = False
+    """The device has been taken out of its account."""
+    one_time_keys: int = 0
+    """How many of the device nobody has claimed yet."""
+
+
+class Receipt(NamedTuple):
+    """How far somebody holds a conversation, and where their device chain ends."""
+
+    seq: int
+    chain_seq: int
 
 
 class DeviceRecord(Struct, frozen=True):
@@ -130,15 +149,18 @@ class Registration(Struct, frozen=True):
     head: bytes
     invite_hash: bytes | None
     """Consumed in the same transaction; None where the policy asks for none."""
+    fallback: PublicKey | None = None
+    """Of a device with encryption keys, and only of one; so with `Enrolment`."""
 
 
 class Enrolment(Struct, frozen=True):
-    """A further device of an account, by a verified `add` link."""
+    """A verified link for the end of an account's chain: a further device, or one device less."""
 
     account_id: int
     link: Link
     head: bytes
     max_devices: int
+    fallback: PublicKey | None = None
 
 
 class InviteRecord(Struct, frozen=True):

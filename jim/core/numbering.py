@@ -15,8 +15,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from msgspec import UNSET, Struct, field
+from msgspec import UNSET, Struct
 
+from jim.core import sealing
 from jim.core.counters import (
     AccountView,
     ConversationCounters,
@@ -24,19 +25,12 @@ from jim.core.counters import (
     DeviceCounters,
     PlannedSegment,
 )
-from jim.core.model import (
-    Answers,
-    Batch,
-    Identity,
-    MailboxState,
-    Run,
-    Segment,
-    Stored,
-)
+from jim.core.mailboxes import Mailboxes, Open
+from jim.core.model import Answers, Batch, Identity, MailboxState, Run, Stored
 from jim.core.names import lookup_key
-from jim.errors import MailboxFull, NameInvalid, NumberGap, RecipientUnknown, WireError
+from jim.errors import MailboxFull, NameInvalid, NumberGap, RecipientUnknown, Revoked, WireError
 from jim.protocol.codec import encode_all
-from jim.protocol.messages import Delivery, ErrorReply, Msg, Notice
+from jim.protocol.messages import Delivery, ErrorReply, Msg
 from jim.protocol.messages import Stored as StoredReply
 from jim.protocol.replies import error_reply
 
@@ -47,8 +41,6 @@ if TYPE_CHECKING:
 
 _STORED = 202
 """The course's "accepted": stored, and waiting for the addressee's device."""
-
-_MS_PER_DAY = 86_400_000
 
 
 class Plan(Struct):
@@ -69,17 +61,6 @@ def plan(batch: Batch, counters: Counters, limits: Limits, now_ms: int) -> Plan:
     return _Planner(counters, limits, now_ms, batch.steady_ms).run(batch)
 
 
-class _Open(Struct):
-    """What this batch adds to one mailbox, still growing."""
-
-    device: DeviceCounters
-    first: int
-    """The position of the first frame."""
-    frames: list[Delivery | Notice] = field(default_factory=list)
-    foreign: list[tuple[int, int, int]] = field(default_factory=list)
-    """Which of them somebody else wrote: from, up to (excluded), and in which conversation."""
-
-
 class _Stretch(Struct):
     """What consecutive messages of one device to one addressee have in common."""
 
@@ -89,7 +70,9 @@ class _Stretch(Struct):
     name: str
     """Its name."""
     conversation: ConversationCounters
-    boxes: list[_Open]
+    sealed_for: frozenset[str] | None
+    """For these devices, in ciphertexts; None where the messages are plain."""
+    boxes: list[Open]
     """The mailboxes that get a copy: the addressee's first, then the sender's other devices'."""
     marked: int
     """How many of the boxes belong to somebody else than the sender."""
@@ -98,25 +81,25 @@ class _Stretch(Struct):
     stored: Stored
     """What the sender's device will be told again; grows with every message."""
 
+    def goes_on_with(self, message: Msg) -> bool:
+        """Tell whether another message has everything in common with these."""
+        if not self.left or message.to != self.to:
+            return False
+        ciphertexts, devices = message.ciphertexts, self.sealed_for
+        if ciphertexts is UNSET or devices is None:
+            return ciphertexts is UNSET and devices is None
+        return ciphertexts.keys() == devices
 
-class _Planner:
+
+class _Planner(Mailboxes):
     """The state of one `plan` call."""
 
     def __init__(
         self, counters: Counters, limits: Limits, now_ms: int, steady_ms: int | None
     ) -> None:
+        super().__init__(limits, now_ms, steady_ms)
         self._counters = counters
-        self._limits = limits
-        self._now_ms = now_ms
-        # Of two clocks that disagree one was set. Waiting begins by the later and is judged by the
-        # earlier one, so that neither a jump nor its correction makes a mailbox look abandoned.
-        clocks = (now_ms, now_ms if steady_ms is None else steady_ms)
-        self._begins_ms, self._judged_ms = max(clocks), min(clocks)
-        self._open: dict[int, _Open] = {}
-        self._closed: list[PlannedSegment] = []
-        self._devices: dict[int, DeviceCounters] = {}
         self._conversations: dict[int, ConversationCounters] = {}
-        self._collected: dict[int, int] = {}
 
     def run(self, batch: Batch) -> Plan:
         for device_id, position in batch.acks.items():
@@ -132,24 +115,15 @@ class _Planner:
             collected=self._collected,
         )
 
-    def _collect(self, device: DeviceCounters, position: int) -> None:
-        position = min(position, device.last_position)
-        if position <= device.acked:
-            return
-        device.acked = position
-        emptied = position == device.last_position
-        device.waiting_since_ms = 0 if emptied else self._begins_ms
-        if emptied and device.state is MailboxState.STALE:
-            device.state = MailboxState.LIVE
-        self._devices[device.device_id] = device
-        self._collected[device.device_id] = position
-
     # --- messages ---------------------------------------------------------------------------------
 
     def _take(self, run: Run) -> Answers:
         """Number the messages of a run."""
         sender = self._counters.device(run.sender.device_id)
         messages = run.messages
+        if sender.state is MailboxState.REVOKED:
+            refused = [self._refuse(message, Revoked()) for message in messages]
+            return Answers(encode_all(refused), revoked=True)
         answers: list[StoredReply | ErrorReply] = []
         introduced: list[int] = []
         stretch: _Stretch | None = None
@@ -160,14 +134,19 @@ class _Planner:
                 answers.append(self._answer_again(sender, message))
                 place += 1
                 continue
-            if stretch is None or not stretch.left or message.to != stretch.to:
-                try:
-                    stretch = self._begin(run.sender, sender, message.to, introduced)
-                except WireError as error:
+            try:
+                if message.only:
                     stretch = None
-                    answers.append(self._refuse(message, error))
+                    answers.append(self._store_alone(run.sender, sender, message))
                     place += 1
                     continue
+                if stretch is None or not stretch.goes_on_with(message):
+                    stretch = self._begin(run.sender, sender, message, introduced)
+            except WireError as error:
+                stretch = None
+                answers.append(self._refuse(message, error))
+                place += 1
+                continue
             end = _end_of_sequence(messages, place, place + stretch.left)
             answers += self._store(messages[place:end], sender, stretch)
             place = end
@@ -179,11 +158,13 @@ class _Planner:
     ) -> list[StoredReply]:
         """Give messages their places and their positions; gives the answers."""
         conversation, me, now_ms = stretch.conversation, stretch.me, self._now_ms
+        is_plain = stretch.sealed_for is None
         last_n, last_seq = sender.last_n, conversation.last_seq
         count = len(messages)
         for index, box in enumerate(stretch.boxes):
             frames, begin = box.frames, len(box.frames)
             n, seq, position = last_n, last_seq, box.device.last_position
+            device = box.device.device
             for message in messages:
                 n, seq, position = n + 1, seq + 1, position + 1
                 frames.append(
@@ -195,7 +176,8 @@ class _Planner:
                         n=n,
                         to=stretch.name,
                         time=now_ms,
-                        message=message.message,
+                        message=message.message if is_plain else UNSET,
+                        ciphertext=UNSET if is_plain else message.ciphertexts[device],  # type: ignore[index]
                     )
                 )
             box.device.last_position = position
@@ -206,28 +188,29 @@ class _Planner:
         conversation.last_seq += count
         stretch.stored.count += count
         stretch.left -= count
-        return _answers(messages, last_n, last_seq, now_ms, stretch.stored.skipped)
+        return _answers(messages, last_n, last_seq + 1, now_ms, stretch.stored.skipped)
 
     def _begin(
-        self, me: Identity, sender: DeviceCounters, to: str, introduced: list[int]
+        self, me: Identity, sender: DeviceCounters, first: Msg, introduced: list[int]
     ) -> _Stretch:
-        """Find out where messages to this addressee go; at least one will follow.
+        """Find out where messages like the first one go; it will follow at least.
 
         Raises:
             RecipientUnknown: there is no such account.
+            DevicesChanged: it is not sealed for the devices that there are.
             MailboxFull: none of its devices takes anything for now.
         """
-        addressee = self._find(to)
+        addressee = self._find(first.to)
+        own = self._counters.account(me.account_id)
         mine, theirs = me.account_id, addressee.account_id
-        receiving = [device for device in addressee.devices if self._takes(device, sender)]
+        sealed_for = sealing.check_devices(first, addressee, own, sender)
+        receiving, skipped = self._receiving(addressee, sender, sealed=sealed_for is not None)
         if not receiving and theirs != mine:
             raise MailboxFull
-        skipped = sum(each is not sender for each in addressee.devices) - len(receiving)
         marked = 0
         if theirs != mine:
             marked = len(receiving)
-            own = self._counters.account(mine).devices
-            receiving += [device for device in own if self._takes(device, sender)]
+            receiving += self._receiving(own, sender, sealed=sealed_for is not None)[0]
         low, high = (mine, theirs) if mine <= theirs else (theirs, mine)
         conversation = self._counters.conversation(low, high)
         if conversation.mark_wrote(mine) and mine != theirs:
@@ -239,15 +222,58 @@ class _Planner:
         room = [self._limits.waiting_messages - d.last_position + d.acked for d in receiving]
         return _Stretch(
             me=me,
-            to=to,
+            to=first.to,
             name=addressee.name,
             conversation=conversation,
+            sealed_for=sealed_for,
             boxes=[self._opened(device) for device in receiving],
             marked=marked,
             # An empty mailbox takes one message whatever the limit is.
             left=max(1, min(room, default=self._limits.window)),
             stored=stored,
         )
+
+    def _receiving(
+        self, account: AccountView, sender: DeviceCounters, *, sealed: bool
+    ) -> tuple[list[DeviceCounters], int]:
+        """Give the devices of an account that get a message, and how many it is kept from."""
+        meant = [each for each in account.devices if each.has_keys or not sealed]
+        receiving = [device for device in meant if self._takes(device, sender)]
+        return receiving, sum(each is not sender for each in meant) - len(receiving)
+
+    def _store_alone(self, me: Identity, sender: DeviceCounters, message: Msg) -> StoredReply:
+        """Give a message to one device: with a number, but without a place in a conversation.
+
+        Raises:
+            RecipientUnknown: there is no such account.
+            DevicesChanged: the device is none of the addressee's or the sender's that have keys.
+            MailboxFull: it takes nothing for now.
+        """
+        addressee = self._find(message.to)
+        own = self._counters.account(me.account_id)
+        device, ciphertext = sealing.only_device(message, addressee, own, sender)
+        if not self._takes(device, sender):
+            raise MailboxFull
+        box, n = self._opened(device), sender.last_n + 1
+        device.last_position += 1
+        box.frames.append(
+            Delivery(
+                position=device.last_position,
+                seq=0,
+                sender=me.name,
+                device=me.device,
+                n=n,
+                to=addressee.name,
+                time=self._now_ms,
+                ciphertext=ciphertext,
+            )
+        )
+        sender.answers.append(Stored(n, 0, self._now_ms))
+        sender.last_n, sender.last_mark = n, message.mark or ""
+        sender.alone += 1
+        self._devices[sender.device_id] = sender
+        [answer] = _answers([message], n - 1, 0, self._now_ms, 0)
+        return answer
 
     def _find(self, to: str) -> AccountView:
         try:
@@ -264,8 +290,8 @@ class _Planner:
         if sender.last_n - self._limits.window < n <= sender.last_n:
             for stored in reversed(sender.answers):
                 if stored.n <= n <= stored.last_n:
-                    before = stored.seq + n - stored.n - 1
-                    [again] = _answers([message], n - 1, before, stored.time_ms, stored.skipped)
+                    place, time_ms = stored.place(n), stored.time_ms
+                    [again] = _answers([message], n - 1, place, time_ms, stored.skipped)
                     return again
         return self._refuse(message, NumberGap(n=n, expected=sender.last_n + 1))
 
@@ -278,80 +304,14 @@ class _Planner:
         while answers and answers[0].last_n < oldest_n:
             answers.popleft()
 
-    # --- mailboxes --------------------------------------------------------------------------------
-
-    def _takes(self, device: DeviceCounters, sender: DeviceCounters) -> bool:
-        """Tell whether the device gets the message; a mailbox that is full by now turns stale."""
-        if device is sender or device.state is not MailboxState.LIVE:
-            return False
-        waiting = device.last_position - device.acked
-        if not waiting:
-            return True
-        abandoned_ms = self._limits.waiting_days * _MS_PER_DAY
-        if (
-            waiting < self._limits.waiting_messages
-            and self._judged_ms - device.waiting_since_ms < abandoned_ms
-        ):
-            return True
-        self._turn_stale(device)
-        return False
-
-    def _turn_stale(self, device: DeviceCounters) -> None:
-        """Close a mailbox with a tombstone, so that the device sees that something is missing."""
-        device.state = MailboxState.STALE
-        opened = self._opened(device)
-        device.last_position += 1
-        notice = Notice(position=device.last_position, code=MailboxFull.code, time=self._now_ms)
-        opened.frames.append(notice)
-
-    def _opened(self, device: DeviceCounters) -> _Open:
-        """Give what a mailbox gets in this batch; at least one frame will follow."""
-        if device.last_position == device.acked:
-            device.waiting_since_ms = self._begins_ms
-        opened = self._open.get(device.device_id)
-        if opened is None:
-            opened = _Open(device, device.last_position + 1)
-            self._open[device.device_id] = opened
-            self._devices[device.device_id] = device
-        return opened
-
-    def _close(self, opened: _Open) -> None:
-        """Make segments of what a mailbox has got."""
-        frames = encode_all(opened.frames)
-        page_bytes = self._limits.page_bytes
-        if len(frames) <= page_bytes:
-            self._add_segment(opened, 0, len(opened.frames), frames)
-            return
-        # A segment is sent whole: a larger one might never fit into an outgoing buffer.
-        begin, page, size_bytes = 0, list[bytes](), 0
-        lines = frames.splitlines(keepends=True)
-        for end, line in enumerate(lines, 1):
-            page.append(line)
-            size_bytes += len(line)
-            if size_bytes >= page_bytes or end == len(lines):
-                self._add_segment(opened, begin, end, b"".join(page))
-                begin, page, size_bytes = end, [], 0
-
-    def _add_segment(self, opened: _Open, begin: int, end: int, frames: bytes) -> None:
-        """Make a segment of the frames from `begin` on and before `end`, encoded as `frames`."""
-        device = opened.device
-        first, last = opened.first + begin, opened.first + end - 1
-        marks: dict[int, int] = {}
-        for from_, up_to, conversation_id in opened.foreign:
-            latest = min(up_to, end) - 1
-            if max(from_, begin) <= latest:
-                marks[conversation_id] = opened.frames[latest].seq  # type: ignore[union-attr]
-        segment = Segment(device.account_id, device.device_id, first, last, frames)
-        self._closed.append(PlannedSegment(segment, marks))
-
 
 def _answers(
     messages: Iterable[Msg], n: int, seq: int, time_ms: int, skipped: int
 ) -> list[StoredReply]:
-    """Answer consecutive messages, of which the first comes behind the number and the place."""
+    """Answer consecutive messages: the first comes behind the number, and has the place."""
     answers = []
     for message in messages:
-        n, seq = n + 1, seq + 1
+        n += 1
         answers.append(
             StoredReply(
                 id=message.id,
@@ -362,16 +322,27 @@ def _answers(
                 skipped=skipped or UNSET,
             )
         )
+        seq += 1
     return answers
 
 
 def _end_of_sequence(messages: Sequence[Msg], begin: int, limit: int) -> int:
-    """Give where messages end that follow `begin` with the next number and the same addressee."""
-    n, to = messages[begin].n, messages[begin].to
+    """Give where messages end that follow `begin` with the next number and all else alike."""
+    first = messages[begin]
+    n, to, ciphertexts = first.n, first.to, first.ciphertexts
     end = begin + 1
     for message in messages[end:limit]:
         n += 1
         if message.n != n or message.to != to:
             break
+        if message.ciphertexts is not ciphertexts and not _sealed_alike(message, first):
+            break
         end += 1
     return end
+
+
+def _sealed_alike(one: Msg, other: Msg) -> bool:
+    """Tell whether two messages, of which one at least is sealed, are so for the same devices."""
+    if one.ciphertexts is UNSET or other.ciphertexts is UNSET or one.only:
+        return False
+    return one.ciphertexts.keys() == other.ciphertexts.keys()

@@ -18,6 +18,7 @@ from jim.core.model import (
     DeliveredUpTo,
     Enrolment,
     InviteRecord,
+    Receipt,
     Registration,
     Segment,
     Standing,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from jim.errors import JimError
+    from jim.protocol.messages import PublicKey
 
 
 class Store(Protocol):
@@ -70,17 +72,45 @@ class Store(Protocol):
         """
 
     async def enrol(self, enrolment: Enrolment, now_ms: int) -> AccountRecord:
-        """Append a link to a chain and add its device; the same link again changes nothing.
+        """Append an `add` or `reset` link and add its device; the same link again changes nothing.
 
         The new device's mailbox begins with what waits for the account's other devices
-        (`jim.core.inheritance`).
+        (`jim.core.inheritance`). A reset revokes all of those, as `extend` does with one.
 
         Raises:
             AuthFailed: the chain has grown meanwhile, so that the link no longer fits its head.
             TooManyDevices: the account has `max_devices`.
         """
 
-    async def receipts(self, account_id: int, name_keys: Sequence[str]) -> dict[str, int]:
+    async def extend(self, extension: Enrolment, now_ms: int) -> AccountRecord:
+        """Append an `add` or `revoke` link; the same link again changes nothing.
+
+        A revoked device gets nothing more: what waits for it and its keys are dropped, and what it
+        sends is refused.
+
+        Raises:
+            ChainMoved: the link does not fit the chain's head; with `expected`, the next number.
+            TooManyDevices: the account has `max_devices`.
+        """
+
+    async def add_keys(
+        self, device_id: int, one_time: Sequence[PublicKey], fallback: PublicKey | None
+    ) -> int:
+        """Keep keys of a device with which others begin sessions; give how many one-time ones wait.
+
+        Numbers up to the highest one that ever came from this device are passed over. No more than
+        `Limits.one_time_keys` are kept: the numbers of those beyond count as taken too, so that
+        they never come again. A device without encryption keys, or a revoked one, keeps none.
+        """
+
+    async def claim_keys(self, account_id: int, devices: Sequence[str]) -> dict[str, PublicKey]:
+        """Take a key of each of these devices of an account: the oldest one-time key.
+
+        That is durably gone before it is given. Where there is none it is the fallback key, which
+        stays. Devices that are unknown, revoked or without keys are left out.
+        """
+
+    async def receipts(self, account_id: int, name_keys: Sequence[str]) -> dict[str, Receipt]:
         """Read, for each of the named accounts that we talk to, how far it holds the conversation.
 
         Keys of the answer are account names; somebody without a conversation with us is left out.
@@ -111,7 +141,16 @@ class PresenceEvent(Struct, frozen=True):
     online: bool
 
 
-Event = Segment | DeliveredUpTo | PresenceEvent
+class ChainGrown(Struct, frozen=True):
+    """The device chain of `name` ends with another link now; told to itself and its contacts."""
+
+    name: str
+    chain_seq: int
+    by_device: int
+    """The device that did it, and knows."""
+
+
+Event = Segment | DeliveredUpTo | PresenceEvent | ChainGrown
 
 
 class Bus(Protocol):

@@ -1,6 +1,7 @@
 """A token bucket in two numbers: how far ahead of its rate a sender is. Pure, without a clock.
 
-What counts is the device, not the connection: coming back does not pay a debt.
+What counts is the device, not the connection: coming back does not pay a debt. Claims of keys are
+counted by the minute: they are few, and refused beyond their number.
 """
 
 from __future__ import annotations
@@ -8,11 +9,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from jim.core.limits import Limits
 
 MAX_DEBTS: Final = 65_536
 """Devices remembered at most, about 250 bytes each: 16 MB. Beyond it the debt noted first is
 forgotten; it was about to be paid anyway, for none is more than minutes old."""
+
+CLAIMS_WINDOW_S: Final = 60.0
+"""Of `Limits.claims_per_minute`."""
+
+MAX_CLAIMS: Final = 65_536
+"""Pairs of a claiming account and a device remembered at most, about 250 bytes each: 16 MB. Beyond
+it the pair whose minute began first is forgotten."""
 
 NEVER: Final = float("-inf")
 
@@ -98,3 +108,41 @@ class Paces:
         paid = [device for device, debts in self._debts.items() if max(debts) <= now_s]
         for device in paid:
             del self._debts[device]
+
+
+class Claims:
+    """How often accounts have taken keys of devices within a minute."""
+
+    __slots__ = ("_counts",)
+
+    def __init__(self) -> None:
+        self._counts: dict[tuple[int, int], tuple[float, int]] = {}
+
+    def __len__(self) -> int:
+        """Count the pairs of an account and a device that are remembered."""
+        return len(self._counts)
+
+    def take(self, account_id: int, devices: Iterable[int], limit: int, now_s: float) -> float:
+        """Count a claim of an account on each of the devices, if none of them is over its limit.
+
+        Gives the seconds until it may be tried again: 0 if it was counted.
+        """
+        found = {device: self._current(account_id, device, now_s) for device in devices}
+        waits_s = [ends_s - now_s for ends_s, count in found.values() if count >= limit]
+        if waits_s:
+            return max(waits_s)
+        for device, (ends_s, count) in found.items():
+            if len(self._counts) >= MAX_CLAIMS and (account_id, device) not in self._counts:
+                del self._counts[next(iter(self._counts))]
+            self._counts[account_id, device] = (ends_s, count + 1)
+        return 0.0
+
+    def sweep(self, now_s: float) -> None:
+        """Forget the minutes that are over; called now and then."""
+        over = [pair for pair, (ends_s, _) in self._counts.items() if ends_s <= now_s]
+        for pair in over:
+            del self._counts[pair]
+
+    def _current(self, account_id: int, device: int, now_s: float) -> tuple[float, int]:
+        ends_s, count = self._counts.get((account_id, device), (NEVER, 0))
+        return (ends_s, count) if now_s < ends_s else (now_s + CLAIMS_WINDOW_S, 0)

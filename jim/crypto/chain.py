@@ -131,13 +131,14 @@ def extend(state: ChainState, link: Link) -> ChainState:
 
 
 def extend_by_recovery(state: ChainState, link: Link) -> ChainState:
-    """Verify one further link that adds a device and that R, no device, has signed.
+    """Verify one further link that adds a device, alone or beside others, and that R has signed.
 
     Raises:
-        ChainInvalid: as `extend`; an operation other than add is op, another signer signer.
+        ChainInvalid: as `extend`; an operation other than add and reset is op, another signer (a
+            device) signer.
     """
-    if link.op != ADD:
-        raise _invalid("op", link.seq, "recovery adds a device and does nothing else")
+    if link.op not in {ADD, RESET}:
+        raise _invalid("op", link.seq, "recovery adds a device or resets the chain")
     after = extend(state, link)
     _check_signer(link, [state.recovery_key])
     return after

@@ -202,7 +202,8 @@ def prove_enroll(key: SigningKey, exchange: Exchange, *, name: str, link: Link) 
 def check_enroll(exchange: Exchange, *, state: ChainState, link: Link, sig: bytes) -> ChainState:
     """Server: check an enrolment against the account's chain; gives the chain's new state.
 
-    Only a link that R signed is accepted here: after `recover`, R is all that the peer has proven.
+    Only a link that R signed is accepted here, add or reset: after `recover`, R is all that is
+    proven.
 
     Raises:
         ChainInvalid: the link does not continue the chain, or R did not sign it.

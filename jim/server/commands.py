@@ -16,6 +16,7 @@ from jim.protocol.session import TRANSITIONS, State
 from jim.server.handlers import (
     chain,
     greeting,
+    keys,
     login,
     mailbox,
     messages,
@@ -51,6 +52,9 @@ COMMANDS: Final[Mapping[type[Struct], Command]] = MappingProxyType(
         m.Receipts: Command(mailbox.receipts),
         m.Presence: Command(presence.contacts),
         m.ChainRequest: Command(chain.links),
+        m.Extend: Command(chain.extend),
+        m.Keys: Command(keys.keep),
+        m.Claim: Command(keys.claim),
         m.Probe: Command(ends.probe),
         m.Pong: Command(ends.pong, cost=0),
         m.Quit: Command(ends.quit_session),

@@ -62,6 +62,7 @@ class Liveness:
             self._forget_at_s = now_s + FORGET_S
             self._node.admission.sweep(now_s)
             self._node.paces.sweep(now_s)
+            self._node.claims.sweep(now_s)
 
     def _wait(self) -> None:
         self._due_s = self._node.loop.time() + self._interval_s()

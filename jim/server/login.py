@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from jim.core.model import AccountRecord, DeviceRecord, Identity, Standing
 from jim.decorators import log_calls
-from jim.errors import AuthFailed, Replaced, TooManyFailures, TooManyFrames, WireError
+from jim.errors import AuthFailed, Replaced, Revoked, TooManyFailures, TooManyFrames, WireError
 from jim.protocol import messages as m
 from jim.protocol.codec import Invalid
 from jim.protocol.replies import error_reply
@@ -122,6 +122,7 @@ class Login:
 
         Raises:
             Replaced: the device has a session on a connection that began after this one.
+            Revoked: it has been taken out of the account meanwhile.
         """
         node, hub = self.node, self.node.hub
         identity = Identity(account.account_id, device.device_id, account.name, device.device)
@@ -129,6 +130,8 @@ class Login:
             self._give_way(hub.outlet(account.account_id, device.device_id))
             hub.evict(account.account_id, device.device_id)
             standing = await node.store.standing(device.device_id)
+            if standing.revoked:
+                raise Revoked
             # Read after `standing`, hence after every commit of an older session: it may have
             # written to somebody for the first time.
             audience = await node.store.visible_to(account.account_id)

@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from jim import __version__
-from jim.core.rate import Paces
+from jim.core.rate import Claims, Paces
 from jim.crypto.handshake import Decoys
 from jim.errors import StoreError
 from jim.protocol import messages as m
@@ -106,6 +106,7 @@ class Node:
         self.decoys = Decoys()
         self.locks = DeviceLocks()
         self.paces = Paces()
+        self.claims = Claims()
         self.outbox = outbox
         self.connections: set[Connection] = set()
         self.draining = False

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from jim.core.limits import ciphertext_bytes
 from jim.i18n import _
 from jim.protocol.messages import MAX_INTEGER
 
@@ -40,9 +41,13 @@ ESCAPED: Final = 6
 ENVELOPE_BYTES: Final = 512
 """Of a frame around its text: two names of 64 bytes, numbers and keys are 300."""
 
+NAMED_BYTES: Final = 22
+"""Of a device around its ciphertext: 16 of the id, two pairs of quotes, a colon, a comma."""
+
 LESS_THAN: Final = (
     ("unauthenticated_start", "unauthenticated_full"),
     ("penalty_start_s", "penalty_max_s"),
+    ("few_one_time_keys", "one_time_keys"),
 )
 """Pairs of which the first may be no more than the second."""
 
@@ -77,21 +82,31 @@ def check_together(limits: Limits) -> None:
 
 
 def _check_room(limits: Limits) -> None:
-    """Demand that the longest text can be sent and read."""
-    plain_bytes = limits.text_bytes + ENVELOPE_BYTES
-    escaped_bytes = ESCAPED * limits.text_bytes + ENVELOPE_BYTES
+    """Demand that the longest text can be sent, plain and to all devices sealed, and read."""
+    sealed_bytes = ciphertext_bytes(limits.text_bytes)
+    copies = 2 * limits.devices - 1  # the addressee's devices, and the sender's other ones
+    longest_bytes = ENVELOPE_BYTES + max(
+        ESCAPED * limits.text_bytes, copies * (sealed_bytes + NAMED_BYTES)
+    )
     # From half of `outgoing_bytes` on nothing is pushed: that half has to hold one message.
-    least = {"frame_bytes": escaped_bytes, "outgoing_bytes": 2 * plain_bytes}
+    held_bytes = max(limits.text_bytes, sealed_bytes) + ENVELOPE_BYTES
+    least = {"frame_bytes": longest_bytes, "outgoing_bytes": 2 * held_bytes}
     if limits.bytes_per_s:
         # Who is further ahead of the rate than `rate_debt_s` pays for is disconnected.
-        least["byte_burst"] = escaped_bytes - int(limits.bytes_per_s * limits.rate_debt_s)
+        least["byte_burst"] = longest_bytes - int(limits.bytes_per_s * limits.rate_debt_s)
     for name, least_bytes in least.items():
         value = getattr(limits, name)
         if value < least_bytes:
             text = _(
-                "limits.{name} is {value}; with a limits.text_bytes of {text} it has to be at "
-                "least {least}"
+                "limits.{name} is {value}; with a limits.text_bytes of {text} and a limits.devices "
+                "of {devices} it has to be at least {least}"
             )
             raise ValueError(
-                text.format(name=name, value=value, text=limits.text_bytes, least=least_bytes)
+                text.format(
+                    name=name,
+                    value=value,
+                    text=limits.text_bytes,
+                    devices=limits.devices,
+                    least=least_bytes,
+                )
             )

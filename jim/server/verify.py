@@ -52,6 +52,7 @@ SENTENCES: Final = {
         "the devices have sent {first} messages, but the conversations count {last}; each message"
         " is in one"
     ),
+    Fault.KEY: N_("key {range}, to begin sessions with, is not one that can have come in"),
 }
 """What is found, in words; `{range}` is a number, or first…last."""
 
@@ -74,6 +75,7 @@ NO_COUNTERS: Final = N_("the counters of the device are gone ({detail})")
 CHAIN_DETAILS: Final = {
     "head": N_("its end is not the one that was kept"),
     "devices": N_("its devices are not the ones that were kept"),
+    "keys": N_("the devices with keys to begin sessions with are not the ones that have them"),
 }
 """Details of `CHAIN` that are words for scripts."""
 
@@ -116,7 +118,7 @@ def chain_end(links: Sequence[Link], name: str) -> ChainEnd:
         ChainInvalid: it is not the chain of that account.
     """
     state = verify_chain(links, name)
-    return ChainEnd(state.head, state.devices, state.revoked)
+    return ChainEnd(state.head, state.devices, state.revoked, frozenset(state.keys))
 
 
 def _line(item: Item) -> str:

@@ -25,18 +25,29 @@ from jim.core.model import (
     DeliveredUpTo,
     DeviceRecord,
     MailboxState,
+    Receipt,
     Standing,
 )
 from jim.core.numbering import plan
-from jim.errors import AuthFailed, InviteInvalid, NameTaken, StoreError, TooManyDevices
-from jim.protocol.messages import Link
+from jim.errors import (
+    AuthFailed,
+    ChainMoved,
+    InviteInvalid,
+    NameTaken,
+    StoreError,
+    TooManyDevices,
+    WireError,
+)
+from jim.protocol.messages import ADD, RESET, REVOKE, Link
+from jim.storage.memory_keys import DeviceKeys
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from jim.core.limits import Limits
     from jim.core.model import Batch, Enrolment, InviteRecord, Registration, Segment
     from jim.core.numbering import Plan
+    from jim.protocol.messages import PublicKey
 
 MAX_VISIBLE: Final = 1000
 """Contacts that `visible` gives: the port's bound."""
@@ -71,7 +82,8 @@ class MemoryStore:
         self._accounts: dict[int, _Account] = {}
         self._names: dict[str, _Account] = {}
         self._devices: dict[int, DeviceCounters] = {}
-        self._keys: dict[int, bytes] = {}
+        self._login_keys: dict[int, bytes] = {}
+        self._keys: dict[int, DeviceKeys] = {}
         self._mailboxes: dict[int, list[PlannedSegment]] = {}
         self._conversations: dict[int, _Conversation] = {}
         self._pairs: dict[tuple[int, int], _Conversation] = {}
@@ -121,7 +133,15 @@ class MemoryStore:
         """Read where a device stands."""
         self._check_open()
         device = self._devices[device_id]
-        return Standing(device.last_n, device.last_position, device.acked, device.last_mark)
+        keys = self._keys.get(device_id)
+        return Standing(
+            device.last_n,
+            device.last_position,
+            device.acked,
+            device.last_mark,
+            device.state is MailboxState.REVOKED,
+            len(keys.one_time) if keys is not None else 0,
+        )
 
     async def load_after(self, device_id: int, position: int, limit_bytes: int) -> list[Segment]:
         """Read waiting segments behind `position`, in order, gapless."""
@@ -161,27 +181,37 @@ class MemoryStore:
         account = _Account(account_id, registration.name, registration.skeleton)
         self._accounts[account_id] = self._names[account.name] = account
         self._add_link(account, registration.genesis, registration.head)
+        self._add_device(account, registration.genesis, registration.fallback)
         return self._record(account)
 
     async def enrol(self, enrolment: Enrolment, now_ms: int) -> AccountRecord:
         """Append a link to a chain and add its device; the same link again changes nothing."""
-        self._check_open()
-        account = self._accounts.get(enrolment.account_id)
-        if account is None:
-            raise AuthFailed
-        record = self._record(account)
-        if enrolment.head in account.heads:
-            return record
-        known = {device.device for device in record.devices}
-        if account.heads[-1] != enrolment.link.prev or enrolment.link.device in known:
-            raise AuthFailed
-        if sum(not device.revoked for device in record.devices) >= enrolment.max_devices:
-            raise TooManyDevices(limit=enrolment.max_devices)
-        self._add_link(account, enrolment.link, enrolment.head)
-        self._hand_over(account, now_ms)
-        return self._record(account)
+        return self._grow(enrolment, now_ms, lambda _: AuthFailed())
 
-    async def receipts(self, account_id: int, name_keys: Sequence[str]) -> dict[str, int]:
+    async def extend(self, extension: Enrolment, now_ms: int) -> AccountRecord:
+        """Append a link that adds or revokes a device; the same link again changes nothing."""
+        return self._grow(extension, now_ms, lambda seq: ChainMoved(expected=seq))
+
+    async def add_keys(
+        self, device_id: int, one_time: Sequence[PublicKey], fallback: PublicKey | None
+    ) -> int:
+        """Keep keys of a device whose numbers are new; give how many one-time keys wait."""
+        self._check_open()
+        keys = self._keys.get(device_id)
+        return keys.add(one_time, fallback, self.limits.one_time_keys) if keys is not None else 0
+
+    async def claim_keys(self, account_id: int, devices: Sequence[str]) -> dict[str, PublicKey]:
+        """Take a key of each of these devices."""
+        self._check_open()
+        account = self._accounts.get(account_id)
+        claimed = {}
+        for device_id in account.device_ids if account is not None else ():
+            device = self._devices[device_id].device
+            if device in devices and device_id in self._keys:
+                claimed[device] = self._keys[device_id].claim()
+        return claimed
+
+    async def receipts(self, account_id: int, name_keys: Sequence[str]) -> dict[str, Receipt]:
         """Read how far each of the named accounts holds its conversation with this one."""
         self._check_open()
         found = {}
@@ -190,7 +220,8 @@ class MemoryStore:
             if other is not None:
                 pair = (min(other.account_id, account_id), max(other.account_id, account_id))
                 if pair in self._pairs:
-                    found[name] = self._pairs[pair].delivered[other.account_id]
+                    seq = self._pairs[pair].delivered[other.account_id]
+                    found[name] = Receipt(seq, other.links[-1].seq)
         return found
 
     async def visible_to(self, account_id: int) -> list[Contact]:
@@ -246,21 +277,62 @@ class MemoryStore:
             DeviceRecord(
                 device_id,
                 self._devices[device_id].device,
-                self._keys[device_id],
+                self._login_keys[device_id],
                 self._devices[device_id].state is MailboxState.REVOKED,
             )
             for device_id in account.device_ids
         ]
         return AccountRecord(account.account_id, account.name, account.links.copy(), devices)
 
-    def _add_link(self, account: _Account, link: Link, head: bytes) -> None:
-        device_id = len(self._devices) + 1
+    def _grow(
+        self, extension: Enrolment, now_ms: int, unfit: Callable[[int], WireError]
+    ) -> AccountRecord:
+        """Append a link and do what it says."""
+        self._check_open()
+        account, link = self._accounts.get(extension.account_id), extension.link
+        if account is None:
+            raise unfit(0)
+        record = self._record(account)
+        if extension.head in account.heads:
+            return record
+        known = {each.device: each.revoked for each in record.devices}
+        fits = known.get(link.device) is False if link.op == REVOKE else link.device not in known
+        if account.heads[-1] != link.prev or not fits:
+            raise unfit(record.links[-1].seq + 1)
+        live = [each for each in record.devices if not each.revoked]
+        if link.op == ADD and len(live) >= extension.max_devices:
+            raise TooManyDevices(limit=extension.max_devices)
+        self._add_link(account, link, extension.head)
+        if link.op != REVOKE:
+            self._add_device(account, link, extension.fallback)
+            self._hand_over(account, now_ms)
+        for each in live:
+            if link.op == RESET or each.device == link.device:
+                self._revoke(each.device_id)
+        return self._record(account)
+
+    @staticmethod
+    def _add_link(account: _Account, link: Link, head: bytes) -> None:
         account.heads.append(head)
         account.links.append(link)
+
+    def _add_device(self, account: _Account, link: Link, fallback: PublicKey | None) -> None:
+        device_id = len(self._devices) + 1
         account.device_ids.append(device_id)
-        self._devices[device_id] = DeviceCounters(device_id, account.account_id, link.device)
-        self._keys[device_id] = link.login_key
+        self._devices[device_id] = DeviceCounters(
+            device_id, account.account_id, link.device, has_keys=fallback is not None
+        )
+        self._login_keys[device_id] = link.login_key
+        if fallback is not None:
+            self._keys[device_id] = DeviceKeys(fallback, fallback.id)
         self._mailboxes[device_id] = []
+
+    def _revoke(self, device_id: int) -> None:
+        device = self._devices[device_id]
+        device.state, device.acked = MailboxState.REVOKED, device.last_position
+        device.waiting_since_ms = 0
+        self._mailboxes[device_id] = []
+        self._keys.pop(device_id, None)
 
     def _hand_over(self, account: _Account, now_ms: int) -> None:
         """Put what waits for the account into the mailbox of its newest device."""

@@ -239,7 +239,7 @@ class Client:
                 elif each in fresh:
                     self._display(each)
                 else:
-                    self._record(Again(0, self.identity.device, each.message, each.position))
+                    self._record(Again(0, self.identity.device, str(each.message), each.position))
             self._record(Cursor(0, self.identity.device, position))
             return durable
 
@@ -253,7 +253,8 @@ class Client:
     def _display(self, each: m.Delivery) -> None:
         """Record what the store shows from now on."""
         me = self.identity
-        shown = Displayed(0, me.name, me.device, each.message, each.sender, each.seq, each.position)
+        text = str(each.message)
+        shown = Displayed(0, me.name, me.device, text, each.sender, each.seq, each.position)
         self._record(shown)
 
     # --- effects ----------------------------------------------------------------------------------

@@ -129,7 +129,7 @@ class ServerDisk:
             for run, told in zip(batch.runs, answers, strict=True):
                 replies = FROM_SERVER.json.decode_lines(told.frames)
                 pairs = zip(run.messages, replies, strict=True)
-                texts |= {each.message for each, reply in pairs if isinstance(reply, Stored)}
+                texts |= {str(each.message) for each, reply in pairs if isinstance(reply, Stored)}
         return texts
 
 
@@ -192,7 +192,7 @@ class ClientDisk:
         """Keep what came and move the cursor with it; give what was not here before."""
         fresh = []
         for each in deliveries:
-            identity = (each.sender, each.device, each.n, each.to, each.message)
+            identity = (each.sender, each.device, each.n, each.to, str(each.message))
             if identity not in self.known:
                 self.known.add(identity)
                 fresh.append(each)

@@ -100,7 +100,7 @@ def _store_by_sender(
 
 
 def _store_cut_short(self: Any, messages: Sequence[Msg], *rest: Any) -> Any:
-    cut = [msgspec.structs.replace(each, message=each.message[:-1]) for each in messages]
+    cut = [msgspec.structs.replace(each, message=str(each.message)[:-1]) for each in messages]
     return _store(self, cut, *rest)
 
 

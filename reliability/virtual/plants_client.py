@@ -90,7 +90,7 @@ def _as_message(delivery: m.Delivery) -> Message:
         peer=delivery.sender,
         outgoing=False,
         sender=delivery.sender,
-        text=delivery.message,
+        text=str(delivery.message),
         time_ms=delivery.time,
         seq=delivery.seq,
         n=delivery.n,

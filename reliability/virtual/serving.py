@@ -14,6 +14,7 @@ from jim.bus.local import LocalBus
 from jim.core.model import Registration
 from jim.crypto.tls import ServerTls
 from jim.errors import JimError
+from jim.protocol.messages import REVOKE
 from jim.server.service import Service
 from jim.server.settings import Settings
 from jim.storage.memory import MemoryStore
@@ -172,6 +173,8 @@ async def _arrive(store: Store, arrival: Registration | Enrolment) -> None:
     """Make the store know an account or a device."""
     if isinstance(arrival, Registration):
         await store.register(arrival, 1)
+    elif arrival.link.op == REVOKE:
+        await store.extend(arrival, 1)
     else:
         await store.enrol(arrival, 1)
 

@@ -26,10 +26,12 @@ if TYPE_CHECKING:
         Contact,
         Enrolment,
         InviteRecord,
+        Receipt,
         Registration,
         Segment,
         Standing,
     )
+    from jim.protocol.messages import PublicKey
     from jim.storage.memory import MemoryStore
     from reliability.virtual.loop import VirtualLoop
 
@@ -186,7 +188,29 @@ class SlowStore:
 
         return await self._change(work)
 
-    async def receipts(self, account_id: int, name_keys: Sequence[str]) -> dict[str, int]:
+    async def extend(self, extension: Enrolment, now_ms: int) -> AccountRecord:
+        """Add or revoke a device."""
+
+        def work() -> AccountRecord:
+            record = finish_now(self._memory.extend(extension, now_ms))
+            self._watcher.enrolled(extension)
+            return record
+
+        return await self._change(work)
+
+    async def add_keys(
+        self, device_id: int, one_time: Sequence[PublicKey], fallback: PublicKey | None
+    ) -> int:
+        """Keep keys of a device."""
+        return await self._change(
+            lambda: finish_now(self._memory.add_keys(device_id, one_time, fallback))
+        )
+
+    async def claim_keys(self, account_id: int, devices: Sequence[str]) -> dict[str, PublicKey]:
+        """Take keys of devices."""
+        return await self._change(lambda: finish_now(self._memory.claim_keys(account_id, devices)))
+
+    async def receipts(self, account_id: int, name_keys: Sequence[str]) -> dict[str, Receipt]:
         """Read what others hold."""
         return await self._read(lambda: self._memory.receipts(account_id, name_keys))
 

@@ -156,11 +156,11 @@ class World:
             replies = FROM_SERVER.json.decode_lines(answers.frames)
             for message, reply in zip(run.messages, replies, strict=True):
                 if isinstance(reply, Stored):
-                    self.skipped[message.message.partition(" ")[0]] = reply.skipped or 0
+                    self.skipped[str(message.message).partition(" ")[0]] = reply.skipped or 0
         for segment in committed.segments:
             for line in segment.frames.splitlines():
                 frame = _FRAMES.decode(line)
-                uid = frame.message.partition(" ")[0]
+                uid = str(frame.message).partition(" ")[0]
                 self._positions[segment.device_id, uid] = frame.position
 
     def registered(self, registration: Registration) -> None:

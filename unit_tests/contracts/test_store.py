@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import defaultdict
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -24,10 +23,7 @@ from jim.errors import (
     StoreError,
     TooManyDevices,
 )
-from jim.protocol.codec import FROM_SERVER, Decoder
-from jim.protocol.messages import Delivery, Notice
-from jim.storage.memory import MemoryStore
-from jim.storage.sqlite import open_store
+from jim.protocol.messages import Delivery
 from unit_tests.support.accounts import (
     LATER_MS,
     NOW_MS,
@@ -39,6 +35,7 @@ from unit_tests.support.accounts import (
     registration,
     send,
 )
+from unit_tests.support.adapters import deliveries, frames_of, texts, waiting
 from unit_tests.support.outcomes import (
     Append,
     Stored,
@@ -50,78 +47,13 @@ from unit_tests.support.outcomes import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-    from pathlib import Path
-
-    from jim.core.model import Committed, Identity, Segment
+    from jim.core.model import Committed, Identity
     from jim.core.ports import Store
+    from unit_tests.support.adapters import Adapter
 
 DAY_MS = 86_400_000
 WIDE = 1 << 30
 SMALL = Limits(waiting_messages=3, waiting_days=30, window=4)
-
-
-class Adapter:
-    """Opens, closes and opens again the store under test."""
-
-    def __init__(self, name: str, directory: Path) -> None:
-        self.name = name
-        self._path = directory / "server.db"
-        self._store: Store | None = None
-
-    async def open(self, limits: Limits | None = None) -> Store:
-        limits = limits or Limits()
-        if self.name == "memory":
-            self._store = self._store or MemoryStore(limits)
-        else:
-            await self.aclose()
-            self._store = await open_store(self._path, limits)
-        return self._store
-
-    async def aclose(self) -> None:
-        if self._store is not None:
-            await self._store.aclose()
-
-
-@pytest.fixture(params=["memory", "sqlite"])
-async def adapter(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Adapter]:
-    adapter = Adapter(request.param, tmp_path)
-    yield adapter
-    await adapter.aclose()
-
-
-@pytest.fixture
-async def store(adapter: Adapter) -> Store:
-    return await adapter.open()
-
-
-def frames_of(segments: list[Segment]) -> list[Delivery | Notice]:
-    decoder = Decoder(FROM_SERVER, WIDE)
-    found: list[Delivery | Notice] = []
-    for segment in segments:
-        items = decoder.feed(segment.frames)
-        assert len(items) == segment.last - segment.first + 1
-        for position, item in enumerate(items, segment.first):
-            assert isinstance(item, Delivery | Notice)
-            assert item.position == position
-            found.append(item)
-    assert all(one.last + 1 == two.first for one, two in pairwise(segments))
-    return found
-
-
-async def waiting(store: Store, device: Identity, after: int = 0) -> list[Delivery | Notice]:
-    return frames_of(await store.load_after(device.device_id, after, WIDE))
-
-
-async def deliveries(store: Store, device: Identity) -> list[Delivery]:
-    return [each for each in await waiting(store, device) if isinstance(each, Delivery)]
-
-
-async def texts(store: Store, device: Identity, after: int = 0) -> list[str]:
-    return [
-        frame.message if isinstance(frame, Delivery) else frame.code
-        for frame in await waiting(store, device, after)
-    ]
 
 
 # --- numbers --------------------------------------------------------------------------------------
@@ -509,7 +441,7 @@ async def test_own_copies_are_no_news(store: Store) -> None:
     await add_account(store, "bob")
     await send(store, desk, "bob", 1)
     assert (await ack(store, phone, 1)).delivered == []
-    assert await store.receipts(desk.account_id, ["bob"]) == {"bob": 0}
+    assert await store.receipts(desk.account_id, ["bob"]) == {"bob": (0, 1)}
 
 
 async def test_news_tell_each_sender_of_their_own_conversation(store: Store) -> None:
@@ -537,8 +469,8 @@ async def test_receipts_tell_how_far_the_others_hold_it(adapter: Adapter) -> Non
     await ack(store, bob, 2)
     store = await adapter.open()
     names = ["bob", "carol", "dave", "nobody"]
-    assert await store.receipts(alice.account_id, names) == {"bob": 2, "carol": 0}
-    assert await store.receipts(bob.account_id, ["alice", "carol"]) == {"alice": 0}
+    assert await store.receipts(alice.account_id, names) == {"bob": (2, 1), "carol": (0, 1)}
+    assert await store.receipts(bob.account_id, ["alice", "carol"]) == {"alice": (0, 1)}
     assert await store.receipts(alice.account_id, []) == {}
     # What is known already is not news after a restart either.
     await send(store, alice, "bob", 4)
@@ -785,7 +717,7 @@ async def test_a_new_device_inherits_what_nobody_collected_and_no_more(adapter: 
         (2, "carol", 1),
         (3, "alice", 3),
     ]
-    assert await store.receipts(alice.account_id, ["bob"]) == {"bob": 1}
+    assert await store.receipts(alice.account_id, ["bob"]) == {"bob": (1, 2)}
     news = (await ack(store, phone, 3, now_ms=LATER_MS)).delivered
     assert {(each.account_id, each.seq) for each in news} == {
         (alice.account_id, 3),

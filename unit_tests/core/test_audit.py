@@ -111,6 +111,12 @@ def test_a_conversation(
 
 
 def test_every_message_takes_one_number_and_one_place() -> None:
-    assert list(check_totals(5, 5)) == []
-    [found] = check_totals(5, 4)
+    assert list(check_totals(5, 0, 5)) == []
+    [found] = check_totals(5, 0, 4)
     assert (found.fault, found.first, found.last) == (Fault.TOTAL, 5, 4)
+
+
+def test_a_message_for_one_device_alone_takes_a_number_and_no_place() -> None:
+    assert list(check_totals(5, 2, 3)) == []
+    [found] = check_totals(5, 2, 5)
+    assert (found.fault, found.first, found.last) == (Fault.TOTAL, 3, 5)

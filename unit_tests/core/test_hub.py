@@ -62,7 +62,7 @@ class FakeOutlet:
         self.failed.append(error)
 
     def texts(self) -> list[str]:
-        return [frame.message for frame in self.frames if isinstance(frame, m.Delivery)]
+        return [str(frame.message) for frame in self.frames if isinstance(frame, m.Delivery)]
 
 
 class Node:

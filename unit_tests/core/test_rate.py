@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from jim.core import rate
 from jim.core.limits import Limits
-from jim.core.rate import Bucket, Paces
+from jim.core.rate import Bucket, Claims, Paces
 
 LIMITS = Limits(message_burst=2, messages_per_s=1.0, byte_burst=100, bytes_per_s=10)
 
@@ -115,3 +115,37 @@ def test_debts_are_bounded_and_the_first_noted_is_forgotten(
     assert len(paces) == 3
     assert paces.take_up(1, LIMITS).take(0, 0, 0.0) == 0.0
     assert paces.take_up(4, LIMITS).take(0, 0, 0.0) > 0.0
+
+
+# --- claims ---------------------------------------------------------------------------------------
+
+
+def test_so_many_claims_a_minute_of_one_account_on_one_device() -> None:
+    claims = Claims()
+    assert [claims.take(1, [7], 3, now_s) for now_s in (100.0, 110.0, 120.0)] == [0, 0, 0]
+    assert claims.take(1, [7], 3, 130.0) == pytest.approx(30.0)
+    assert claims.take(2, [7], 3, 130.0) == 0, "another account"
+    assert claims.take(1, [8], 3, 130.0) == 0, "another device"
+    assert claims.take(1, [7], 3, 160.0) == 0, "the next minute"
+
+
+def test_a_claim_on_several_devices_counts_for_all_or_for_none() -> None:
+    claims = Claims()
+    assert claims.take(1, [7], 1, 0.0) == 0
+    assert claims.take(1, [7, 8], 1, 10.0) == pytest.approx(50.0)
+    assert claims.take(1, [8], 1, 10.0) == 0, "it was not counted"
+
+
+def test_claims_are_forgotten_when_their_minute_is_over_and_before_there_are_too_many(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    claims = Claims()
+    claims.take(1, [7], 1, 0.0)
+    claims.take(1, [8], 1, 50.0)
+    claims.sweep(60.0)
+    assert len(claims) == 1
+    monkeypatch.setattr(rate, "MAX_CLAIMS", 3)
+    for device in range(20, 30):
+        claims.take(1, [device], 1, 70.0)
+    assert len(claims) == 3
+    assert claims.take(1, [29], 1, 70.0) > 0, "the latest is still counted"

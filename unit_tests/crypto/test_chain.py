@@ -418,7 +418,7 @@ def test_a_second_genesis_with_other_devices_is_a_fork() -> None:
         verify_update([usurped], "alice", START)
 
 
-def test_recovery_takes_only_an_add_that_r_signed() -> None:
+def test_recovery_takes_only_an_add_or_a_reset_that_r_signed() -> None:
     by_r = links.make_add(STATES[1], TABLET, R, TIME)
     assert chain.extend_by_recovery(STATES[1], by_r) == extend(STATES[1], by_r)
     with invalid("signer", 2):
@@ -426,9 +426,11 @@ def test_recovery_takes_only_an_add_that_r_signed() -> None:
     with invalid("op", 2):
         phone = device_id(PHONE.public)
         chain.extend_by_recovery(STATES[1], links.make_revoke(STATES[1], phone, R, TIME))
-    with invalid("op", 2):
-        reset = links.make_reset(STATES[1], TABLET, R2.public, R, time=TIME)
-        chain.extend_by_recovery(STATES[1], reset)
+    reset = links.make_reset(STATES[1], TABLET, R2.public, R, time=TIME)
+    assert chain.extend_by_recovery(STATES[1], reset) == extend(STATES[1], reset)
+    with invalid("signer", 2):
+        forged = links.make_reset(STATES[1], TABLET, R2.public, PHONE, time=TIME)
+        chain.extend_by_recovery(STATES[1], forged)
 
 
 def test_two_halves_of_an_add_make_a_link() -> None:

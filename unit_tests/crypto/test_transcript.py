@@ -81,6 +81,9 @@ def test_every_kind_as_the_protocol_writes_it() -> None:
     assert transcript.register(EXCHANGE, "a", LINK) == by_hand("jim-reg-1", *IDS, b"a", LINK_HASH)
     assert transcript.recover(EXCHANGE, "a") == by_hand("jim-recover-1", *IDS, b"a")
     assert transcript.enroll(EXCHANGE, "a", LINK) == by_hand("jim-enroll-1", *IDS, b"a", LINK_HASH)
+    assert transcript.device_key("dev", 7, b"k" * 32) == by_hand(
+        "jim-key-1", b"dev", b"7", b"k" * 32
+    )
     assert transcript.possession(LINK) == by_hand("jim-pop-1", *LINK_FIELDS)
     assert transcript.link_signature(LINK) == by_hand("jim-link-1", *LINK_FIELDS, b"o" * 64)
     assert transcript.link_hash(LINK) == LINK_HASH

@@ -232,7 +232,7 @@ async def test_12_one_who_does_not_read_blocks_nobody(tmp_path: Path) -> None:
         frozen.send(m.Quit(id=1))
         frozen.wake_up()
         seen = [item for item in await frozen.ended() if isinstance(item, m.Delivery)]
-        got = [int(item.message.split()[0]) for item in seen]
+        got = [int(str(item.message).split()[0]) for item in seen]
         assert got == list(range(1, len(got) + 1)), "whole and in order"
         assert 0 < len(got) < count, "it was stuck: the rest is in the store"
         await door.close()

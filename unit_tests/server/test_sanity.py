@@ -34,6 +34,8 @@ def test_the_least_will_do_and_less_will_not(capsys: pytest.CaptureFixture[str],
     fitting = [f"{name}={least}"]
     if name in {"ping_s", "idle_s"}:  # the one has to be less than the other
         fitting = [f"ping_s={least}", f"idle_s={2 * least}"]
+    if name == "rate_debt_s":  # the burst has to make up for it
+        fitting.append("byte_burst=467950")
     assert check(capsys, *fitting) == (0, "The settings are good.\n")
 
 
@@ -49,11 +51,11 @@ def test_every_least_is_below_the_default_and_of_its_type() -> None:
     [
         (
             ("outgoing_bytes=1",),
-            "limits.outgoing_bytes is 1; with a limits.text_bytes of 16384 .* at least 33792",
+            "limits.outgoing_bytes is 1; with a limits.text_bytes of 16384 .* at least 50184",
         ),
-        (("frame_bytes=98815",), "limits.frame_bytes is 98815; .* at least 98816"),
-        (("text_bytes=100000",), "limits.frame_bytes is 262144; .* at least 600512"),
-        (("byte_burst=1", "bytes_per_s=100"), "limits.byte_burst is 1; .* at least 92816"),
+        (("frame_bytes=467949",), "limits.frame_bytes is 467949; .* at least 467950"),
+        (("text_bytes=100000",), "limits.frame_bytes is 524288; .* at least 2586222"),
+        (("byte_burst=1", "bytes_per_s=100"), "limits.byte_burst is 1; .* at least 461950"),
         (("ping_s=150",), "limits.ping_s has to be less than limits.idle_s"),
         (("idle_s=1e300",), "limits.idle_s .*at most 9007199254740991"),
         (("waiting_messages=9007199254740992",), "limits.waiting_messages .*at most"),
@@ -70,10 +72,11 @@ def test_what_does_not_fit_together_is_refused_with_what_would(
 @pytest.mark.parametrize(
     "limits",
     [
-        ("outgoing_bytes=33792",),
-        ("frame_bytes=98816",),
-        ("text_bytes=100000", "frame_bytes=600512", "byte_burst=600512"),
-        ("byte_burst=92816", "bytes_per_s=100"),
+        ("outgoing_bytes=50184",),
+        ("frame_bytes=467950",),
+        ("text_bytes=100000", "frame_bytes=2586222", "byte_burst=2586222"),
+        ("byte_burst=461950", "bytes_per_s=100"),
+        ("devices=1", "frame_bytes=98816"),
         ("byte_burst=1", "bytes_per_s=0"),
         ("text_bytes=1",),
     ],

@@ -63,7 +63,7 @@ async def flood(alice: Wire, to: str, first: int, last: int) -> None:
 
 
 async def collected(wire: Wire, count: int) -> list[int]:
-    return [int((await wire.expect(m.Delivery)).message.split()[0]) for _ in range(count)]
+    return [int(str((await wire.expect(m.Delivery)).message).split()[0]) for _ in range(count)]
 
 
 @pytest.mark.parametrize("loop", LOOPS)

@@ -26,8 +26,11 @@ class Append(Struct):
     sender: Identity
     n: int
     to: str
-    text: str
+    text: str = ""
     mark: str = ""
+    sealed: dict[str, str] | None = None
+    """Device to ciphertext, instead of the text."""
+    only: bool = False
 
 
 class Stored(Struct):
@@ -62,7 +65,10 @@ def batch_of(
 
 def _message(append: Append) -> Msg:
     mark = append.mark or UNSET
-    return Msg(id=append.n, n=append.n, to=append.to, message=append.text, mark=mark)
+    n, sealed = append.n, append.sealed
+    if sealed is None:
+        return Msg(id=n, n=n, to=append.to, message=append.text, mark=mark)
+    return Msg(id=n, n=n, to=append.to, ciphertexts=sealed, only=append.only, mark=mark)
 
 
 class Answered(Protocol):

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import itertools
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from jim.crypto import handshake, links, tls
-from jim.crypto.keys import SigningKey, device_id
+from jim.crypto.device_keys import sign_key
+from jim.crypto.keys import NO_KEYS, SigningKey, device_id
+from jim.crypto.olm import Olm
 from jim.crypto.transcript import Exchange, link_hash
 from jim.protocol import messages as m
 from jim.protocol.codec import FROM_SERVER, Decoder, Invalid, encode
+
+if TYPE_CHECKING:
+    from jim.crypto.suite import DeviceAccount
 
 T = TypeVar("T", bound=Struct)
 
@@ -24,17 +29,43 @@ PATIENCE_S = 20.0
 
 @dataclass
 class Person:
-    """An account's first device, with keys of its own."""
+    """An account's first device with its keys; one with an Olm account can be sealed for."""
 
     name: str
     key: SigningKey = field(default_factory=SigningKey.generate)
     recovery: SigningKey = field(default_factory=SigningKey.generate)
+    olm: DeviceAccount | None = None
     genesis: m.Link = field(init=False)
     head: bytes = field(init=False)
 
     def __post_init__(self) -> None:
-        self.genesis = links.make_genesis(self.name, self.key, self.recovery.public, 1_000)
+        keys = self.olm.keys if self.olm else NO_KEYS
+        self.genesis = links.make_genesis(self.name, self.key, self.recovery.public, 1_000, keys)
         self.head = link_hash(self.genesis)
+
+    @classmethod
+    def keyed(cls, name: str) -> Person:
+        return cls(name, olm=Olm().new_account())
+
+    def another(self, *, keys: bool = True) -> Person:
+        """Make a further device of the account; `head` has to become that of its link."""
+        olm = Olm().new_account() if keys else None
+        other = Person(self.name, recovery=self.recovery, olm=olm)
+        other.genesis, other.head = self.genesis, self.head
+        return other
+
+    def sign_key(self, number: int) -> m.PublicKey:
+        """Make a one-time key."""
+        assert self.olm is not None
+        [key] = self.olm.new_one_time_keys(1)
+        return sign_key(self.olm, self.device, number, key)
+
+    @functools.cached_property
+    def fallback(self) -> m.PublicKey | UnsetType:
+        """The first fallback key, of a device with keys."""
+        if self.olm is None:
+            return UNSET
+        return sign_key(self.olm, self.device, 0, self.olm.new_fallback_key())
 
     @property
     def device(self) -> str:
@@ -167,7 +198,8 @@ class Wire:
             name=person.name,
             genesis=person.genesis,
             sig=sig,
-            invite=msgspec.UNSET if invite is None else invite,
+            invite=UNSET if invite is None else invite,
+            fallback=person.fallback,
         )
 
     async def login(self, person: Person, counter: int = 0) -> m.Welcome:
@@ -192,7 +224,31 @@ class Wire:
         assert isinstance(message, m.Welcome), message
         return message
 
+    async def recover(self, person: Person) -> m.Chain:
+        sig = handshake.prove_recover(person.recovery, await self.greet(), name=person.name)
+        self.send(m.Recover(id=self.next_id(), name=person.name, sig=sig))
+        return await self.expect(m.Chain)
+
+    def enrolment(self, person: Person, link: m.Link) -> m.Enroll:
+        """Ask for a new device to be added with a link, after `recover`."""
+        assert self.exchange is not None
+        sig = handshake.prove_enroll(person.key, self.exchange, name=person.name, link=link)
+        return m.Enroll(
+            id=self.next_id(), name=person.name, link=link, sig=sig, fallback=person.fallback
+        )
+
     # --- after the login --------------------------------------------------------------------------
+
+    async def extend(self, link: m.Link, person: Person | None = None) -> m.Extended:
+        """Append a link to the own chain, of a new device or without one."""
+        fallback = person.fallback if person else UNSET
+        self.send(m.Extend(id=self.next_id(), link=link, fallback=fallback))
+        return await self.expect(m.Extended)
+
+    def seal(self, n: int, to: str, *people: Person, only: bool = False) -> None:
+        """Send a message that is sealed for these devices; the ciphertext tells for which."""
+        sealed = {each.device: f"1m{n}/{each.device}" for each in people}
+        self.send(m.Msg(id=self.next_id(), n=n, to=to, ciphertexts=sealed, only=only))
 
     async def sync(self, after: int = 0) -> m.Ok:
         self.send(m.Sync(id=self.next_id(), after=after))

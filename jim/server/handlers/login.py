@@ -9,7 +9,7 @@ from msgspec import UNSET
 from jim.core.names import lookup_key
 from jim.crypto.handshake import check_auth
 from jim.crypto.transcript import link_hash
-from jim.errors import AuthFailed, NameInvalid
+from jim.errors import AuthFailed, NameInvalid, Revoked
 from jim.protocol import messages as m
 from jim.server.node import now_ms
 
@@ -29,11 +29,12 @@ async def auth(login: Login, message: m.Auth) -> m.Welcome | None:
     """Log a device in.
 
     Raises:
-        AuthFailed: no such name, no such device, a revoked one, a wrong signature, or a head that
-            was never one of the account's chain.
+        AuthFailed: no such name, no such device, a wrong signature, or a head that was never one
+            of the account's chain.
+        Revoked: the device has proven itself, and was taken out of the account.
     """
     account = await find_account(login.node.store, message.name)
-    device = usable_device(account, message.device)
+    device = _device(account, message.device)
     check_auth(
         login.challenged(),
         name=message.name,
@@ -46,6 +47,8 @@ async def auth(login: Login, message: m.Auth) -> m.Welcome | None:
     )
     if account is None or device is None or not _knows(account, message.head):
         raise AuthFailed
+    if device.revoked:
+        raise Revoked
     return await welcome(login, message.id, account, device, OK)
 
 
@@ -73,6 +76,7 @@ async def welcome(
         epoch=login.node.store.epoch,
         chain_seq=last.seq,
         chain_head=link_hash(last),
+        one_time_keys=standing.one_time_keys,
         last_mark=standing.last_mark or UNSET,
     )
 
@@ -88,8 +92,13 @@ async def find_account(store: Store, name: str) -> AccountRecord | None:
 
 def usable_device(account: AccountRecord | None, device: str) -> DeviceRecord | None:
     """Give the account's device of that id unless it is revoked."""
+    found = _device(account, device)
+    return found if found is not None and not found.revoked else None
+
+
+def _device(account: AccountRecord | None, device: str) -> DeviceRecord | None:
     for record in account.devices if account else ():
-        if record.device == device and not record.revoked:
+        if record.device == device:
             return record
     return None
 

@@ -39,11 +39,20 @@ def sync(session: Active, message: m.Sync) -> m.Ok:
 
 
 async def receipts(session: Active, message: m.Receipts) -> m.ReceiptsReply:
-    """Tell up to where others hold our conversations; people without one are left out."""
+    """Tell up to where others hold our conversations, and where their chains end.
+
+    People without a conversation with us are left out.
+    """
     account_id = session.link.identity.account_id
     keys = list(_keys(message.names))
-    delivered = await session.node.store.receipts(account_id, keys)
-    return m.ReceiptsReply(id=message.id, response=_OK, time=now_ms(), delivered=delivered)
+    found = await session.node.store.receipts(account_id, keys)
+    return m.ReceiptsReply(
+        id=message.id,
+        response=_OK,
+        time=now_ms(),
+        delivered={name: each.seq for name, each in found.items()},
+        chains={name: each.chain_seq for name, each in found.items()},
+    )
 
 
 def _keys(names: Iterable[str]) -> Iterator[str]:

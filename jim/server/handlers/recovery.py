@@ -10,6 +10,7 @@ from jim.crypto.handshake import check_enroll, check_recover
 from jim.errors import AuthFailed, BadRequest, ChainInvalid
 from jim.protocol import messages as m
 from jim.protocol.messages import GENESIS, RESET
+from jim.server.handlers.chain import announce, checked_fallback, end_revoked
 from jim.server.handlers.login import CREATED, OK, find_account, usable_device, welcome
 from jim.server.node import now_ms
 
@@ -39,25 +40,32 @@ async def recover(login: Login, message: m.Recover) -> m.Chain:
 
 
 async def enroll(login: Login, message: m.Enroll) -> m.Welcome | None:
-    """Add a new device and log it in; the same link again is the retry of a lost answer.
+    """Add a new device, or begin anew with it alone, and log it in.
+
+    The same link again is the retry of a lost answer. After a reset the sessions of all other
+    devices are over.
 
     Raises:
         AuthFailed: the proof of this connection is not good, another account is meant, or the chain
             has grown since `recover`.
-        BadRequest: the link does not continue the chain.
+        BadRequest: the link does not continue the chain, or the fallback key is not good.
         TooManyDevices: the account has as many as allowed.
     """
     account = login.recovering
     if account is None or message.link.acct != account.name:
         raise AuthFailed
+    node = login.node
     state = _checked(login, account, message)
-    enrolment = Enrolment(account.account_id, message.link, state.head, login.node.limits.devices)
+    fallback = checked_fallback(message.link, message.fallback)
+    devices = node.limits.devices
+    enrolment = Enrolment(account.account_id, message.link, state.head, devices, fallback)
     # By the later of both clocks, as in `jim.core.numbering`: this begins the new device's waiting.
-    begins_ms = max(now_ms(), login.node.steady.now_ms())
-    account = await login.node.store.enrol(enrolment, begins_ms)
+    account = await node.store.enrol(enrolment, max(now_ms(), node.steady.now_ms()))
     device = usable_device(account, message.link.device)
     if device is None:
         raise AuthFailed
+    await announce(node, account, device.device_id)
+    await end_revoked(node, account)
     return await welcome(login, message.id, account, device, CREATED)
 
 

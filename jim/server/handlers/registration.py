@@ -17,6 +17,7 @@ from jim.errors import (
     InviteRequired,
     RegistrationClosed,
 )
+from jim.server.handlers.chain import checked_fallback
 from jim.server.handlers.login import CREATED, usable_device, welcome
 from jim.server.node import now_ms
 
@@ -33,7 +34,7 @@ async def register(login: Login, message: m.Register) -> m.Welcome | None:
 
     Raises:
         NameInvalid: this cannot be a name.
-        BadRequest: the genesis link is not good.
+        BadRequest: the genesis link or the fallback key is not good.
         AuthFailed: the proof of this connection is not, or the device is revoked since.
         RegistrationClosed: the policy takes nobody.
         InviteRequired: the policy wants an invite and none came.
@@ -48,6 +49,7 @@ async def register(login: Login, message: m.Register) -> m.Welcome | None:
         )
     except ChainInvalid as error:
         raise BadRequest(f"the genesis link is not valid: {error}") from None
+    fallback = checked_fallback(message.genesis, message.fallback)
     account = await login.node.store.find_account(wanted.name)
     if account is None or account.links[0] != message.genesis:
         proposal = Registration(
@@ -56,6 +58,7 @@ async def register(login: Login, message: m.Register) -> m.Welcome | None:
             genesis=message.genesis,
             head=state.head,
             invite_hash=_admit(login, message),
+            fallback=fallback,
         )
         account = await _create(login, proposal)
     device = usable_device(account, message.genesis.device)

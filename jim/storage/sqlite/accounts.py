@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from jim.core.model import AccountRecord, DeviceRecord, MailboxState
-from jim.errors import AuthFailed, InviteInvalid, NameTaken, TooManyDevices
-from jim.protocol.messages import Link
+from jim.errors import InviteInvalid, NameTaken, TooManyDevices
+from jim.protocol.messages import ADD, RESET, REVOKE, Link
+from jim.storage.sqlite import keys
 from jim.storage.sqlite.failures import transaction
 from jim.storage.sqlite.packing import NO_ANSWERS
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from jim.core.model import Enrolment, InviteRecord, Registration
+    from jim.errors import WireError
+    from jim.protocol.messages import PublicKey
 
 _BY_NAME: Final = "SELECT account_id, name FROM account WHERE name = ?"
 _BY_ID: Final = "SELECT account_id, name FROM account WHERE account_id = ?"
@@ -40,6 +43,10 @@ _GROW_CHAIN: Final = "UPDATE account SET chain_head = ? WHERE account_id = ?"
 _ADD_DEVICE: Final = "INSERT INTO device (account_id, device, login_key) VALUES (?, ?, ?)"
 _ADD_SENDING: Final = "INSERT INTO sending (device_id, last_n, answers) VALUES (?, 0, ?)"
 _ADD_RECEIVING: Final = "INSERT INTO receiving VALUES (?, 0, 0, ?, 0)"
+_DROP_MAILBOX: Final = "DELETE FROM mailbox WHERE device_id = ?"
+_REVOKE: Final = """
+UPDATE receiving SET state = ?, acked = last_position, waiting_since_ms = 0 WHERE device_id = ?
+"""
 _USE_INVITE: Final = """
 UPDATE invite SET uses = uses - 1 WHERE token_hash = ? AND uses > 0 AND expires_ms > ?
 """
@@ -80,39 +87,49 @@ def register(
         if account_id is None:
             raise LookupError("SQLite gave no row id")
         _add_link(connection, account_id, registration.genesis, registration.head)
+        _add_device(connection, account_id, registration.genesis, registration.fallback)
         return _read(connection, account_id, registration.name)
 
 
-def enrol(
-    connection: sqlite3.Connection, enrolment: Enrolment, hand_over: Callable[[int, int], None]
+def grow(
+    connection: sqlite3.Connection,
+    extension: Enrolment,
+    hand_over: Callable[[int, int], None],
+    unfit: Callable[[int], WireError],
 ) -> AccountRecord:
-    """Append an `add` link and its device; the same link again changes nothing.
+    """Append a link and do what it says; the same link again changes nothing.
 
-    `hand_over` gets the account and the new device in the same transaction, and puts into its
-    mailbox what waits for the others.
+    `hand_over` gets the account and a new device in the same transaction, and puts into its mailbox
+    what waits for the others.
 
     Raises:
-        AuthFailed: the link does not fit the chain's head, or its device is in the chain already.
         TooManyDevices: the account has `max_devices`.
+        WireError: what `unfit` makes of the chain's next number, if the link does not fit its head,
+            or adds a device that was there before, or revokes one that is not.
     """
-    account_id = enrolment.account_id
+    account_id, link = extension.account_id, extension.link
     with transaction(connection):
         row = connection.execute(_BY_ID, (account_id,)).fetchone()
         if row is None:
-            raise AuthFailed
+            raise unfit(0)
         account = _read(connection, *row)
-        if connection.execute(_HAS_LINK, (account_id, enrolment.head)).fetchone():
+        if connection.execute(_HAS_LINK, (account_id, extension.head)).fetchone():
             return account
         (head,) = connection.execute(_HEAD, (account_id,)).fetchone()
-        if head != enrolment.link.prev:
-            raise AuthFailed
-        if any(device.device == enrolment.link.device for device in account.devices):
-            raise AuthFailed
-        if sum(not device.revoked for device in account.devices) >= enrolment.max_devices:
-            raise TooManyDevices(limit=enrolment.max_devices)
-        connection.execute(_GROW_CHAIN, (enrolment.head, account_id))
-        device_id = _add_link(connection, account_id, enrolment.link, enrolment.head)
-        hand_over(account_id, device_id)
+        known = {each.device: each.revoked for each in account.devices}
+        fits = known.get(link.device) is False if link.op == REVOKE else link.device not in known
+        if head != link.prev or not fits:
+            raise unfit(account.links[-1].seq + 1)
+        live = [each for each in account.devices if not each.revoked]
+        if link.op == ADD and len(live) >= extension.max_devices:
+            raise TooManyDevices(limit=extension.max_devices)
+        connection.execute(_GROW_CHAIN, (extension.head, account_id))
+        _add_link(connection, account_id, link, extension.head)
+        if link.op != REVOKE:
+            hand_over(account_id, _add_device(connection, account_id, link, extension.fallback))
+        for each in live:
+            if link.op == RESET or each.device == link.device:
+                _revoke(connection, each.device_id)
         return _read(connection, *row)
 
 
@@ -128,17 +145,31 @@ def _use_invite(connection: sqlite3.Connection, token_hash: bytes, now_ms: int) 
         raise InviteInvalid
 
 
-def _add_link(connection: sqlite3.Connection, account_id: int, link: Link, head: bytes) -> int:
-    """Store a link that adds a device, and the device with its counters at zero; give its id."""
+def _add_link(connection: sqlite3.Connection, account_id: int, link: Link, head: bytes) -> None:
     body = _encode_link(link).decode()
     connection.execute(_ADD_LINK, (account_id, link.seq, head, body))
+
+
+def _add_device(
+    connection: sqlite3.Connection, account_id: int, link: Link, fallback: PublicKey | None
+) -> int:
+    """Store the device that a link adds, with its counters at zero; give its id."""
     device = (account_id, link.device, link.login_key)
     device_id = connection.execute(_ADD_DEVICE, device).lastrowid
     if device_id is None:
         raise LookupError("SQLite gave no row id")
     connection.execute(_ADD_SENDING, (device_id, NO_ANSWERS))
     connection.execute(_ADD_RECEIVING, (device_id, int(MailboxState.LIVE)))
+    if fallback is not None:
+        keys.begin(connection, device_id, fallback)
     return device_id
+
+
+def _revoke(connection: sqlite3.Connection, device_id: int) -> None:
+    """Let nothing wait for a device any more, and nothing come; its counters stay."""
+    connection.execute(_DROP_MAILBOX, (device_id,))
+    connection.execute(_REVOKE, (int(MailboxState.REVOKED), device_id))
+    keys.drop(connection, device_id)
 
 
 def _read(connection: sqlite3.Connection, account_id: int, name: str) -> AccountRecord:

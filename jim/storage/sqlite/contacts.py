@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Final
 
-from jim.core.model import Contact
+from jim.core.model import Contact, Receipt
 
 if TYPE_CHECKING:
     import sqlite3
@@ -21,7 +21,8 @@ MAX_VISIBLE: Final = 1000
 """Contacts that `visible` gives (the port's bound): what one session can watch."""
 
 _RECEIPTS: Final = """
-SELECT other.name, other.account_id, c.conversation_id, them.delivered_seq
+SELECT other.name, other.account_id, c.conversation_id, them.delivered_seq,
+    (SELECT max(seq) FROM link WHERE link.account_id = other.account_id)
 FROM account AS other
 JOIN conversation AS c
   ON c.low = min(other.account_id, :account) AND c.high = max(other.account_id, :account)
@@ -60,13 +61,14 @@ def receipts(
     recent: Mapping[int, Recent],
     account_id: int,
     name_keys: Sequence[str],
-) -> dict[str, int]:
+) -> dict[str, Receipt]:
     """Read how far each of the named accounts holds its conversation with this one."""
     arguments = {"account": account_id, "names": json.dumps(list(name_keys))}
     found = {}
-    for name, other, conversation_id, seq in connection.execute(_RECEIPTS, arguments).fetchall():
+    rows = connection.execute(_RECEIPTS, arguments).fetchall()
+    for name, other, conversation_id, seq, chain_seq in rows:
         newer = recent.get(conversation_id)
-        found[name] = newer.delivered[other] if newer is not None else seq
+        found[name] = Receipt(newer.delivered[other] if newer is not None else seq, chain_seq)
     return found
 
 

@@ -32,8 +32,10 @@ _FIND_ACCOUNT: Final = "SELECT account_id, name FROM account WHERE name = ?"
 _LOAD_ACCOUNT: Final = "SELECT account_id, name FROM account WHERE account_id = ?"
 _OWNER: Final = "SELECT account_id FROM device WHERE device_id = ?"
 _LOAD_DEVICES: Final = """
-SELECT device_id, device, last_n, last_mark, answers, last_position, acked, state, waiting_since_ms
+SELECT device_id, device, last_n, last_mark, answers, last_position, acked, state,
+    waiting_since_ms, alone, fallback_key.device_id IS NOT NULL
 FROM device JOIN sending USING (device_id) JOIN receiving USING (device_id)
+LEFT JOIN fallback_key USING (device_id)
 WHERE account_id = ? ORDER BY device_id
 """
 _CONVERSATION: Final = """
@@ -221,6 +223,8 @@ class SqliteCounters:
         acked: int,
         state: int,
         waiting_since_ms: int,
+        alone: int,
+        has_keys: int,
     ) -> StoredDevice:
         return StoredDevice(
             device_id=device_id,
@@ -232,6 +236,8 @@ class SqliteCounters:
             acked=acked,
             state=MailboxState(state),
             waiting_since_ms=waiting_since_ms,
+            alone=alone,
+            has_keys=bool(has_keys),
             packed=answers,
             journaled_n=last_n,
             journaled_position=last_position,

@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from jim.core.counters import PlannedSegment
-from jim.core.model import Segment, Stored
+from jim.core.model import MailboxState, Segment, Stored
 from jim.errors import StoreCorrupt
 from jim.storage.sqlite.failures import transaction
 from jim.storage.sqlite.packing import pack_answers, unpack_answers
@@ -26,8 +26,11 @@ from jim.storage.sqlite.tables import Rows, segment_row
 if TYPE_CHECKING:
     import sqlite3
 
-VERSION: Final = 1
+VERSION: Final = 2
 """First element of every row; grows when the format changes."""
+
+BEFORE_SEALED: Final = 1
+"""The version without `Sent.alone`: then every message had a place in a conversation."""
 
 Number = Annotated[int, Meta(le=(1 << 63) - 1)]
 """What SQLite can hold, so that one that is larger counts as damage."""
@@ -35,9 +38,10 @@ Number = Annotated[int, Meta(le=(1 << 63) - 1)]
 _APPEND: Final = "INSERT INTO journal VALUES (?, ?)"
 _COVERED: Final = "DELETE FROM journal WHERE commit_id < ?"
 _READ: Final = "SELECT commit_id, body FROM journal ORDER BY commit_id"
-_SENDING: Final = "SELECT last_n, last_mark, answers FROM sending WHERE device_id = ?"
+_SENDING: Final = "SELECT last_n, last_mark, answers, alone FROM sending WHERE device_id = ?"
 _RECEIVING: Final = """
-SELECT last_position, account_id FROM receiving JOIN device USING (device_id) WHERE device_id = ?
+SELECT last_position, account_id, state FROM receiving JOIN device USING (device_id)
+WHERE device_id = ?
 """
 
 
@@ -52,6 +56,8 @@ class Sent(Struct, array_like=True, gc=False):
     answers: bytes
     """Those of this commit, packed (`jim.storage.sqlite.packing`); of a commit of more than a
     window only the last ones."""
+    alone: Number = 0
+    """How many of all its messages had no place in a conversation."""
 
 
 class Received(Struct, array_like=True, gc=False):
@@ -87,8 +93,12 @@ class Entry(Struct, array_like=True, tag=VERSION, gc=False):
     """Sequence, account and conversation."""
 
 
+class OlderEntry(Entry, array_like=True, tag=BEFORE_SEALED, gc=False):
+    """An entry that an older program has left behind; it means what it says."""
+
+
 encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(Entry).decode
+_decode = msgspec.msgpack.Decoder(Entry | OlderEntry).decode
 
 
 def append(connection: sqlite3.Connection, commit_id: int, body: bytes) -> None:
@@ -141,6 +151,7 @@ class _Sender(Struct):
     last_n: int
     last_mark: str
     answers: deque[Stored]
+    alone: int
 
 
 class _Mailbox(Struct):
@@ -151,6 +162,8 @@ class _Mailbox(Struct):
     """Up to this position the table has, or had, its segments."""
     end: int
     segments: list[PlannedSegment]
+    is_revoked: bool
+    """The table is newer than any entry: nothing has changed since it was told."""
     received: Received | None = None
 
 
@@ -176,6 +189,8 @@ class _Replay:
             self._add_segment(added)
         for received in entry.received:
             mailbox = self._mailbox(received.device_id)
+            if mailbox.is_revoked:
+                continue
             mailbox.received = received
             if mailbox.end < received.last_position:
                 raise ValueError(f"mailbox {received.device_id} lacks segments")
@@ -189,7 +204,8 @@ class _Replay:
         rows = Rows()
         for device_id, sender in self._senders.items():
             answers = pack_answers(sender.answers)
-            rows.sent.append((sender.last_n, sender.last_mark, answers, device_id))
+            numbers = (sender.last_n, sender.last_mark, answers, sender.alone)
+            rows.sent.append((*numbers, device_id))
         for device_id, mailbox in self._mailboxes.items():
             last = mailbox.received
             if last is None:
@@ -210,8 +226,8 @@ class _Replay:
             row = self._connection.execute(_SENDING, (sent.device_id,)).fetchone()
             if row is None:
                 raise ValueError(f"no device {sent.device_id}")
-            last_n, last_mark, packed = row
-            sender = _Sender(last_n, last_mark, unpack_answers(packed, last_n))
+            last_n, last_mark, packed, alone = row
+            sender = _Sender(last_n, last_mark, unpack_answers(packed, last_n), alone)
             self._senders[sent.device_id] = sender
         if sent.last_n <= sender.last_n:
             return
@@ -222,6 +238,7 @@ class _Replay:
             sender.answers.clear()
         sender.answers += answers
         sender.last_n, sender.last_mark = sent.last_n, sent.last_mark
+        sender.alone = sent.alone
 
     def _add_segment(self, added: Added) -> None:
         mailbox = self._mailbox(added.device_id)
@@ -241,5 +258,8 @@ class _Replay:
             row = self._connection.execute(_RECEIVING, (device_id,)).fetchone()
             if row is None:
                 raise ValueError(f"no device {device_id}")
-            mailbox = self._mailboxes[device_id] = _Mailbox(row[1], row[0], row[0], [])
+            last_position, account_id, state = row
+            is_revoked = state == MailboxState.REVOKED
+            mailbox = _Mailbox(account_id, last_position, last_position, [], is_revoked)
+            self._mailboxes[device_id] = mailbox
         return mailbox

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _TABLES: Final = (
     """CREATE TEMP TABLE newer_sending
-    (last_n INTEGER, last_mark TEXT, answers BLOB, device_id INTEGER PRIMARY KEY)""",
+    (last_n INTEGER, last_mark TEXT, answers BLOB, alone INTEGER, device_id INTEGER PRIMARY KEY)""",
     """CREATE TEMP TABLE newer_receiving (last_position INTEGER, acked INTEGER, state INTEGER,
     waiting_since_ms INTEGER, device_id INTEGER PRIMARY KEY)""",
     """CREATE TEMP TABLE newer_mailbox (device_id INTEGER, first_position INTEGER,
@@ -36,7 +36,9 @@ _VIEWS: Final = (
     ifnull((SELECT n.last_mark FROM newer_sending AS n
         WHERE n.device_id = o.device_id), o.last_mark) AS last_mark,
     ifnull((SELECT n.answers FROM newer_sending AS n
-        WHERE n.device_id = o.device_id), o.answers) AS answers
+        WHERE n.device_id = o.device_id), o.answers) AS answers,
+    ifnull((SELECT n.alone FROM newer_sending AS n
+        WHERE n.device_id = o.device_id), o.alone) AS alone
     FROM main.sending AS o""",
     """CREATE TEMP VIEW receiving AS SELECT device_id,
     ifnull((SELECT n.last_position FROM newer_receiving AS n
@@ -76,7 +78,7 @@ def lay_over(connection: sqlite3.Connection) -> None:
     for statement in _TABLES:
         connection.execute(statement)
     for statement, values in (
-        ("INSERT INTO newer_sending VALUES (?, ?, ?, ?)", rows.sent),
+        ("INSERT INTO newer_sending VALUES (?, ?, ?, ?, ?)", rows.sent),
         ("INSERT INTO newer_receiving VALUES (?, ?, ?, ?, ?)", rows.received),
         ("INSERT INTO newer_mailbox VALUES (?, ?, ?, ?, ?)", rows.segments),
         ("INSERT INTO newer_conversation VALUES (?, ?, ?)", rows.grew),

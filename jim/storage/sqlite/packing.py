@@ -3,7 +3,8 @@
 Answers: one byte of version, then 18 bytes for consecutive numbers with consecutive places, oldest
 first, the last ones ending with the device's last number: how many (4 bytes), first sequence (6
 bytes), time in ms (6 bytes), skipped devices (2 bytes), big-endian. 48 bits of ms last until the
-year 10889, and a conversation at 1,000 messages a second for 8,900 years.
+year 10889, and a conversation at 1,000 messages a second for 8,900 years. A sequence of 0 stands
+for messages that had no place, and does not grow; there was none before schema 5.
 
 Marks: a MessagePack map of conversation to sequence, nothing at all for an empty one.
 """

@@ -15,13 +15,13 @@ import contextlib
 import sqlite3
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from jim.core.model import Standing
-from jim.errors import StoreError, WireError
+from jim.core.model import MailboxState, Standing
+from jim.errors import AuthFailed, ChainMoved, StoreError, WireError
 from jim.i18n import _
 from jim.storage.lock_file import LockFile
-from jim.storage.sqlite import accounts, contacts, files, reading, schema
+from jim.storage.sqlite import accounts, contacts, files, keys, reading, schema
 from jim.storage.sqlite.counters import SqliteCounters
-from jim.storage.sqlite.failures import translate, translated
+from jim.storage.sqlite.failures import transaction, translate, translated
 from jim.storage.sqlite.offline import LOCK_NAME
 from jim.storage.sqlite.worker import Worker
 from jim.storage.sqlite.writing import BatchWriter
@@ -38,9 +38,11 @@ if TYPE_CHECKING:
         Contact,
         Enrolment,
         InviteRecord,
+        Receipt,
         Registration,
         Segment,
     )
+    from jim.protocol.messages import PublicKey
 
 T = TypeVar("T")
 
@@ -140,9 +142,39 @@ class SqliteStore:
 
     async def enrol(self, enrolment: Enrolment, now_ms: int) -> AccountRecord:
         """Append a link to a chain and add its device; the same link again changes nothing."""
-        return await self._write(lambda: self._enrol(enrolment, now_ms), harmless=_REFUSALS)
+        return await self._write(
+            lambda: self._grow(enrolment, now_ms, lambda _: AuthFailed()), harmless=_REFUSALS
+        )
 
-    async def receipts(self, account_id: int, name_keys: Sequence[str]) -> dict[str, int]:
+    async def extend(self, extension: Enrolment, now_ms: int) -> AccountRecord:
+        """Append a link that adds or revokes a device; the same link again changes nothing."""
+        return await self._write(
+            lambda: self._grow(extension, now_ms, lambda seq: ChainMoved(expected=seq)),
+            harmless=_REFUSALS,
+        )
+
+    async def add_keys(
+        self, device_id: int, one_time: Sequence[PublicKey], fallback: PublicKey | None
+    ) -> int:
+        """Keep keys of a device whose numbers are new; give how many one-time keys wait."""
+
+        def add() -> int:
+            with transaction(self._connection):
+                most = self.limits.one_time_keys
+                return keys.add(self._connection, device_id, one_time, fallback, most)
+
+        return await self._write(add)
+
+    async def claim_keys(self, account_id: int, devices: Sequence[str]) -> dict[str, PublicKey]:
+        """Take a key of each of these devices; a one-time key is gone when it is given."""
+
+        def claim() -> dict[str, PublicKey]:
+            with transaction(self._connection):
+                return keys.claim(self._connection, account_id, devices)
+
+        return await self._write(claim)
+
+    async def receipts(self, account_id: int, name_keys: Sequence[str]) -> dict[str, Receipt]:
         """Read how far each of the named accounts holds its conversation with this one."""
         return await self._read(
             lambda: contacts.receipts(self._reader, self._batches.recent(), account_id, name_keys)
@@ -336,16 +368,25 @@ class SqliteStore:
 
     def _stand(self, device_id: int) -> Standing:
         device = self._counters.device(device_id)
-        return Standing(device.last_n, device.last_position, device.acked, device.last_mark)
+        return Standing(
+            device.last_n,
+            device.last_position,
+            device.acked,
+            device.last_mark,
+            device.state is MailboxState.REVOKED,
+            keys.count(self._connection, device_id),
+        )
 
-    def _enrol(self, enrolment: Enrolment, now_ms: int) -> AccountRecord:
+    def _grow(
+        self, extension: Enrolment, now_ms: int, unfit: Callable[[int], WireError]
+    ) -> AccountRecord:
         def hand_over(account_id: int, device_id: int) -> None:
             self._batches.hand_over(account_id, device_id, self.limits, now_ms)
 
         with translated(self.path):  # what fails here is no refusal: memory is ahead of it by now
-            self._batches.settle_account(enrolment.account_id)
+            self._batches.settle_account(extension.account_id)
         try:
-            return accounts.enrol(self._connection, enrolment, hand_over)
+            return accounts.grow(self._connection, extension, hand_over, unfit)
         finally:
             # Also after a rollback: the counters must not know of a device that is not there.
-            self._counters.forget(enrolment.account_id)
+            self._counters.forget(extension.account_id)

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
     from jim.core.counters import DeviceCounters, PlannedSegment
 
-_SENT: Final = "UPDATE sending SET last_n = ?, last_mark = ?, answers = ? WHERE device_id = ?"
+_SENT: Final = """
+UPDATE sending SET last_n = ?, last_mark = ?, answers = ?, alone = ? WHERE device_id = ?
+"""
 _RECEIVED: Final = """
 UPDATE receiving SET last_position = ?, acked = ?, state = ?, waiting_since_ms = ?
 WHERE device_id = ?
@@ -32,7 +34,7 @@ _DELIVERED: Final = (
 class Rows(Struct):
     """Values that replace what the tables have; columns in the order of the statements above."""
 
-    sent: list[tuple[int, str, bytes, int]] = field(default_factory=list)
+    sent: list[tuple[int, str, bytes, int, int]] = field(default_factory=list)
     received: list[tuple[int, int, int, int, int]] = field(default_factory=list)
     segments: list[tuple[int, int, int, bytes, bytes]] = field(default_factory=list)
     grew: list[tuple[int, int, int]] = field(default_factory=list)

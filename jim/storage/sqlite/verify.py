@@ -25,6 +25,7 @@ from jim.core.audit import (
     check_totals,
 )
 from jim.core.findings import CheckChain, Fault, Finding, Item, Mailbox, MailboxWalked, Report
+from jim.core.model import MailboxState
 from jim.errors import JimError, StoreCorrupt, StoreError, StoreTooNew
 from jim.i18n import _
 from jim.protocol.messages import Link
@@ -69,9 +70,25 @@ _CHAINS: Final = """
 SELECT account_id, name, chain_head FROM account ORDER BY account_id
 """
 _LINKS: Final = "SELECT head, body FROM link WHERE account_id = ? ORDER BY seq"
-_KEYS: Final = "SELECT device, login_key FROM device WHERE account_id = ?"
+_KEYS: Final = """
+SELECT device, login_key, state, fallback_key.device_id IS NOT NULL
+FROM device LEFT JOIN receiving USING (device_id) LEFT JOIN fallback_key USING (device_id)
+WHERE account_id = ?
+"""
+_BAD_KEYS: Final = """
+SELECT a.name, d.device, k.number FROM (
+    SELECT device_id, number, key, sig FROM fallback_key
+    UNION ALL SELECT device_id, number, key, sig FROM one_time_key
+) AS k
+JOIN device AS d USING (device_id) JOIN account AS a USING (account_id)
+LEFT JOIN fallback_key AS f USING (device_id)
+WHERE length(k.key) <> 32 OR length(k.sig) <> 64 OR k.number < 0
+    OR k.number > ifnull(f.last_number, -1)
+ORDER BY a.name, d.device_id, k.number
+"""
 _TOTALS: Final = """
 SELECT (SELECT coalesce(sum(last_n), 0) FROM sending),
+    (SELECT coalesce(sum(alone), 0) FROM sending),
     (SELECT coalesce(sum(last_seq), 0) FROM conversation)
 """
 _COUNT: Final = "SELECT count(*) FROM mailbox"
@@ -111,6 +128,7 @@ def walk(
         try:
             if check_chain is not None:
                 yield from _chains(connection, check_chain)
+            yield from _bad_keys(connection)
             yield from _mailboxes(connection, memory, progress or _silent)
             yield from _conversations(connection)
             yield from check_totals(*connection.execute(_TOTALS).fetchone())
@@ -194,7 +212,7 @@ def _integrity(connection: sqlite3.Connection) -> Iterator[Finding]:
 def _chains(connection: sqlite3.Connection, check_chain: CheckChain) -> Iterator[Finding]:
     for account_id, name, head in connection.execute(_CHAINS):
         rows = connection.execute(_LINKS, (account_id,)).fetchall()
-        keys = dict(connection.execute(_KEYS, (account_id,)).fetchall())
+        devices = connection.execute(_KEYS, (account_id,)).fetchall()
         try:
             links = [_decode_link(body) for _, body in rows]
             end = check_chain(links, name)
@@ -204,9 +222,18 @@ def _chains(connection: sqlite3.Connection, check_chain: CheckChain) -> Iterator
         heads = [link.prev for link in links[1:]] + [end.head]
         if heads != [kept for kept, _ in rows] or head != end.head:
             yield Finding(fault=Fault.CHAIN, account=name, detail="head")
-        authorised = {each: key for each, key in keys.items() if each not in end.revoked}
-        if authorised != dict(end.keys):
+        authorised = {each: key for each, key, *_ in devices if each not in end.revoked}
+        revoked = {each for each, _, state, _ in devices if state == MailboxState.REVOKED}
+        if authorised != dict(end.keys) or revoked != end.revoked & {each for each, *_ in devices}:
             yield Finding(fault=Fault.CHAIN, account=name, detail="devices")
+        if {each for each, *_, has_keys in devices if has_keys} != end.sealed_for:
+            yield Finding(fault=Fault.CHAIN, account=name, detail="keys")
+
+
+def _bad_keys(connection: sqlite3.Connection) -> Iterator[Finding]:
+    """Look for keys that cannot have come in: of a wrong size, or beyond the highest number."""
+    for name, device, number in connection.execute(_BAD_KEYS):
+        yield Finding(fault=Fault.KEY, account=name, device=device, first=number, last=number)
 
 
 def _mailboxes(

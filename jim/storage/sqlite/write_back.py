@@ -294,7 +294,8 @@ def _segment_bytes(item: StoredDevice | StoredConversation) -> int:
 def _add_device(rows: Rows, device: StoredDevice) -> None:
     if device.has_sent:
         answers = pack_answers(device.answers)
-        rows.sent.append((device.last_n, device.last_mark, answers, device.device_id))
+        counters = (device.last_n, device.last_mark, answers, device.alone)
+        rows.sent.append((*counters, device.device_id))
     if device.has_received:
         rows.received.append(received_row(device))
         rows.segments += [segment_row(each) for each in device.waiting]

@@ -239,7 +239,8 @@ def _entry(
         if device.last_n != device.journaled_n:
             after_n, last_n = device.journaled_n, device.last_n
             answers = _answers_after(device, after_n)
-            sent.append(journal.Sent(device_id, after_n, last_n, device.last_mark, answers))
+            mark, alone = device.last_mark, device.alone
+            sent.append(journal.Sent(device_id, after_n, last_n, mark, answers, alone))
             device.journaled_n, device.has_sent = last_n, True
         if position != device.journaled_position or acked != device.journaled_acked:
             state, since_ms = int(device.state), device.waiting_since_ms

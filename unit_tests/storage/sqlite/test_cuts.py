@@ -51,8 +51,8 @@ async def test_between_any_two_statements(
     current = await open_store(tmp_path / "server.db", LIMITS)
     devices: list[Identity] = []
     for name in NAMES:
-        devices += await add_account(model, name, 2)
-        await add_account(current, name, 2)
+        devices += await add_account(model, name, 2, keys=name != "e")
+        await add_account(current, name, 2, keys=name != "e")
     cuts = Cuts(current.path)
     await current._writing.call(lambda: cuts.watch(current._connection))
     watched: list[Path] = []
@@ -128,8 +128,8 @@ async def test_between_the_statements_of_an_opening(
     current = await open_store(tmp_path / "server.db", LIMITS)
     devices: list[Identity] = []
     for name in NAMES:
-        devices += await add_account(model, name)
-        await add_account(current, name)
+        devices += await add_account(model, name, keys=name != "e")
+        await add_account(current, name, keys=name != "e")
     for step in range(40):
         batch = random_batch(rng, devices, [await model.standing(d.device_id) for d in devices])
         await current.commit(batch, NOW_MS + step)

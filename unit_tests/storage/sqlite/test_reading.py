@@ -119,7 +119,7 @@ async def test_nobody_who_only_reads_waits_for_the_disk_of_the_writer(path: Path
     await asyncio.sleep(0)
     async with asyncio.timeout(30):
         assert len(await current.load_after(bob.device_id, 0, PAGE_BYTES)) == 1
-        assert await current.receipts(alice.account_id, ["bob"]) == {"bob": 0}
+        assert await current.receipts(alice.account_id, ["bob"]) == {"bob": (0, 1)}
         assert [each.name for each in await current.visible(bob.account_id)] == ["alice"]
         assert [each.name for each in await current.visible_to(alice.account_id)] == ["bob"]
     assert not flushing.done()

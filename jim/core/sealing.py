@@ -1,0 +1,88 @@
+"""For which devices a message has to be sealed, and whether it is. What is in it nobody sees here.
+
+The addressee's devices that have keys, and the sender's other ones: no more, for a device that the
+server invents must not get a copy, and no less, for one that was added must not be left out.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import UNSET
+
+from jim.core.limits import ciphertext_bytes
+from jim.errors import BadRequest, DevicesChanged, TextTooLong
+
+if TYPE_CHECKING:
+    from jim.core.counters import AccountView, DeviceCounters
+    from jim.protocol.messages import Msg
+
+
+def check(message: Msg, text_bytes: int) -> None:
+    """Demand a text or ciphertexts, and that none of these is longer than such a text sealed.
+
+    Raises:
+        BadRequest: says what is wrong with the message.
+        TextTooLong: a ciphertext is too long; the numbers are those of the ciphertext.
+    """
+    ciphertexts = message.ciphertexts
+    if (message.message is UNSET) == (ciphertexts is UNSET):
+        raise BadRequest("a msg has either `message` or `ciphertexts`", n=message.n)
+    if ciphertexts is UNSET:
+        if message.only:
+            raise BadRequest("`only` goes with `ciphertexts`", n=message.n)
+        return
+    if message.only and len(ciphertexts) != 1:
+        raise BadRequest("`only` goes with the ciphertext for one device", n=message.n)
+    limit_bytes = ciphertext_bytes(text_bytes)
+    size_bytes = max(map(len, ciphertexts.values()), default=0)
+    if size_bytes > limit_bytes:
+        raise TextTooLong(n=message.n, size_bytes=size_bytes, limit_bytes=limit_bytes)
+
+
+def check_devices(
+    message: Msg, addressee: AccountView, own: AccountView, sender: DeviceCounters
+) -> frozenset[str] | None:
+    """Give the devices that a message is sealed for, None for a plain one.
+
+    Raises:
+        DevicesChanged: they are not exactly those that there are; with `devices`, which are.
+    """
+    if message.ciphertexts is UNSET:
+        return None
+    wanted = _wanted(addressee, own, sender)
+    foreign = addressee.account_id != own.account_id
+    unreachable = foreign and not any(each.has_keys for each in addressee.devices)
+    if unreachable or message.ciphertexts.keys() != wanted.keys():
+        raise DevicesChanged(devices=sorted(wanted))
+    return frozenset(wanted)
+
+
+def only_device(
+    message: Msg, addressee: AccountView, own: AccountView, sender: DeviceCounters
+) -> tuple[DeviceCounters, str]:
+    """Give the one device that a message is for, and the ciphertext.
+
+    Raises:
+        DevicesChanged: it is none of those that there are; with `devices`, which are.
+    """
+    wanted = _wanted(addressee, own, sender)
+    for device, ciphertext in (message.ciphertexts or {}).items():
+        if device in wanted:
+            return wanted[device], ciphertext
+    raise DevicesChanged(devices=sorted(wanted))
+
+
+def _wanted(
+    addressee: AccountView, own: AccountView, sender: DeviceCounters
+) -> dict[str, DeviceCounters]:
+    """Give the devices with keys of both accounts but the sending one.
+
+    A mailbox that takes nothing for now counts: it may have been collected by the time of the next
+    attempt, and the list is one that the sender can know from the chains.
+    """
+    return {
+        each.device: each
+        for each in (*own.devices, *addressee.devices)
+        if each.has_keys and each is not sender
+    }
