@@ -314,6 +314,24 @@ class TooOften(WireError):
     text = "asked for too often"
 
 
+class OfferGone(WireError):
+    """The new device does not wait any more, or did not answer."""
+
+    code = "offer_gone"
+    response = 404
+    text = "the new device does not wait to be linked any more"
+
+
+class LinkExpired(WireError):
+    """Nobody has linked the new device in time; it may ask again."""
+
+    code = "link_expired"
+    response = 410
+    fatal = True
+    retryable = True
+    text = "the new device was not linked in time"
+
+
 class NameTaken(WireError):
     """The name, or one that looks like it, belongs to somebody else."""
 
@@ -444,6 +462,12 @@ class InviteMalformed(LocalError):
     """The text is not an invite."""
 
     text = "this is not an invite"
+
+
+class LinkCodeInvalid(LocalError):
+    """The text is not the code that a new device shows."""
+
+    text = "this is not the code of a new device"
 
 
 class TlsError(LocalError):

@@ -23,6 +23,7 @@ class Stage(enum.StrEnum):
 
     REGISTERING = "registering"
     ENROLLING = "enrolling"
+    LINKING = "linking"
     REGISTERED = "registered"
 
 
@@ -36,7 +37,8 @@ class AccountRecord(Struct, frozen=True, kw_only=True):
         link: what `register` or `enroll` sends, until one of them was answered.
         words: recovery words that nobody has seen yet, in one line.
         chain_seq: number of the last link that was seen.
-        chain_head: its hash, the pin of the chain.
+        chain_head: its hash, the pin of the chain. While linking, that of the chain as whoever
+            knows this device's code has it; zeros until then.
     """
 
     name: str

@@ -280,7 +280,7 @@ class AccountStore(MailboxStore):
     def encryption_keys(self) -> EncryptionKeys:
         """Read the public keys of this device's encryption, none without a vault."""
         has_some = self._vault is not None and self.fallback() is not None
-        return self._vault.keys() if self._vault is not None and has_some else NO_KEYS
+        return self._vault.account().keys if self._vault is not None and has_some else NO_KEYS
 
     def fallback(self) -> PublicKey | None:
         """Read the fallback key that goes to the server with this device's link."""

@@ -114,6 +114,8 @@ class Background:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._courier is not None:
+            await self._courier.aclose()
         if self._account is not None:
             await self._account.aclose()
         self.keeper.state = LinkState.STOPPED

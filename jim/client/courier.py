@@ -202,6 +202,14 @@ class Courier:
         self._pacer.stop()
         self._outbox.disconnected()
 
+    async def aclose(self) -> None:
+        """Stop asking for anything; what the store was told is still carried out."""
+        self.lost()
+        self._intake.cancel()
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, self._intake.settled(), return_exceptions=True)
+
     async def receive(self, messages: Iterable[m.ServerMessage]) -> None:
         """Deal with what came with one read; what it brought for us shares one transaction."""
         kept: list[Frame] = []

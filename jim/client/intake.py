@@ -50,6 +50,12 @@ class Intake:
         """Forget what has not been kept: it comes again with the next connection."""
         self._waiting.clear()
 
+    def cancel(self) -> None:
+        """Stop asking; what is on its way to the disk gets there."""
+        self.lose()
+        if self._task is not None:
+            self._task.cancel()
+
     async def settled(self) -> None:
         """Wait until nothing is on its way to the disk any more."""
         if self._task is not None:

@@ -40,18 +40,41 @@ _FREE: Final = (m.Ack, m.Pong)
 _PUSHED: Final = (m.Delivered, m.PresenceChange, m.DevicesChange, m.KeysLeft, m.Probe)
 """What a server may send unasked before `sync`."""
 
-Request = m.Sync | m.Receipts | m.Presence | m.ChainRequest | m.Extend | m.Keys | m.Claim | m.Quit
-REPLIES: Final = (
+Request = (
+    m.Sync
+    | m.Receipts
+    | m.Presence
+    | m.ChainRequest
+    | m.Extend
+    | m.Offers
+    | m.Draft
+    | m.Keys
+    | m.Claim
+    | m.Quit
+)
+Reply = (
+    m.Ok
+    | m.ReceiptsReply
+    | m.Contacts
+    | m.Chain
+    | m.Extended
+    | m.OffersReply
+    | m.ProofReply
+    | m.KeysReply
+    | m.Claimed
+    | m.Goodbye
+)
+
+_REPLIES: Final = (
     m.Ok,
     m.ReceiptsReply,
     m.Contacts,
     m.Chain,
     m.Extended,
+    m.OffersReply,
+    m.ProofReply,
     m.KeysReply,
     m.Claimed,
-)
-Reply = (
-    m.Ok | m.ReceiptsReply | m.Contacts | m.Chain | m.Extended | m.KeysReply | m.Claimed | m.Goodbye
 )
 
 
@@ -218,7 +241,7 @@ class Link:
             return True
         if isinstance(message, m.ErrorReply):
             return self._is_handled_error(message)
-        if isinstance(message, REPLIES):
+        if isinstance(message, _REPLIES):
             self._answer(message.id, message)
             return True
         return isinstance(message, m.Pong)

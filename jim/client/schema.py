@@ -77,6 +77,24 @@ MIGRATIONS: Final = (
     UPDATE account SET walked_from = position
     """,
     """
+    CREATE TABLE account_4 (
+        one INTEGER PRIMARY KEY CHECK (one = 1),
+        name TEXT NOT NULL,
+        device TEXT NOT NULL,
+        stage TEXT NOT NULL,
+        link BLOB,
+        words TEXT,
+        chain_seq INTEGER NOT NULL DEFAULT 0,
+        chain_head BLOB NOT NULL DEFAULT (zeroblob(32)),
+        epoch TEXT NOT NULL DEFAULT '',
+        position INTEGER NOT NULL DEFAULT 0,
+        confirmed_n INTEGER NOT NULL DEFAULT 0,
+        walked_from INTEGER NOT NULL DEFAULT 0
+    ) STRICT;
+    INSERT INTO account_4 SELECT one, name, device, stage, link, words, chain_seq, chain_head,
+        epoch, position, confirmed_n, walked_from FROM account;
+    DROP TABLE account;
+    ALTER TABLE account_4 RENAME TO account;
     CREATE TABLE vault (
         one INTEGER PRIMARY KEY CHECK (one = 1),
         pickle TEXT NOT NULL,

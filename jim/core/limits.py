@@ -96,6 +96,19 @@ class Limits(Struct, frozen=True, kw_only=True):
     """Ten minutes, as for new connections."""
     devices: int = 10
     """Of one account: each is another copy of every message to it."""
+    linking_s: float = 600.0
+    """A new device waits to be linked: ten minutes, to walk to the other device and type a code."""
+    linking_frames: int = 64
+    """From a device that waits: a sign of life every half minute and a few proofs are 30."""
+    linking_devices: int = 64
+    """That wait, altogether: a quarter of where refusals of connections begin."""
+    linking_devices_per_address: int = 2
+    """That wait: nobody sets up more at once, and most places of an address stay for logins."""
+    linking_devices_per_name: int = 4
+    """That wait for one account: more only hinders who really owns one; whoever wants to hinder
+    needs two addresses, and every ten minutes again."""
+    linking_proof_s: float = 10.0
+    """A new device answers a draft by itself: a few round trips of a bad link."""
     one_time_keys: int = 100
     """Of one device, unclaimed: so many people can write to it for the first time while it is away
     before the fallback key has to do; 100 rows of 150 bytes."""

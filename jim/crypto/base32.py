@@ -31,15 +31,24 @@ def decode(text: str, size: int) -> bytes:
     """
     lowered = text.lower()
     expected = -(-size * 8 // BITS)
-    # Not the lowered text: the Kelvin sign would become a k.
-    if wrong := [sign for sign in text if sign not in ALPHABET and sign not in ALPHABET.upper()]:
-        raise ValueError(_explain(wrong[0]))
-    if len(lowered) != expected:
-        raise ValueError(f"it has {len(lowered)} characters instead of {expected}")
+    check(text, expected)
     raw = base64.b32decode(lowered.upper() + "=" * (-expected % 8))
     if encode(raw) != lowered:
         raise ValueError("its last character is wrong")
     return raw
+
+
+def check(text: str, size: int) -> None:
+    """Demand `size` characters of the alphabet, in either case.
+
+    Raises:
+        ValueError: says which character is wrong, or that the length is.
+    """
+    # Not the lowered text: the Kelvin sign would become a k.
+    if wrong := [sign for sign in text if sign not in ALPHABET and sign not in ALPHABET.upper()]:
+        raise ValueError(_explain(wrong[0]))
+    if len(text) != size:
+        raise ValueError(f"it has {len(text)} characters instead of {size}")
 
 
 def grouped(text: str, width: int = 4) -> str:

@@ -12,12 +12,14 @@ import secrets
 from typing import TYPE_CHECKING, Final
 
 from jim.crypto import chain, transcript
+from jim.crypto.device_keys import verify_key
 from jim.crypto.keys import SigningKey, device_id, fingerprint, verify
 from jim.crypto.transcript import Exchange
 from jim.errors import AuthFailed, ServerIdentityChanged, ServerIdentityInvalid
 
 if TYPE_CHECKING:
     from jim.crypto.chain import ChainState
+    from jim.crypto.transcript import OfferedDevice
     from jim.protocol.messages import Link
 
 NONCE_BYTES: Final = 32
@@ -212,3 +214,21 @@ def check_enroll(exchange: Exchange, *, state: ChainState, link: Link, sig: byte
     after = chain.extend_by_recovery(state, link)
     verify(link.login_key, sig, transcript.enroll(exchange, state.name, link))
     return after
+
+
+# --- a new device waits to be linked ----------------------------------------------------------
+
+
+def prove_offer(key: SigningKey, exchange: Exchange, *, name: str, device: OfferedDevice) -> bytes:
+    """Client: sign, as a device of no account yet, the wish to be linked to `name`."""
+    return key.sign(transcript.offer(exchange, name, device))
+
+
+def check_offer(exchange: Exchange, *, name: str, device: OfferedDevice, sig: bytes) -> None:
+    """Server: check that who offers a device holds its key. Says nothing about the account.
+
+    Raises:
+        AuthFailed: the login key, its signature, or one of the other keys is not good.
+    """
+    verify(device.login_key, sig, transcript.offer(exchange, name, device))
+    verify_key(device.fallback, device_id(device.login_key), device.ed)

@@ -40,7 +40,17 @@ def prepare_add(
     state: ChainState, device: SigningKey, time: int, keys: EncryptionKeys = NO_KEYS
 ) -> Link:
     """Make the new device's half of an add: everything but the signature of who allows it."""
-    return _proven(_draft(state, ADD, device.public, time=time, keys=keys), device)
+    return prove_add(draft_add(state, device.public, time, keys), device)
+
+
+def draft_add(state: ChainState, login_key: bytes, time: int, keys: EncryptionKeys) -> Link:
+    """Make an add for a device whose private key is elsewhere, without its proof."""
+    return _draft(state, ADD, login_key, time=time, keys=keys)
+
+
+def prove_add(link: Link, device: SigningKey) -> Link:
+    """Put the proof of the new device in; look at where the link adds it before."""
+    return _proven(link, device)
 
 
 def sign_add(link: Link, signer: SigningKey) -> Link:

@@ -8,10 +8,10 @@ fields unambiguous. Nothing here signs or verifies.
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from jim.protocol.messages import Link
+    from jim.protocol.messages import Link, PublicKey
 
 SERVER: Final = "jim-srv-1"
 AUTH: Final = "jim-auth-1"
@@ -22,8 +22,26 @@ LINK: Final = "jim-link-1"
 PROOF: Final = "jim-pop-1"
 HEAD: Final = "jim-head-1"
 KEY: Final = "jim-key-1"
+OFFER: Final = "jim-offer-1"
+CODE: Final = "jim-code-1"
+APPROVAL: Final = "jim-approve-1"
+CONFIRMATION: Final = "jim-confirm-1"
 
-LABELS: Final = (SERVER, AUTH, REGISTER, RECOVER, ENROLL, LINK, PROOF, HEAD, KEY)
+LABELS: Final = (
+    SERVER,
+    AUTH,
+    REGISTER,
+    RECOVER,
+    ENROLL,
+    LINK,
+    PROOF,
+    HEAD,
+    KEY,
+    OFFER,
+    CODE,
+    APPROVAL,
+    CONFIRMATION,
+)
 """Every label in use; the digit is the version of the fields behind it."""
 
 LENGTH_BYTES: Final = 4
@@ -46,6 +64,24 @@ class Exchange(NamedTuple):
     spki: bytes
     cnonce: bytes
     snonce: bytes
+
+
+class NewDevice(Protocol):
+    """The public keys of a device that is not in a chain yet: an offer, or a link that adds it."""
+
+    @property
+    def login_key(self) -> bytes: ...  # noqa: D102
+    @property
+    def ed(self) -> bytes: ...  # noqa: D102
+    @property
+    def curve(self) -> bytes: ...  # noqa: D102
+
+
+class OfferedDevice(NewDevice, Protocol):
+    """They, and a key with which a session can be begun."""
+
+    @property
+    def fallback(self) -> PublicKey: ...  # noqa: D102
 
 
 def transcript(label: str, *values: Value) -> bytes:
@@ -82,6 +118,28 @@ def recover(exchange: Exchange, name: str) -> bytes:
 def enroll(exchange: Exchange, name: str, link: Link) -> bytes:
     """Give what a new device signs to be added with `link`."""
     return transcript(ENROLL, *exchange, name, link_hash(link))
+
+
+def offer(exchange: Exchange, name: str, device: OfferedDevice) -> bytes:
+    """Give what a new device signs that waits to be linked to an account."""
+    fallback = device.fallback
+    prekey = (fallback.id, fallback.key, fallback.sig)
+    return transcript(OFFER, *exchange, name, device.login_key, device.ed, device.curve, *prekey)
+
+
+def link_code(server_id: bytes, name: str, device: NewDevice, secret: str) -> bytes:
+    """Give what the code of a new device is a hash of; nobody signs it."""
+    return transcript(CODE, server_id, name, device.login_key, device.ed, device.curve, secret)
+
+
+def approval(link: Link) -> bytes:
+    """Give what a device that draws up a link authenticates by the code; ignores proof and sig."""
+    return transcript(APPROVAL, *_link_fields(link))
+
+
+def confirmation(name: str, root: bytes, login_key: bytes) -> bytes:
+    """Give what people compare of a new device and the account that has taken it in."""
+    return transcript(CONFIRMATION, name, root, login_key)
 
 
 def device_key(device: str, number: int, key: bytes) -> bytes:

@@ -18,7 +18,7 @@ from jim.errors import BadRequest, FrameTooLong, Malformed, UnknownAction, WireE
 from jim.protocol.messages import ClientMessage, RequestId, ServerMessage
 
 MAX_DEPTH: Final = 16
-"""Levels of nesting: the deepest message has 3 (a list of links in `chain`); the rest is room for
+"""Levels of nesting: the deepest message has 4 (a key in a list of `offers`); the rest is room for
 unknown fields, far below the recursion limit that a decoder would otherwise meet."""
 
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"?', re.DOTALL)

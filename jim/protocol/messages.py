@@ -83,6 +83,22 @@ class Link(Struct, frozen=True, kw_only=True):
     sig: Bytes64
 
 
+class Offer(Struct, frozen=True, kw_only=True):
+    """A new device that waits to be linked, as the account's devices are told of it.
+
+    `address` and `age_s` are what the server has seen, `client` is what the device says it is.
+    """
+
+    offer: Count
+    login_key: Bytes32
+    ed: Bytes32
+    curve: Bytes32
+    fallback: PublicKey
+    address: str
+    age_s: Count
+    client: str
+
+
 # --- client to server ---------------------------------------------------------------------------
 
 
@@ -137,6 +153,25 @@ class Enroll(Struct, tag_field="action", tag="enroll", kw_only=True):
     link: Link
     sig: Bytes64
     fallback: PublicKey | UnsetType = UNSET
+
+
+class LinkRequest(Struct, tag_field="action", tag="link", kw_only=True):
+    """Offer this device, which belongs to no account yet, to the devices of an account."""
+
+    id: RequestId
+    name: WireName
+    login_key: Bytes32
+    ed: Bytes32
+    curve: Bytes32
+    fallback: PublicKey
+    sig: Bytes64
+    client: Annotated[str, Meta(max_length=64)] = ""
+
+
+class Proof(Struct, tag_field="action", tag="proof", kw_only=True):
+    """Answer the `draft` of a link that adds this new device. No reply."""
+
+    proof: Bytes64
 
 
 class Msg(Struct, tag_field="action", tag="msg", kw_only=True, gc=False):
@@ -203,6 +238,24 @@ class Extend(Struct, tag_field="action", tag="extend", kw_only=True):
     fallback: PublicKey | UnsetType = UNSET
 
 
+class Offers(Struct, tag_field="action", tag="offers", kw_only=True):
+    """Ask which new devices wait to be linked to the own account."""
+
+    id: RequestId
+
+
+class Draft(Struct, tag_field="action", tag="draft", kw_only=True):
+    """Ask a new device for its proof in a link that adds it.
+
+    `approval` shows the new device that whoever knows its code has drawn the link up.
+    """
+
+    id: RequestId
+    offer: Count
+    link: Link
+    approval: Bytes32
+
+
 class Keys(Struct, tag_field="action", tag="keys", kw_only=True):
     """Give the server one-time keys of this device, and perhaps a new fallback key.
 
@@ -246,6 +299,8 @@ ClientMessage = (
     | Register
     | Recover
     | Enroll
+    | LinkRequest
+    | Proof
     | Msg
     | Ack
     | Sync
@@ -253,6 +308,8 @@ ClientMessage = (
     | Presence
     | ChainRequest
     | Extend
+    | Offers
+    | Draft
     | Keys
     | Claim
     | Probe
@@ -309,6 +366,50 @@ class Chain(Struct, tag_field="action", tag="chain", kw_only=True):
     response: int
     time: int
     links: list[Link]
+
+
+class Linking(Struct, tag_field="action", tag="linking", kw_only=True):
+    """Answer `link`: the device waits now, so many seconds at most. The name may be nobody's."""
+
+    id: RequestId
+    response: int
+    time: int
+    expires_s: Count
+
+
+class DraftPush(Struct, tag_field="action", tag="draft", kw_only=True):
+    """A device of the account has drawn up this link and asks for the `proof`."""
+
+    link: Link
+    approval: Bytes32
+    time: int
+
+
+class Linked(Struct, tag_field="action", tag="linked", kw_only=True):
+    """The account's whole chain, which this device is in; `id` if it was at `link` already."""
+
+    links: list[Link]
+    time: int
+    id: RequestId | UnsetType = UNSET
+    response: int | UnsetType = UNSET
+
+
+class OffersReply(Struct, tag_field="action", tag="offers", kw_only=True):
+    """Answer `offers`: who waits, or only says so."""
+
+    id: RequestId
+    response: int
+    time: int
+    offers: list[Offer]
+
+
+class ProofReply(Struct, tag_field="action", tag="proof", kw_only=True):
+    """Answer `draft`: the new device's proof for the link."""
+
+    id: RequestId
+    response: int
+    time: int
+    proof: Bytes64
 
 
 class Extended(Struct, tag_field="action", tag="extended", kw_only=True):
@@ -480,6 +581,11 @@ ServerMessage = (
     Challenge
     | Welcome
     | Chain
+    | Linking
+    | DraftPush
+    | Linked
+    | OffersReply
+    | ProofReply
     | Extended
     | KeysReply
     | Claimed

@@ -27,6 +27,7 @@ class State(enum.Enum):
     CHALLENGED = "challenged"
     VERIFYING = "verifying"
     RECOVERING = "recovering"
+    LINKING = "linking"
     ACTIVE = "active"
     CLOSED = "closed"
 
@@ -49,6 +50,10 @@ _STAY_ACTIVE: tuple[type[Struct], ...] = (
     m.Chain,
     m.Extend,
     m.Extended,
+    m.Offers,
+    m.OffersReply,
+    m.Draft,
+    m.ProofReply,
     m.Keys,
     m.KeysReply,
     m.Claim,
@@ -70,22 +75,35 @@ TRANSITIONS: Final[Mapping[State, Mapping[type[Struct], State]]] = MappingProxyT
             m.Auth: State.VERIFYING,
             m.Register: State.VERIFYING,
             m.Recover: State.VERIFYING,
+            m.LinkRequest: State.VERIFYING,
             m.ErrorReply: State.OPENED,
             **_END,
         },
         State.VERIFYING: {
             m.Welcome: State.ACTIVE,
             m.Chain: State.RECOVERING,
+            m.Linking: State.LINKING,
+            m.Linked: State.OPENED,
             m.ErrorReply: State.OPENED,
             **_END,
         },
         State.RECOVERING: {m.Enroll: State.VERIFYING, m.ErrorReply: State.OPENED, **_END},
+        State.LINKING: {
+            m.DraftPush: State.LINKING,
+            m.Proof: State.LINKING,
+            m.Probe: State.LINKING,
+            m.Pong: State.LINKING,
+            m.Linked: State.OPENED,
+            m.ErrorReply: State.CLOSED,
+            **_END,
+        },
         State.ACTIVE: {**dict.fromkeys(_STAY_ACTIVE, State.ACTIVE), **_END},
         State.CLOSED: {},
     }
 )
 """State to the messages possible in it to the state that follows. A challenge serves one attempt:
-every failed login leads back to `opened`, where only a new `hello` helps."""
+every failed login leads back to `opened`, where only a new `hello` helps, and so does a device that
+has been linked: it logs in like any other. An error while it waits ends the session."""
 
 
 def advance(state: State, message: type[Struct]) -> State:
@@ -127,6 +145,9 @@ _LABELS: Final[Mapping[type[Struct], str]] = MappingProxyType(
         m.ReceiptsReply: "receipts (reply)",
         m.ChainRequest: "chain (request)",
         m.KeysReply: "keys (reply)",
+        m.DraftPush: "draft (pushed)",
+        m.OffersReply: "offers (reply)",
+        m.ProofReply: "proof (reply)",
     }
 )
 """Where both sides have a message of the same name."""

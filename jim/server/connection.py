@@ -287,6 +287,12 @@ class Connection(asyncio.Protocol):
             self.heard_s = self.node.loop.time()
             self._transport.resume_reading()
 
+    def postpone(self, seconds: float, error: WireError) -> None:
+        """Give the time before the login another end, and another reason for it."""
+        if self._deadline is not None and not self.closing:
+            self._deadline.cancel()
+            self._deadline = self.node.loop.call_later(seconds, self.close, error)
+
     def logged_in(self, stage: Stage) -> None:
         """Go on with the stage and the limits of a session that has logged in."""
         if self._deadline is not None:

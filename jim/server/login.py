@@ -16,7 +16,15 @@ from msgspec import Struct
 
 from jim.core.model import AccountRecord, DeviceRecord, Identity, Standing
 from jim.decorators import log_calls
-from jim.errors import AuthFailed, Replaced, Revoked, TooManyFailures, TooManyFrames, WireError
+from jim.errors import (
+    AuthFailed,
+    LoginTimeout,
+    Replaced,
+    Revoked,
+    TooManyFailures,
+    TooManyFrames,
+    WireError,
+)
 from jim.protocol import messages as m
 from jim.protocol.codec import Invalid
 from jim.protocol.replies import error_reply
@@ -32,6 +40,7 @@ if TYPE_CHECKING:
     from jim.core.ports import Outlet
     from jim.crypto.transcript import Exchange
     from jim.server.connection import Connection
+    from jim.server.newcomer import Newcomer
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +57,7 @@ class Login:
         "_proof_failed",
         "connection",
         "exchange",
+        "newcomer",
         "node",
         "recovering",
         "state",
@@ -62,6 +72,8 @@ class Login:
         """Of the challenge that is out; None without one."""
         self.recovering: AccountRecord | None = None
         """The account whose recovery key the peer has proven."""
+        self.newcomer: Newcomer | None = None
+        """While the peer is a new device that waits to be linked."""
         self._active: Active | None = None
         self._backlog: deque[Item] = deque()
         self._busy = False
@@ -73,9 +85,11 @@ class Login:
 
     def receive(self, items: list[Item], size_bytes: int, now_s: float) -> None:
         """Take frames in order; too many of them end the connection."""
-        limit = self.node.limits.login_frames
+        limits = self.node.limits
         for item in items:
             self._frames += 1
+            waits = self.state is State.LINKING
+            limit = limits.linking_frames if waits else limits.login_frames
             if self._frames > limit:
                 self.connection.refuse(TooManyFrames(limit=limit), getattr(item, "id", None))
                 return
@@ -83,7 +97,7 @@ class Login:
             self._work()
 
     def paused(self) -> None:
-        """Have nothing to stop: there are no pushes yet."""
+        """Have nothing to stop: few pushes are possible before the login, and none waits."""
 
     def resumed(self) -> None:
         """Have nothing to go on with."""
@@ -112,6 +126,13 @@ class Login:
         if self.exchange is None:
             raise AuthFailed
         return self.exchange
+
+    def push(self, message: Struct) -> None:
+        """Send what the peer has not asked for; the state follows as after an answer."""
+        self.connection.reply(message)
+        self._follow(message)
+        if self.state is State.OPENED:
+            self.connection.postpone(self.node.limits.login_s, LoginTimeout())
 
     @log_calls
     async def enter(self, account: AccountRecord, device: DeviceRecord) -> Standing | None:
@@ -199,13 +220,27 @@ class Login:
 
     def _answered(self, reply: Struct) -> None:
         self.connection.reply(reply)
-        self.state = advance(self.state, type(reply))
+        self._follow(reply)
         if self._active is not None:
             self.connection.logged_in(self._active)
             log.info("logged in %s from %s", self._active.label(), self.connection.visitor.address)
 
+    def _follow(self, message: Struct) -> None:
+        """Move on to the state after an answer or a push; frames are counted anew for each try."""
+        before, self.state = self.state, advance(self.state, type(message))
+        if self.state is before:
+            return
+        if self.state is State.OPENED:
+            self._give_up()
+            self.exchange = None
+        if self.state in (State.OPENED, State.LINKING):
+            self._frames = 0
+
     def _give_up(self) -> None:
-        """Take back a session that has begun without a `welcome`."""
+        """Take back a session that has begun without a `welcome`, or an offer."""
+        if self.newcomer is not None:
+            self.newcomer.leave()
+            self.newcomer = None
         if self._active is not None:
             self._active.end()
             self._active = None
@@ -218,7 +253,7 @@ class Login:
         request_id = getattr(message, "id", None)
         attempted = self.state is State.VERIFYING
         self._proof_failed |= isinstance(error, AuthFailed)
-        if error.fatal:
+        if error.fatal or self.state is State.LINKING:
             self.connection.refuse(error, request_id)
             return
         self.connection.reply(error_reply(error, now_ms(), request_id))

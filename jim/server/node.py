@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from jim import __version__
+from jim.core.linking import OfferBook
 from jim.core.rate import Claims, Paces
 from jim.crypto.handshake import Decoys
 from jim.errors import StoreError
@@ -107,6 +108,7 @@ class Node:
         self.locks = DeviceLocks()
         self.paces = Paces()
         self.claims = Claims()
+        self.offers = OfferBook(settings.limits)
         self.outbox = outbox
         self.connections: set[Connection] = set()
         self.draining = False
@@ -119,6 +121,7 @@ class Node:
         """Use these settings for what comes from now on; sessions keep the pace they began with."""
         self.settings = settings
         self.limits = settings.limits
+        self.offers.apply(settings.limits)
         self.terms = m.encode_terms(_terms(settings))
 
     def departed(self, connection: Connection) -> None:

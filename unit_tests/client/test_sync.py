@@ -173,9 +173,7 @@ def test_a_stored_number_of_a_message_that_was_never_sent_is_no_confirmation() -
 
 
 def marked(count: int) -> list[sync.Row]:
-    return [
-        row(i, f"text {i}", released=True, mark=f"m{i}") for i in range(1, count + 1)
-    ]
+    return [row(i, f"text {i}", released=True, mark=f"m{i}") for i in range(1, count + 1)]
 
 
 def test_a_message_goes_out_with_its_mark() -> None:

@@ -39,9 +39,7 @@ class Client:
     @staticmethod
     def _row(kept: Kept) -> sync.Row:
         mark = f"mark of {kept.uid}"
-        return sync.Row(
-            kept.message_id, "bob", kept.payload(), released=kept.released, mark=mark
-        )
+        return sync.Row(kept.message_id, "bob", kept.payload(), released=kept.released, mark=mark)
 
     def carry_out(self, effects: list[Any]) -> None:
         for effect in effects:

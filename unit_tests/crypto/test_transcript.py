@@ -11,7 +11,7 @@ from jim.crypto import transcript
 from jim.crypto.keys import SigningKey, verify
 from jim.crypto.transcript import Exchange
 from jim.errors import AuthFailed
-from jim.protocol.messages import Link
+from jim.protocol.messages import Link, Offer, PublicKey
 
 EXCHANGE = Exchange(b"i" * 32, b"t" * 32, b"c" * 32, b"s" * 32)
 LINK = Link(
@@ -27,6 +27,16 @@ LINK = Link(
     time=1700000000000,
     proof=b"o" * 64,
     sig=b"g" * 64,
+)
+OFFER = Offer(
+    offer=1,
+    login_key=b"d" * 32,
+    ed=b"e" * 32,
+    curve=b"x" * 32,
+    fallback=PublicKey(id=7, key=b"f" * 32, sig=b"F" * 64),
+    address="",
+    age_s=0,
+    client="",
 )
 OTHER_LINKS = {
     "acct": "alicf",
@@ -90,6 +100,14 @@ def test_every_kind_as_the_protocol_writes_it() -> None:
     assert transcript.device_key("dev", 17, b"k" * 32) == by_hand(
         "jim-key-1", b"dev", b"17", b"k" * 32
     )
+    assert transcript.approval(LINK) == by_hand("jim-approve-1", *LINK_FIELDS)
+    keys = (b"d" * 32, b"e" * 32, b"x" * 32)
+    code = transcript.link_code(b"i" * 32, "пётр", LINK, "secret")
+    assert code == by_hand("jim-code-1", b"i" * 32, "пётр".encode(), *keys, b"secret")
+    offer = by_hand("jim-offer-1", *IDS, b"a", *keys, b"7", b"f" * 32, b"F" * 64)
+    assert transcript.offer(EXCHANGE, "a", OFFER) == offer
+    confirmation = transcript.confirmation("a", b"h" * 32, b"d" * 32)
+    assert confirmation == by_hand("jim-confirm-1", b"a", b"h" * 32, b"d" * 32)
 
 
 def test_a_known_transcript_never_changes() -> None:
@@ -101,7 +119,7 @@ def test_a_known_transcript_never_changes() -> None:
 
 
 def test_labels_differ_and_none_is_the_beginning_of_another() -> None:
-    assert len(set(transcript.LABELS)) == len(transcript.LABELS) == 9
+    assert len(set(transcript.LABELS)) == len(transcript.LABELS) == 13
     for label in transcript.LABELS:
         assert "\0" not in label
         others = [other for other in transcript.LABELS if other != label]
@@ -116,6 +134,7 @@ def test_every_field_of_the_exchange_is_in_every_transcript(field: str) -> None:
     assert transcript.register(other, "a", LINK) != transcript.register(EXCHANGE, "a", LINK)
     assert transcript.recover(other, "a") != transcript.recover(EXCHANGE, "a")
     assert transcript.enroll(other, "a", LINK) != transcript.enroll(EXCHANGE, "a", LINK)
+    assert transcript.offer(other, "a", OFFER) != transcript.offer(EXCHANGE, "a", OFFER)
 
 
 @pytest.mark.parametrize("field", Link.__struct_fields__)

@@ -17,8 +17,9 @@ import msgspec
 import pytest
 
 from jim.crypto import chain, handshake, links, tls
-from jim.crypto.keys import SigningKey, device_id
+from jim.crypto.keys import EncryptionKeys, SigningKey, device_id
 from jim.protocol import messages as m
+from unit_tests.support.linking import Device
 from unit_tests.support.processes import ROOT, world
 from unit_tests.support.wire import Person, Wire
 
@@ -46,8 +47,18 @@ class Actor:
             "<head>": plain(self.person.head),
             "<wrong sig>": plain(bytes(64)),
         }
+        self.device = device = Device()
+        """A new one, for whoever wants to be linked."""
+        self.values |= {
+            "<login key>": plain(device.login_key),
+            "<ed>": plain(device.ed),
+            "<curve>": plain(device.curve),
+            "<fallback>": plain(device.fallback),
+            "<approval>": plain(bytes(32)),
+        }
         self.wire: Wire
         self.links: list[m.Link] = []
+        self.offers: list[m.Offer] = []
 
     async def connect(self, port: int, before: str) -> None:
         if before == "registered":
@@ -64,6 +75,8 @@ class Actor:
             self.values["<cnonce>"] = plain(self.cnonce)
         if frame.get("link") == "<link>":
             self._prepare_link()
+        if frame.get("link") == "<draft>":
+            self._draw_up()
         if frame.get("sig") == "<sig>":
             self.values["<sig>"] = plain(self._sign(frame))
         filled = {key: self._fill(value) for key, value in frame.items()}
@@ -78,6 +91,12 @@ class Actor:
         now_ms = time.time_ns() // 1_000_000
         self.link = links.make_add(state, self.new_key, self.person.recovery, now_ms)
         self.values["<link>"] = plain(self.link)
+
+    def _draw_up(self) -> None:
+        state = chain.verify_chain([self.person.genesis], self.person.name)
+        offer = self.offers[0]
+        keys = EncryptionKeys(offer.ed, offer.curve)
+        self.values["<draft>"] = plain(links.draft_add(state, offer.login_key, 2_000, keys))
 
     def _sign(self, frame: dict[str, Any]) -> bytes:
         person, exchange = self.person, self.exchange
@@ -100,6 +119,10 @@ class Actor:
                 return handshake.prove_enroll(
                     self.new_key, exchange, name=frame["name"], link=self.link
                 )
+            case "link":
+                return handshake.prove_offer(
+                    self.device.key, exchange, name=frame["name"], device=self.device
+                )
         raise AssertionError(frame)
 
     def learn(self, frame: m.ServerMessage) -> None:
@@ -116,6 +139,11 @@ class Actor:
             )
         elif isinstance(frame, m.Chain):
             self.links = frame.links
+        elif isinstance(frame, m.OffersReply):
+            self.offers = frame.offers
+        elif isinstance(frame, m.DraftPush):
+            proven = links.prove_add(frame.link, self.device.key)
+            self.values["<proof>"] = plain(proven.proof)
 
 
 def fits(expected: Any, got: Any, cast: dict[str, Actor], who: Actor) -> bool:
@@ -124,6 +152,9 @@ def fits(expected: Any, got: Any, cast: dict[str, Actor], who: Actor) -> bool:
         return bool(expected == got) and type(expected) is type(got)
     if expected.startswith("<device of "):
         return bool(got == cast[expected[11:-1]].person.device)
+    if expected in {"<offers>", "<draft>"}:
+        keys = [link["login_key"] for link in (got if expected == "<offers>" else [got])]
+        return keys == [cast["laptop"].values["<login key>"]]
     match expected:
         case "<int>":
             return isinstance(got, int)

@@ -43,7 +43,9 @@ def test_nothing_but_a_login_before_the_login(action: type[Struct]) -> None:
             advance(state, action)
 
 
-@pytest.mark.parametrize("action", [m.Hello, m.Auth, m.Register, m.Recover, m.Enroll])
+@pytest.mark.parametrize(
+    "action", [m.Hello, m.Auth, m.Register, m.Recover, m.Enroll, m.LinkRequest]
+)
 def test_no_second_login_on_a_session(action: type[Struct]) -> None:
     with pytest.raises(Unexpected):
         advance(State.ACTIVE, action)
@@ -52,6 +54,23 @@ def test_no_second_login_on_a_session(action: type[Struct]) -> None:
 def test_enroll_only_after_recover() -> None:
     with pytest.raises(Unexpected):
         advance(State.CHALLENGED, m.Enroll)
+
+
+WAITING: list[type[Struct]] = [m.Hello, m.Challenge, m.LinkRequest, m.Linking]
+
+
+def test_a_new_device_waits_and_then_logs_in_like_any_other() -> None:
+    assert walk(*WAITING, m.DraftPush, m.Proof, m.Probe, m.Pong) is State.LINKING
+    assert walk(*WAITING, m.Linked, *LOGIN) is State.ACTIVE
+    assert walk(m.Hello, m.Challenge, m.LinkRequest, m.Linked, *LOGIN) is State.ACTIVE
+    assert walk(*WAITING, m.ErrorReply) is State.CLOSED
+
+
+def test_only_a_device_that_waits_proves_anything() -> None:
+    for state in State:
+        if state is not State.LINKING:
+            with pytest.raises(Unexpected):
+                advance(state, m.Proof)
 
 
 def test_one_may_always_leave_and_nothing_follows() -> None:

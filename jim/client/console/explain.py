@@ -58,6 +58,8 @@ _EXITS: Final[Mapping[type[errors.JimError], Exit]] = {
     errors.SettingsError: Exit.USAGE,
     errors.InviteMalformed: Exit.USAGE,
     errors.WordsInvalid: Exit.USAGE,
+    errors.LinkCodeInvalid: Exit.USAGE,
+    errors.LinkExpired: Exit.NOT_IN_TIME,
     errors.AccountMissing: Exit.USAGE,
 }
 """What is not here, and has no ancestor here, is a plain failure (1)."""
@@ -82,6 +84,15 @@ _SENTENCES: Final[Mapping[type[errors.JimError], str]] = {
         "This is not a whole invite. Copy it again: jim://HOST:PORT/PIN/TOKEN, in one line."
     ),
     errors.TooManyDevices: N_("The account has as many devices as the server allows."),
+    errors.LinkCodeInvalid: N_(
+        "This is not a whole code. The new device shows 26 characters: letters and the digits 2-7."
+    ),
+    errors.LinkExpired: N_(
+        "Nobody has typed the code on another device of the account in time. Begin again."
+    ),
+    errors.OfferGone: N_(
+        "The new device does not wait any more, or does not answer. Begin again there."
+    ),
     errors.ChainInvalid: N_(
         "The list of this account's devices is forged or damaged. Nothing was sent. Ask who runs "
         "the server what happened before you go on."

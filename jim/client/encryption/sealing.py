@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 NO_KEYS: Final = "no_keys"
 """Error code of a message to somebody whose devices cannot encrypt, where plain is not allowed."""
 
+NO_OWN_KEYS: Final = "no_own_keys"
+"""Error code of a message from a device whose own chain has no encryption keys for it: one of an
+earlier version, or one that was removed."""
+
 DEVICE_GONE: Final = "device_gone"
 """Error code of what was for one device alone that is in its account no longer."""
 
@@ -84,8 +88,10 @@ class Sealing:
             for name, known in ((self._name, me), (message.to, contact))
             if known is None or known.state is None
         }
-        if lacking or me is None or contact is None:
+        if lacking or me is None or me.state is None or contact is None:
             return Needs(chains=lacking)
+        if self._device not in me.state.keys:
+            return Unsealable(NO_OWN_KEYS)
         if contact.trust is Trust.CHANGED and message.kind == TEXT:
             return Unsealable(ContactChanged.code)
         targets = self._targets(message, me, contact)
@@ -128,19 +134,21 @@ class Sealing:
         self, message: Outgoing, me: Contact, contact: Contact, targets: Iterable[tuple[str, str]]
     ) -> Payload:
         self._peers.give_up(message.message_id)
-        sender = Party(self._name, self._device, self._vault.keys().ed)
         heads = {self._name: me.head, message.to: contact.head}
-        states = {self._name: me.state, message.to: contact.state}
+        keys = {
+            name: each.state.keys
+            for name, each in ((self._name, me), (message.to, contact))
+            if each.state
+        }
+        sender = Party(self._name, self._device, keys[self._name][self._device].ed)
         ciphertexts: dict[str, str] = {}
         for name, device in targets:
-            state = states[name]
-            assert state is not None  # noqa: S101 - `seal` has looked
             count, voids = self._peers.next_count(name, device, message.message_id)
             content = Content(
                 id=message.content_id,
                 time=message.time_ms,
                 sender=sender,
-                to=Party(name, device, state.keys[device].ed),
+                to=Party(name, device, keys[name][device].ed),
                 chat=message.to,
                 count=count,
                 voids=voids,

@@ -85,9 +85,6 @@ class Vault:
         self._sql = connection
         self._device = device
         self._key = key
-        self._public: tuple[str, EncryptionKeys] | None = None
-        """Public keys by the pickle that they were read from, so that they stay right whatever is
-        rolled back; restoring an account costs 2.5 ms, for it works out a hundred public keys."""
 
     @staticmethod
     def begin(connection: sqlite3.Connection, new: NewVault, now_ms: int) -> None:
@@ -107,25 +104,15 @@ class Vault:
     # --- the account ------------------------------------------------------------------------------
 
     def account(self) -> DeviceAccount:
-        """Restore this device's account.
+        """Restore this device's account; that works out a hundred public keys, so it takes 2.5 ms.
 
         Raises:
             CannotDecrypt: with `reason` pickle, if it is damaged or another key's.
         """
-        return SUITE.account(self._pickle(), self._key)
-
-    def keys(self) -> EncryptionKeys:
-        """Give the public halves of this device's keys; raises as `account`."""
-        pickle = self._pickle()
-        if self._public is None or self._public[0] != pickle:
-            self._public = pickle, SUITE.account(pickle, self._key).keys
-        return self._public[1]
-
-    def _pickle(self) -> str:
         row = self._sql.execute("SELECT pickle FROM vault").fetchone()
         if row is None:
             raise CannotDecrypt("this device has no encryption keys", reason="pickle")
-        return str(row[0])
+        return SUITE.account(row[0], self._key)
 
     def _keep_account(self, account: DeviceAccount) -> None:
         self._sql.execute("UPDATE vault SET pickle = ?", (account.pickle(self._key),))

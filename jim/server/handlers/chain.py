@@ -13,6 +13,7 @@ from jim.crypto.device_keys import verify_key
 from jim.crypto.transcript import link_hash
 from jim.errors import AuthFailed, BadRequest, ChainInvalid, ChainMoved, RecipientUnknown, Revoked
 from jim.protocol import messages as m
+from jim.server.handlers import linking
 from jim.server.handlers.login import find_account
 from jim.server.node import now_ms
 
@@ -63,6 +64,7 @@ async def extend(session: Active, message: m.Extend) -> m.Extended | None:
         # By the later of both clocks, as with `enroll`: this begins the new device's waiting.
         account = await node.store.extend(extension, max(now_ms(), node.steady.now_ms()))
         await announce(node, account, me.device_id)
+        linking.announce(node, account)
     # Who takes its own device out hears that it was done before it is shown out.
     session.connection.reply(
         m.Extended(

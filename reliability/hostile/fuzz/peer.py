@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 NONCE: Final = bytes(32)
 SPKI: Final = bytes(range(32))
-NO_REPLY: Final = (m.Ack, m.Pong)
+NO_REPLY: Final = (m.Ack, m.Pong, m.Proof)
 MARK: Final = "\u2713"
 """Begins the ids of those requests whose replies are counted: nothing else can begin so."""
 

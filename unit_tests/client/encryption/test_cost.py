@@ -43,16 +43,3 @@ def test_only_what_changes_the_account_has_it_restored(tmp_path: Path, restored:
         anna.send("boris", f"more {number}")
         boris.receive()
     assert restored == []
-
-
-def test_the_public_keys_stay_right_when_a_new_account_is_rolled_back(tmp_path: Path) -> None:
-    post = Post(tmp_path)
-    anna, other = post.join("anna"), post.join("boris")
-    table = vault.Vault(anna.connection, anna.device, vault.pickle_key(anna.key))
-    assert table.keys() == anna.vault.keys
-    stranger = vault.new_vault(anna.key, anna.device)
-    anna.connection.execute("BEGIN IMMEDIATE")
-    vault.Vault.begin(anna.connection, stranger, post.now_ms)
-    assert table.keys() == stranger.keys
-    anna.connection.execute("ROLLBACK")
-    assert table.keys() == anna.vault.keys != other.vault.keys

@@ -45,7 +45,9 @@ class World:
         place = self.chance.randrange(2, len(frame.ciphertext))
         text = frame.ciphertext
         other = "A" if text[place] != "A" else "B"
-        return msgspec.structs.replace(frame, ciphertext=f"{text[:place]}{other}{text[place + 1 :]}")
+        return msgspec.structs.replace(
+            frame, ciphertext=f"{text[:place]}{other}{text[place + 1 :]}"
+        )
 
     def step(self) -> None:
         device = self.chance.choice(self.devices)
