@@ -174,13 +174,7 @@ class Hub:
             try:
                 if len(taken) >= room:
                     raise WindowExceeded(n=message.n, limit=self._limits.window)
-                text = message.message
-                if (
-                    text is UNSET
-                    or message.ciphertexts is not UNSET
-                    or message.only
-                    or len(text) > self._sure_characters
-                ):
+                if not self._is_sure(message):
                     self._check(message)
             except WireError as error:
                 refused.append((message, error))
@@ -197,6 +191,21 @@ class Hub:
         else:
             gathered += messages
         link.outstanding += len(messages)
+
+    def _is_sure(self, message: m.Msg) -> bool:
+        """Tell whether `_check` would certainly find nothing; for each message, so it is quick."""
+        text, ciphertexts = message.message, message.ciphertexts
+        if message.only:
+            return False
+        if ciphertexts is UNSET:
+            return text is not UNSET and len(text) <= self._sure_characters
+        if text is not UNSET:
+            return False
+        # A ciphertext may be longer than this: it is longer than its text.
+        for ciphertext in ciphertexts.values():
+            if len(ciphertext) > self._limits.text_bytes:
+                return False
+        return True
 
     def _check(self, message: m.Msg) -> None:
         """Refuse what is neither plain nor sealed, or too long."""
