@@ -13,6 +13,7 @@ its deliveries, and everything for one socket or mailbox is encoded in one go.
 
 from __future__ import annotations
 
+from collections.abc import KeysView
 from typing import TYPE_CHECKING
 
 from msgspec import UNSET, Struct
@@ -70,7 +71,7 @@ class _Stretch(Struct):
     name: str
     """Its name."""
     conversation: ConversationCounters
-    sealed_for: frozenset[str] | None
+    sealed_for: KeysView[str] | None
     """For these devices, in ciphertexts; None where the messages are plain."""
     boxes: list[Open]
     """The mailboxes that get a copy: the addressee's first, then the sender's other devices'."""
