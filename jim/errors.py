@@ -446,10 +446,34 @@ class VerificationFailed(LocalError):
     text = "the comparison has failed"
 
 
+class ExportInvalid(LocalError):
+    """A file of exported messages is altered, cut off, or of another account."""
+
+    text = "the exported messages are not in order"
+
+
 class BackupInvalid(LocalError):
     """A backup does not open: another passphrase, other words, or damage."""
 
     text = "the backup cannot be opened"
+
+
+class OwnAccount(LocalError):
+    """What was asked makes sense for somebody else only."""
+
+    text = "that is your own account"
+
+
+class DeviceUnknown(LocalError):
+    """The account has no such device, or several fit; `reason` is none or several."""
+
+    text = "which device?"
+
+
+class DeviceNameInvalid(LocalError):
+    """Nothing of the name can be shown, or it is too long."""
+
+    text = "this cannot be the name of a device"
 
 
 class WordsInvalid(LocalError):

@@ -18,14 +18,18 @@ import msgspec
 import platformdirs
 from msgspec import Struct
 
+from jim.client import renewal
 from jim.client.account_record import AccountRecord, Stage, read_account, write_account
 from jim.client.address import Address
+from jim.client.device_store import DeviceStore
 from jim.client.encryption.vault import NewVault, Vault, new_vault, pickle_key
+from jim.client.key_opener import KeyOpener
 from jim.client.known_servers import KnownServers
 from jim.client.lock import FileLock
-from jim.client.mailbox import MailboxStore
+from jim.client.rotated import RotatingStore, Rotation
 from jim.client.schema import open_database
 from jim.client.translate import store_errors
+from jim.client.trust_store import TrustStore
 from jim.client.writer import Writer
 from jim.core.names import normalise
 from jim.crypto import key_files, links, words
@@ -41,12 +45,17 @@ from jim.errors import AccountInUse, AccountMissing, KeyFileError
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Sequence
 
-    from jim.protocol.messages import PublicKey
+    from jim.client.events import Message
+    from jim.client.sync import Settled
+    from jim.protocol.messages import Link, PublicKey
 
 DATA_DIR_VARIABLE: Final = "JIM_DATA_DIR"
 ACCOUNTS: Final = "accounts"
 KEY_FILE: Final = "device.key"
+NEXT_KEY_FILE: Final = "device.key.next"
+"""The key of the device that is about to take the place of this one (rotation.py)."""
 STORE_FILE: Final = "store.db"
 LOCK_FILE: Final = "lock"
 
@@ -124,8 +133,13 @@ def choose_account(
 class Account:
     """An open account: its key, its record, and the thread that works with its store."""
 
-    def __init__(self, directory: Path, name: str, language: str) -> None:
-        """Take where the account lives, its normalised name, and the language of new words."""
+    def __init__(
+        self, directory: Path, name: str, language: str, opener: KeyOpener | None = None
+    ) -> None:
+        """Take where the account lives, its normalised name, and the language of new words.
+
+        `opener` opens a key that a passphrase seals.
+        """
         self.name = name
         self.writer: Writer[AccountStore]
         self.record: AccountRecord
@@ -133,6 +147,7 @@ class Account:
         self._language = language
         self._lock = FileLock(directory / LOCK_FILE)
         self._key: SigningKey | None = None
+        self._opener = opener or KeyOpener()
 
     @property
     def key(self) -> SigningKey:
@@ -158,6 +173,7 @@ class Account:
         with store_errors(self._directory):
             key_files.make_directory(self._directory)
             if self._lock.acquire():
+                renewal.settle(self._directory / KEY_FILE, store)
                 self._key = self._load_key(may_create=not store.exists())
             elif not share or not store.exists():
                 raise AccountInUse(f"{self._directory}: another client already works with it")
@@ -184,10 +200,13 @@ class Account:
 
     def _load_key(self, *, may_create: bool) -> SigningKey:
         path = self._directory / KEY_FILE
-        return key_files.load_or_create(path) if may_create else key_files.read_key(path)
+        return self._opener.read_or_make(path) if may_create else self._opener.read(path)
 
-    async def open(self, *, recovering: bool) -> None:
+    async def open(self, *, recovering: bool, resetting: bool = False) -> None:
         """Open the store and find out how far the account has come, or begin it.
+
+        Who recovers an account gets a new device where the one here is out of it; who resets it
+        gets one in any case, unless that has begun already.
 
         Raises:
             StoreError: the store cannot be used.
@@ -203,23 +222,60 @@ class Account:
         await self.writer.start()
         record = await self.writer.read(lambda store: store.record())
         if self.is_owner and _must_begin(record, recovering=recovering):
-            begun, vault = await asyncio.to_thread(self._begin, recovering=recovering)
+            begun, vault = await asyncio.to_thread(
+                self._begin, recovering=recovering, resetting=resetting
+            )
             record = await self.writer.write(lambda store: store.begin(begun, vault, _now_ms()))
+        elif self.is_owner and record is not None and recovering:
+            record = await self._renewed(record, resetting=resetting)
         if record is None:
             raise AccountInUse(f"{self._directory}: another client is just making it")
         self.record = record
         if self.is_owner and record.device != device_id(self.key.public):
-            detail = f"{self._directory / KEY_FILE}: this is not the key of this account"
-            raise KeyFileError(detail, reason="mismatch")
+            await self._take_next_key()
 
-    def _begin(self, *, recovering: bool) -> tuple[AccountRecord, NewVault]:
-        """Make what a new account begins with: keys, and a genesis link and words for a new one."""
+    async def _renewed(self, record: AccountRecord, *, resetting: bool) -> AccountRecord:
+        """Put a new device in the place of the one here if that cannot be one any more.
+
+        Words that nobody has seen are those of a reset that has begun, or is done: never may they
+        get lost, for the account may know no others any more.
+        """
+        if resetting:
+            stays = record.words is not None
+        else:
+            is_out = await self.writer.read(lambda store: store.is_revoked())
+            stays = record.stage is not Stage.REGISTERED or not is_out
+        if stays:
+            return record
+        path = self._directory / KEY_FILE
+        self._key = key = await asyncio.to_thread(renewal.make_key, path)
+        begun, vault = await asyncio.to_thread(self._begin, recovering=True, resetting=resetting)
+        pinned = msgspec.structs.replace(
+            begun, chain_seq=record.chain_seq, chain_head=record.chain_head
+        )
+        await self.writer.write(
+            lambda store: store.begin_again(pinned, vault, pickle_key(key), _now_ms())
+        )
+        with store_errors(self._directory):
+            await asyncio.to_thread(renewal.settle, path, self._directory / STORE_FILE)
+        return pinned
+
+    def _begin(self, *, recovering: bool, resetting: bool) -> tuple[AccountRecord, NewVault]:
+        """Make what a device begins with: keys, and words and a genesis link for a new account.
+
+        Who resets an account has new words too; the link for that needs the chain that is there.
+        """
         device = device_id(self.key.public)
         vault = new_vault(self.key, device)
-        if recovering:
-            record = AccountRecord(name=self.name, device=device, stage=Stage.ENROLLING)
-            return record, vault
         line = words.new_words(self._language)
+        if recovering:
+            record = AccountRecord(
+                name=self.name,
+                device=device,
+                stage=Stage.ENROLLING,
+                words=line if resetting else None,
+            )
+            return record, vault
         recovery = words.parse_words(line).public
         genesis = links.make_genesis(self.name, self.key, recovery, _now_ms(), vault.keys)
         record = AccountRecord(
@@ -227,11 +283,89 @@ class Account:
         )
         return record, vault
 
+    # --- another device in place of this one ----------------------------------------------------
+
+    async def next_device(self) -> tuple[SigningKey, NewVault]:
+        """Give the keys of the device that will take the place of this one, durable both.
+
+        Raises:
+            KeyFileError: the new key cannot be written or read.
+        """
+        path = self._directory / NEXT_KEY_FILE
+        key = await asyncio.to_thread(self._opener.read_or_make, path)
+        device = device_id(key.public)
+        noted = await self.writer.read(lambda store: store.rotation())
+        if noted is None:
+            raise RuntimeError("nothing has to be replaced")
+        if noted.device == device and noted.vault is not None:
+            return key, noted.vault
+        vault = await asyncio.to_thread(new_vault, key, device)
+        changed = Rotation(why=noted.why, device=device, vault=vault)
+        await self.writer.write(lambda store: store.keep_rotation(changed))
+        return key, vault
+
+    async def note_rotation(self, last_n: int, last_mark: str) -> None:
+        """Keep what the server had of the old device, before that is taken out."""
+
+        def note(store: AccountStore) -> None:
+            if (noted := store.rotation()) is not None:
+                store.keep_rotation(
+                    msgspec.structs.replace(noted, last_n=last_n, last_mark=last_mark)
+                )
+
+        await self.writer.write(note)
+
+    async def become_next(
+        self, settled: Settled, links: Sequence[Link], now_ms: int
+    ) -> list[Message]:
+        """Be the new device from now on; gives the messages that were decided about."""
+        key, _ = await self.next_device()
+        opens = pickle_key(key)
+        decided = await self.writer.write(lambda store: store.rotate(settled, links, opens, now_ms))
+        await self._take_next_key()
+        await self.refresh()
+        return decided
+
+    async def _take_next_key(self) -> None:
+        """Put the key of the new device into its place: the store is that device already.
+
+        Raises:
+            KeyFileError: the key that is there is another one.
+        """
+        path = self._directory / NEXT_KEY_FILE
+        record = await self.writer.read(lambda store: store.record())
+        key = await asyncio.to_thread(self._opener.read, path) if path.exists() else None
+        if key is None or record is None or record.device != device_id(key.public):
+            detail = f"{self._directory / KEY_FILE}: this is not the key of this account"
+            raise KeyFileError(detail, reason="mismatch")
+        with store_errors(path):
+            key_files.move_into_place(path, self._directory / KEY_FILE, replace=True)
+            key_files.sync_directory(self._directory)
+        self._key = key
+        await self.refresh()
+
     async def save(self, record: AccountRecord) -> None:
-        """Keep a changed record durably; the words stay what they are now."""
-        changed = msgspec.structs.replace(record, words=self.record.words)
+        """Keep a changed record durably.
+
+        The words of an account that is there stay what they are now: somebody may have seen them.
+        """
+        changed = record
+        if record.stage is Stage.REGISTERED:
+            changed = msgspec.structs.replace(record, words=self.record.words)
         await self.writer.write(lambda store: store.save(changed))
         self.record = changed
+
+    async def learn_own(self, made: Sequence[Link]) -> None:
+        """Pin links of our own device chain that this device has made."""
+        await self.writer.write(lambda store: store.learn_own(made))
+        await self.pin_own()
+
+    async def pin_own(self) -> None:
+        """Take our own chain as the next login has to find it: what is known now is no news."""
+        own = await self.writer.read(lambda store: store.own_chain())
+        if own is not None and own.state is not None and own.seq > self.record.chain_seq:
+            end = {"chain_seq": own.seq, "chain_head": own.state.head}
+            await self.save(msgspec.structs.replace(self.record, **end))
 
     async def public_keys(self) -> tuple[EncryptionKeys, PublicKey | None]:
         """Read the public keys of this device's encryption, for its link."""
@@ -250,21 +384,28 @@ class Account:
         self._lock.release()
 
 
-class AccountStore(MailboxStore):
+class AccountStore(DeviceStore, TrustStore, RotatingStore):
     """The store of an account together with the row that says whose it is."""
 
     def __init__(self, connection: sqlite3.Connection, key: bytes | None = None) -> None:
         """Take an open database, and what opens its vault; a new account begins with `begin`."""
         record = read_account(connection)
-        self._key = key
         self._connection = connection
         name, device = (record.name, record.device) if record else ("", "")
         super().__init__(connection, name, device, key)
 
-    def unlock(self, key: bytes) -> None:
-        """Open the vault from now on: this process has become the owner."""
+    def _be(self, name: str, device: str, key: bytes | None) -> None:
         self._key = key
-        self._be(self._name, self._device, key)
+        super()._be(name, device, key)
+
+    def unlock(self, key: bytes) -> None:
+        """Open the vault from now on: this process has become the owner.
+
+        The one before may have made another device of this store.
+        """
+        record = self.record()
+        name, device = (record.name, record.device) if record else (self._name, self._device)
+        self._be(name, device, key)
 
     def record(self) -> AccountRecord | None:
         """Read whose store this is, None if it is new."""
@@ -275,6 +416,15 @@ class AccountStore(MailboxStore):
         write_account(self._connection, record)
         Vault.begin(self._connection, vault, now_ms)
         self._be(record.name, record.device, self._key)
+        return record
+
+    def begin_again(
+        self, record: AccountRecord, vault: NewVault, key: bytes, now_ms: int
+    ) -> AccountRecord:
+        """Be a new device, with the messages that are here."""
+        self._key = key
+        self.renew(record.device, vault, key, now_ms)
+        write_account(self._connection, record)
         return record
 
     def encryption_keys(self) -> EncryptionKeys:

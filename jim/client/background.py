@@ -21,11 +21,12 @@ from jim.client.connector import Connector
 from jim.client.courier import Courier
 from jim.client.events import Fatal, LinkState
 from jim.client.keeper import Keeper, registered
+from jim.client.key_opener import KeyOpener
 from jim.client.presence import Presence
 from jim.core.names import normalise
 from jim.crypto.invites import Invite
 from jim.crypto.keys import SigningKey
-from jim.errors import AccountMissing, JimError
+from jim.errors import AccountMissing, JimError, Revoked
 
 if TYPE_CHECKING:
     from jim.client.feed import Feed
@@ -48,6 +49,8 @@ class Options(Struct, frozen=True, kw_only=True):
     language: str
     share: bool
     recovery: SigningKey | None = None
+    resetting: bool = False
+    opener: KeyOpener | None = None
 
 
 class Background:
@@ -80,6 +83,7 @@ class Background:
             self._open_account,
             token=(invite.token or None) if invite else None,  # without one it is only a pin
             recovery=options.recovery,
+            resetting=options.resetting,
         )
         self._account: Account | None = None
         self._courier: Courier | None = None
@@ -115,6 +119,7 @@ class Background:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._courier is not None:
+            self._courier.comparing.close()
             await self._courier.aclose()
         if self._account is not None:
             await self._account.aclose()
@@ -161,6 +166,9 @@ class Background:
                 raise
         except JimError as error:
             self.fatal = error
+            if isinstance(error, Revoked) and self._account is not None:
+                with contextlib.suppress(JimError):  # the next login finds it out again
+                    await self._account.writer.write(lambda store: store.note_revoked())
         except Exception:
             logger.exception("unexpected error")
             self.fatal = JimError("internal error of the client; its log has the details")
@@ -202,9 +210,10 @@ class Background:
                 return self._account, self._courier
             options = self._options
             directory = account_directory(options.data_dir, server_id, self.name)
-            self._account = account = Account(directory, self.name, options.language)
+            account = Account(directory, self.name, options.language, options.opener)
+            self._account = account
             await asyncio.to_thread(account.prepare, share=options.share)
-            await account.open(recovering=options.recovery is not None)
+            await account.open(recovering=options.recovery is not None, resetting=options.resetting)
             account.writer.failed.add_done_callback(lambda failed: self._fail(failed.result()))
             courier = Courier(account, self.feed, self.presence, self._fail)
             await courier.load()

@@ -15,9 +15,11 @@ import msgspec
 
 from jim.client.accounts import default_data_dir
 from jim.client.background import Background, Options
+from jim.client.devices import checked_name, find_device
 from jim.client.events import Contacts, Conversation, LinkState, Message, MessageState
 from jim.client.feed import Feed, Subscription
 from jim.client.store import Draft
+from jim.client.trusting import Trusting
 from jim.core.limits import Limits
 from jim.core.names import normalise
 from jim.crypto import words as recovery_words
@@ -31,13 +33,15 @@ if TYPE_CHECKING:
 
     from jim.client.accounts import AccountStore
     from jim.client.address import Address
+    from jim.client.devices import Device
+    from jim.client.key_opener import KeyOpener
     from jim.crypto.invites import Invite
     from jim.protocol.messages import AnnouncedLimits
 
 ResultT = TypeVar("ResultT")
 
 
-class Client:
+class Client(Trusting):
     """One account on one server; see the module."""
 
     def __init__(
@@ -50,6 +54,7 @@ class Client:
         ca_file: Path | None = None,
         language: str = "en",
         share: bool = False,
+        opener: KeyOpener | None = None,
     ) -> None:
         """Take what the user chose; nothing happens before `start`.
 
@@ -60,6 +65,7 @@ class Client:
             invite: pin of the server and token for the registration.
             ca_file: accept only a certificate of these authorities.
             language: of recovery words that have to be made, "en" or "ru".
+            opener: opens a key of this device that a passphrase seals.
             share: where another process has the account, send through its store instead of failing.
         """
         self.address = server
@@ -72,6 +78,7 @@ class Client:
             ca_file=ca_file,
             language=language,
             share=share,
+            opener=opener,
         )
         self._feed = Feed()
         self._started: Background | None = None
@@ -94,6 +101,31 @@ class Client:
         recovery = recovery_words.parse_words(words)
         client = cls(server, name, data_dir=data_dir, ca_file=ca_file)
         client._options = msgspec.structs.replace(client._options, recovery=recovery)
+        return client
+
+    @classmethod
+    def reset(
+        cls,
+        server: Address,
+        name: str,
+        words: str,
+        *,
+        data_dir: Path | None = None,
+        ca_file: Path | None = None,
+        language: str = "en",
+    ) -> Client:
+        """Make a client that begins an account anew by the twelve words; then `start` it.
+
+        Every other device is out of the account then, and it has new words, in `language`.
+
+        Raises:
+            WordsInvalid: these are not twelve recovery words.
+        """
+        recovery = recovery_words.parse_words(words)
+        client = cls(server, name, data_dir=data_dir, ca_file=ca_file, language=language)
+        client._options = msgspec.structs.replace(
+            client._options, recovery=recovery, resetting=True
+        )
         return client
 
     # --- life -------------------------------------------------------------------------------------
@@ -199,15 +231,19 @@ class Client:
         async with asyncio.timeout(timeout_s):
             return await self._until(settled, message_id)
 
-    async def flush(self, timeout_s: float | None = None) -> bool:
-        """Wait until the server has decided about everything queued; tell whether it has.
+    async def flush(self, timeout_s: float | None = None, *, everything: bool = False) -> bool:
+        """Wait until the server has decided about all messages queued; tell whether it has.
+
+        With `everything` also about what goes between devices and nobody sees.
 
         Raises:
             JimError: the client has stopped.
         """
         try:
             async with asyncio.timeout(timeout_s):
-                return await self._until(lambda store: store.is_settled() or None)
+                return await self._until(
+                    lambda store: store.is_settled(everything=everything) or None
+                )
         except TimeoutError:
             return False
 
@@ -290,6 +326,54 @@ class Client:
         """Erase the recovery words: the user has seen them."""
         account = await self._background.account()
         await account.forget_words()
+
+    # --- devices ----------------------------------------------------------------------------------
+
+    async def devices(self, *, fresh: bool = False) -> list[Device]:
+        """Read the devices of the account; with `fresh` the server is asked whether that is all.
+
+        Without a link since this version is here none are known yet.
+
+        Raises:
+            ConnectFailed: with `fresh`: there is no link.
+        """
+        account = await self._background.account()
+        found = await account.writer.read(lambda store: store.devices())
+        if not fresh and (found or self._background.keeper.link is None):
+            return found
+        courier = await self._background.courier()
+        await courier.own.look()
+        return await account.writer.read(lambda store: store.devices())
+
+    async def revoke(self, device: str) -> Device:
+        """Take a device out of the account for good: it gets and sends nothing more.
+
+        `device` is its id, the beginning of it, or its name. With this very device the client
+        stops, and its history stays readable.
+
+        Raises:
+            DeviceUnknown: there is none, or there are several.
+            ConnectFailed: there is no link.
+            JimError: the server's refusal.
+        """
+        courier = await self._background.courier()
+        found = find_device(await self.devices(fresh=True), device)
+        await courier.own.revoke(found.id)
+        return found
+
+    async def rename(self, device: str, name: str) -> Device:
+        """Call a device something else, on all devices of the account; nobody else is told.
+
+        Raises:
+            DeviceUnknown: there is none, or there are several.
+            DeviceNameInvalid: this is no name.
+        """
+        courier, now_ms = await self._background.courier(), int(time.time() * 1000)
+        found, called = find_device(await self.devices(), device), checked_name(name)
+        account = await self._background.account()
+        await account.writer.write(lambda store: store.rename_device(found.id, called, now_ms))
+        courier.notice()
+        return msgspec.structs.replace(found, name=called)
 
     # --- helpers ----------------------------------------------------------------------------------
 

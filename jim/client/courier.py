@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from msgspec import UNSET
 
 from jim.client import sync
+from jim.client.comparing import Comparing
+from jim.client.encryption.content import SAS
 from jim.client.errands import Errands
 from jim.client.events import (
     BEHIND,
@@ -25,6 +27,8 @@ from jim.client.events import (
 )
 from jim.client.intake import Intake
 from jim.client.link import Link, protocol_error
+from jim.client.mailbox import FromDevice
+from jim.client.own_devices import OwnDevices
 from jim.client.pacer import Pacer
 from jim.core.limits import WINDOW
 from jim.errors import JimError
@@ -74,8 +78,11 @@ class Courier:
         self._noticed = 0
         self._leads = False
         self._pacer = Pacer(asyncio.get_running_loop())
-        self._errands = Errands(account, self._publish_news)
-        self._intake = Intake(account, self._errands, self._kept, fail)
+        self.errands = Errands(account, self._learned)
+        self.comparing = Comparing(account.name, feed.publish, self._write_and_send)
+        self._handlers: dict[str, Callable[[FromDevice], None]] = {SAS: self.comparing.take}
+        self._intake = Intake(account, self.errands, self._kept, fail)
+        self.own = OwnDevices(account, self.errands, self.notice)
         self._sealing: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._seen = _Seen()
@@ -169,11 +176,8 @@ class Courier:
 
     async def welcomed(self, link: Link, welcome: m.Welcome, limits: m.AnnouncedLimits) -> None:
         """Go on with a new connection."""
-        if self._sealing is not None:
-            await asyncio.wait([self._sealing])
-        await self._intake.settled()
-        await self._account.writer.read(lambda _: None)
-        self._link = self._errands.link = link
+        await self.calm()
+        self._link = self.errands.link = link
         self._outbox.window = limits.window
         self._pacer.start(limits, link.send_paced)
         link.on_sent = self._pacer.spend
@@ -184,20 +188,35 @@ class Courier:
         if any(isinstance(effect, sync.Restart) for effect in outgoing):
             self._note_missing(RESTORED, welcome.time)
         self._apply(outgoing)
-        self._run(self._look_at_own(welcome))
-        self._run(self._errands.offer_keys(welcome.one_time_keys))
+        self._run(self.own.welcomed(welcome))
+        self._run(self.errands.offer_keys(welcome.one_time_keys))
         await self._ask_receipts(link)
 
-    async def _look_at_own(self, welcome: m.Welcome) -> None:
-        """See to it that our own device chain is here: what we seal is sealed for all of it."""
-        name = self._account.name
-        known = await self._account.writer.read(lambda store: store.chain_seq(name))
-        if known < welcome.chain_seq:
-            await self._errands.look_at_all([name])
+    async def calm(self) -> None:
+        """Wait until nothing is on its way to the store."""
+        if self._sealing is not None:
+            await asyncio.wait([self._sealing])
+        await self._intake.settled()
+        await self._account.writer.read(lambda _: None)
+
+    async def strayed(self, welcome: m.Welcome) -> str:
+        """Tell by which code another life of this store has been at work, empty if none has."""
+        await self.calm()
+        if self._outbox.is_foreign(welcome.last_n, welcome.last_mark or ""):
+            return RESTORED
+        return BEHIND if self._inbox.cursor < welcome.acked else ""
+
+    def settle(self, last_n: int, last_mark: str) -> sync.Settled:
+        """Decide about the messages of a device that sends no more."""
+        return sync.settle(self._outbox, last_n, last_mark)
+
+    def decided(self, messages: Iterable[Message]) -> None:
+        """Tell what was decided about messages of ours elsewhere than here."""
+        self._publish_own(messages)
 
     def lost(self) -> None:
         """Forget the connection."""
-        self._link = self._errands.link = None
+        self._link = self.errands.link = None
         self._intake.lose()
         self._pacer.stop()
         self._outbox.disconnected()
@@ -232,7 +251,7 @@ class Courier:
         elif isinstance(message, m.DevicesChange):
             self._run(self._look_at_known({message.name: message.chain_seq}))
         elif isinstance(message, m.KeysLeft):
-            self._run(self._errands.offer_keys(message.one_time_keys))
+            self._run(self.errands.offer_keys(message.one_time_keys))
 
     def _consider(self, message: Frame, kept: list[Frame]) -> None:
         decision, effects = self._inbox.frame(message.position)
@@ -264,8 +283,16 @@ class Courier:
         for new in news:
             if isinstance(new, MissingNotice):
                 self._feed.publish(new)
+            elif isinstance(new, FromDevice):
+                if (handler := self._handlers.get(new.kind)) is not None:
+                    handler(new)
             else:
                 self._feed.publish(OwnChanged(new) if new.outgoing else Received(new))
+
+    def _learned(self, news: Iterable[News]) -> None:
+        """Tell what a device chain has brought; there may be something to say to a new device."""
+        self._publish_news(news)
+        self.notice()
 
     def _note_missing(self, code: str, time_ms: int) -> None:
         self._write(lambda store: store.note(code, time_ms), self._feed.publish)
@@ -275,8 +302,8 @@ class Courier:
         for name, seq in chains.items():
             known = await self._account.writer.read(lambda store, n=name: store.chain_seq(n))  # type: ignore[misc]
             if 0 <= known < seq:
-                await self._errands.look_at_all([name])
-        self.notice()  # what nobody has collected is sealed again for a new device
+                await self.errands.look_at_all([name])
+        await self._account.pin_own()
 
     async def _ask_receipts(self, link: Link) -> None:
         """Ask how far those hold our messages of whom we do not know it."""
@@ -312,7 +339,7 @@ class Courier:
 
     async def _seal(self, effect: sync.Seal) -> None:
         stale = {row.to for row in self._outbox.rows if row.message_id in effect.stale}
-        done, waits = await self._errands.seal(effect, sorted(stale))
+        done, waits = await self.errands.seal(effect, sorted(stale))
         if waits:
             self._retry_later()
         self._apply(self._outbox.sealed(done.payloads, done.failed))
@@ -407,8 +434,19 @@ class Courier:
         future.add_done_callback(finish)
         return future
 
+    def _write_and_send(
+        self, work: Callable[[AccountStore], ResultT], done: Callable[[ResultT], None]
+    ) -> None:
+        """Change the store, and send what has been queued with that."""
+
+        def finish(result: ResultT) -> None:
+            done(result)
+            self.notice()
+
+        self._write(work, finish)
+
     def _publish_own(self, messages: Iterable[Message]) -> None:
-        for message in messages:
+        for message in filter(lambda each: each.is_text, messages):
             self._feed.publish(OwnChanged(message))
             if message.settled and (event := self._watched.pop(message.message_id, None)):
                 event.set()

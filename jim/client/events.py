@@ -45,6 +45,9 @@ BEHIND = "behind"
 RESTORED = "restored"
 """Code of a notice: the device has sent messages that this store does not know of."""
 
+ROTATED = "rotated"
+"""Code of a notice: this store goes on as a new device, in place of the one that it was."""
+
 
 class Message(Struct, frozen=True, kw_only=True):
     """A message as the local store has it.
@@ -62,6 +65,9 @@ class Message(Struct, frozen=True, kw_only=True):
         state: how far it has come.
         error_code: why it failed, None if it did not.
         plain: it was not encrypted.
+        withheld: it was not, and unencrypted messages are not allowed with the peer: it is kept,
+            but its text is not given (`Client.allow_plain`).
+        kind: `text`; anything else goes between devices, and front ends never hear of it.
     """
 
     message_id: int
@@ -76,11 +82,23 @@ class Message(Struct, frozen=True, kw_only=True):
     state: MessageState
     error_code: str | None = None
     plain: bool = False
+    withheld: bool = False
+    kind: str = "text"
+
+    @property
+    def is_text(self) -> bool:
+        """Whether it is for people; what is not goes between devices, and nobody is shown it."""
+        return self.kind == "text"
 
     @property
     def settled(self) -> bool:
         """Whether the server has decided about it."""
         return self.state is not MessageState.QUEUED
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether the server has, or had, this message of ours."""
+        return self.state in {MessageState.STORED, MessageState.DELIVERED}
 
 
 OwnMessage = Message
@@ -98,6 +116,61 @@ class Contacts(Struct, frozen=True):
 
     online: list[str]
     offline: list[str]
+
+
+class ContactInfo(Struct, frozen=True, kw_only=True):
+    """What is known of somebody's keys.
+
+    Attributes:
+        name: who.
+        known: the list of devices has been seen.
+        devices: so many devices can open what is sealed for them.
+        verified: the user has compared the keys.
+        changed: they were compared, and are others since: nothing is sent there.
+        plain: unencrypted messages are allowed.
+    """
+
+    name: str
+    known: bool = False
+    devices: int = 0
+    verified: bool = False
+    changed: bool = False
+    plain: bool = False
+
+
+class ComparisonStage(enum.StrEnum):
+    """How far two people have come who compare emoji."""
+
+    ASKED = "asked"
+    """They ask; `Client.compare_emoji` agrees, `Client.answer_emoji` with False declines."""
+    WAITING = "waiting"
+    """We have asked, or agreed."""
+    SHOWN = "shown"
+    """There are emoji; `Client.answer_emoji` says whether they are the same."""
+    CONFIRMED = "confirmed"
+    """We said that they are; the other side has not yet."""
+    VERIFIED = "verified"
+    FAILED = "failed"
+
+
+class ComparisonChanged(Struct, frozen=True):
+    """Comparing emoji with somebody has come to a further stage.
+
+    It lives in memory: after the end of the program it begins anew.
+
+    Attributes:
+        name: with whom.
+        stage: how far it has come.
+        emoji: signs with their English names, seven of them while they are shown.
+        reason: why it has failed: timeout, cancelled (by them), withdrawn (by them, before we
+            agreed), declined or differ (by us), changed (other keys meanwhile), or one of
+            `jim.crypto.sas`.
+    """
+
+    name: str
+    stage: ComparisonStage
+    emoji: tuple[tuple[str, str], ...] = ()
+    reason: str = ""
 
 
 class LinkChanged(Struct, frozen=True):
@@ -175,6 +248,7 @@ Event = (
     | OwnChanged
     | PresenceChanged
     | MissingNotice
+    | ComparisonChanged
     | DevicesChanged
     | Fatal
 )

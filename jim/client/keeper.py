@@ -8,13 +8,14 @@ import logging
 import time
 from typing import TYPE_CHECKING, Final
 
+from jim.client import rotation
 from jim.client.account_record import Stage
 from jim.client.events import DevicesChanged, FirstContact, LinkChanged, LinkState, Registered
 from jim.client.login import Credentials, log_in
 from jim.client.policy import LOGIN_S, STEADY_S, Backoff
 from jim.core.limits import Limits
 from jim.crypto.keys import fingerprint
-from jim.errors import ConnectFailed, JimError
+from jim.errors import ChainInvalid, ConnectFailed, JimError, Revoked
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -35,6 +36,9 @@ JUMP_S: Final = 2.0
 """Wall clock against monotonic clock between two looks: more than this means that the machine has
 slept or that somebody set the clock. NTP slews by 0.5 ms a second."""
 
+MAX_ROTATIONS: Final = 3
+"""A device that is new is replaced by nobody but a server that lies about it."""
+
 
 class Keeper:
     """The link of one account, as long as it makes sense to have one."""
@@ -49,6 +53,7 @@ class Keeper:
         *,
         token: str | None,
         recovery: SigningKey | None,
+        resetting: bool = False,
     ) -> None:
         """Take what it works with; `open_account` gives the account on the server with an id."""
         self.state = LinkState.CONNECTING
@@ -62,6 +67,7 @@ class Keeper:
         self._open_account = open_account
         self._token = token
         self._recovery = recovery
+        self._resetting = resetting
         self._backoff = Backoff()
         self._retry = asyncio.Event()
         self._clocks = (time.time(), time.monotonic())
@@ -72,11 +78,16 @@ class Keeper:
         Raises:
             JimError: the account or the server is of no use any more.
         """
+        rotations = 0
         while True:
             began = time.monotonic()
             try:
-                await self._session()
-                return
+                if not await self._session():
+                    return
+                rotations += 1
+                if rotations > MAX_ROTATIONS:
+                    raise ChainInvalid("the server knows what no new device has done", reason="new")
+                continue
             except JimError as error:
                 if error.final:
                     raise
@@ -119,8 +130,11 @@ class Keeper:
             async with asyncio.timeout(delay_s):
                 await self._retry.wait()
 
-    async def _session(self) -> None:
-        """Serve one connection to its end; returns only when the account is not ours."""
+    async def _session(self) -> bool:
+        """Serve one connection to its end; returns only when the next one is for another device.
+
+        That is so when this one was replaced; False if the account is not ours.
+        """
         self.become(LinkState.CONNECTING)
         contact = await self._connector.connect()
         try:
@@ -130,11 +144,13 @@ class Keeper:
             account, courier = await self._open_account(contact.greeting.server_id)
             if account.is_owner:
                 await self._serve(contact, account, courier)
+            return account.is_owner
         finally:
             self.link = None
             await contact.link.aclose()
 
     async def _serve(self, contact: Contact, account: Account, courier: Courier) -> None:
+        """Log in and serve; returns only when the device was replaced by a new one."""
         link, terms = contact.link, contact.greeting.terms
         self.limits = terms.limits
         before = account.record
@@ -142,12 +158,19 @@ class Keeper:
             async with asyncio.timeout(LOGIN_S):
                 who = await self._credentials(account, courier)
                 welcome = await log_in(link, contact.greeting, who)
+        except Revoked:
+            if await rotation.finish(account, courier):  # the answer to our own revoking was lost
+                return
+            raise
         except TimeoutError as error:
             raise ConnectFailed(f"{self._address}: no answer", reason="timeout") from error
         if before.stage is not Stage.REGISTERED:
             self._feed.publish(registered(account))
         elif account.record.chain_seq != before.chain_seq:
             self._feed.publish(DevicesChanged(account.record.chain_seq))
+        if await rotation.is_due(account, courier, welcome):
+            await rotation.rotate(link, account, courier, welcome)
+            return
         try:
             await courier.welcomed(link, welcome, terms.limits)
             self.link, self.error = link, None
@@ -167,6 +190,7 @@ class Keeper:
             counter=courier.highest_n,
             token=self._token,
             recovery=self._recovery,
+            resetting=self._resetting,
             keys=keys,
             fallback=fallback,
             save=account.save,

@@ -16,14 +16,22 @@ from msgspec import UNSET, Struct
 from jim import __version__
 from jim.client.account_record import AccountRecord, Stage
 from jim.client.link import protocol_error
-from jim.crypto import chain, handshake, links
+from jim.crypto import chain, handshake, links, words
+from jim.crypto.chain import NO_HEAD
 from jim.crypto.keys import EncryptionKeys, SigningKey, fingerprint
 from jim.crypto.transcript import Exchange, link_hash
-from jim.errors import ChainInvalid, ConnectFailed, ServerIdentityChanged, ServerIdentityInvalid
+from jim.errors import (
+    AuthFailed,
+    ChainInvalid,
+    ConnectFailed,
+    ServerIdentityChanged,
+    ServerIdentityInvalid,
+)
 from jim.protocol import messages as m
 
 if TYPE_CHECKING:
     from jim.client.link import Link
+    from jim.crypto.chain import ChainState
 
 CLIENT: Final = f"jim/{__version__}"
 """What the client says it is, in `hello`; only for the server's log."""
@@ -55,6 +63,7 @@ class Credentials(Struct, frozen=True, kw_only=True):
         keys: the public keys of this device's encryption.
         fallback: the key that others may begin a session with from the first moment.
         save: keeps a changed record durably.
+        resetting: the account is to begin anew, with the words of the record.
     """
 
     key: SigningKey
@@ -65,6 +74,7 @@ class Credentials(Struct, frozen=True, kw_only=True):
     keys: EncryptionKeys
     fallback: m.PublicKey | None
     save: Callable[[AccountRecord], Awaitable[None]]
+    resetting: bool = False
 
 
 class Introduced(Protocol):
@@ -130,14 +140,14 @@ async def log_in(link: Link, greeting: Greeting, who: Credentials) -> m.Welcome:
 
 async def _authenticate(link: Link, exchange: Exchange, who: Credentials) -> m.Welcome:
     record = who.record
-    sig = handshake.prove_auth(
-        who.key, exchange, name=record.name, head=record.chain_head, counter=who.counter
-    )
+    end = _known_end(record)
+    head = record.chain_head if end is None else end[1]
+    sig = handshake.prove_auth(who.key, exchange, name=record.name, head=head, counter=who.counter)
     auth = m.Auth(
         id=_ID,
         name=record.name,
         device=record.device,
-        head=record.chain_head,
+        head=head,
         counter=who.counter,
         sig=sig,
     )
@@ -162,7 +172,16 @@ async def _recover(
 ) -> tuple[m.Welcome, m.Link]:
     name = who.record.name
     sig = handshake.prove_recover(recovery, exchange, name=name)
-    answer = await link.ask(m.Recover(id=_ID, name=name, sig=sig))
+    try:
+        answer = await link.ask(m.Recover(id=_ID, name=name, sig=sig))
+    except AuthFailed:
+        begun = who.record.link
+        if begun is None or begun.op != m.RESET:
+            raise
+        # An earlier try may have begun the account anew: these words are worth nothing then. A
+        # challenge serves one attempt.
+        again = await greet(link, exchange.server_id)
+        return await _authenticate(link, again.exchange, who), begun
     if not isinstance(answer, m.Chain):
         raise protocol_error("the server does not show the device chain")
     added = await _added_link(who, recovery, answer.links)
@@ -173,7 +192,9 @@ async def _recover(
 
 
 async def _added_link(who: Credentials, recovery: SigningKey, shown: list[m.Link]) -> m.Link:
-    """Make the link that adds this device, unless an earlier try came so far already.
+    """Make the link that adds this device or begins anew with it, or give that of an earlier try.
+
+    It is durable before it is sent. A link for a reset never is without its words.
 
     Raises:
         ConnectFailed: it did; the next try is an ordinary login.
@@ -181,16 +202,30 @@ async def _added_link(who: Credentials, recovery: SigningKey, shown: list[m.Link
     """
     record = who.record
     state = chain.verify_chain(shown, record.name)
+    if record.chain_head != NO_HEAD:
+        chain.check_continues(shown, record.chain_seq, record.chain_head)
     if state.recovery_key != recovery.public:
         raise ChainInvalid("the chain belongs to other recovery words", reason="recovery")
     if record.device in state.devices:
         await who.save(_pinned(record, state.seq, state.head))
         raise ConnectFailed("an earlier try has enrolled this device: it logs in now")
-    now_ms = int(time.time() * 1000)
-    time_ms = max(now_ms, shown[-1].time + 1)
+    made = record.link
+    if made is not None and made.prev == state.head:
+        return made
+    time_ms = max(int(time.time() * 1000), shown[-1].time + 1)
+    # A reset that may have been sent goes on: it may arrive yet, and only its words count then.
+    if who.resetting or (made is not None and made.op == m.RESET):
+        added = _reset_link(who, state, recovery, time_ms)
+        await who.save(msgspec.structs.replace(record, link=added))
+        return added
     added = links.make_add(state, who.key, recovery, time_ms, who.keys)
-    await who.save(msgspec.structs.replace(record, link=added))
+    await who.save(msgspec.structs.replace(record, link=added, words=None))
     return added
+
+
+def _reset_link(who: Credentials, state: ChainState, recovery: SigningKey, time_ms: int) -> m.Link:
+    new = words.parse_words(who.record.words or "").public
+    return links.make_reset(state, who.key, new, recovery, time=time_ms, keys=who.keys)
 
 
 def _pinned(record: AccountRecord, seq: int, head: bytes) -> AccountRecord:

@@ -10,7 +10,7 @@ from msgspec import UNSET, Struct, field
 from jim.client import store_rows as sql
 from jim.client.encryption import opening
 from jim.client.encryption.contacts import Learned, Trust
-from jim.client.encryption.content import AGAIN, HERE, TEXT
+from jim.client.encryption.content import AGAIN, HERE, SINCE, TEXT, Number, Since
 from jim.client.encryption.opening import Lacking, Opened, Opening, Refused
 from jim.client.events import Message, MessageState, MissingNotice
 from jim.client.mark import digest_of
@@ -43,11 +43,29 @@ VERIFIED_CHANGED: Final = "verified_changed"
 CHAIN_INVALID: Final = "chain_invalid"
 """Code of a notice: the server shows a device chain that cannot be that of this account."""
 
+_OWN_BUSINESS: Final = frozenset({AGAIN, HERE, SINCE})
+"""Kinds that the store deals with by itself; all others are told as `FromDevice`."""
+
 _ONCE: Final = frozenset({opening.FORKED, opening.FORKED_OWN, CHAIN_INVALID})
 """Said once of each conversation: the server would be caught with every message again."""
 
 Frame = Delivery | Notice
-News = Message | MissingNotice
+
+
+class FromDevice(Struct, frozen=True):
+    """Something for this device that is neither a text nor the store's own business.
+
+    It is told once, after it is durable that it has come, and kept nowhere: whoever takes it must
+    be able to begin anew.
+    """
+
+    name: str
+    device: str
+    kind: str
+    body: str
+
+
+News = Message | MissingNotice | FromDevice
 
 
 class Kept(Struct):
@@ -177,12 +195,13 @@ class MailboxStore(MessageStore):
         self, frame: Delivery, text: str, *, content_id: str = "", plain: bool = False
     ) -> list[Message]:
         outgoing = frame.sender == self._name
-        if outgoing and frame.device == self._device:
-            own = (self._device, frame.n, frame.to, text)
+        if outgoing and self._was(frame.device):
+            own = (frame.device, frame.n, frame.to, text)
             placed = self._sql.execute(sql.PLACE_OWN, (frame.position, *own)).rowcount
-            if not placed:
-                self._sql.execute(sql.PASSED, (frame.position, 0))
-            return []
+            if placed or frame.device == self._device:
+                if not placed:
+                    self._sql.execute(sql.PASSED, (frame.position, 0))
+                return []
         identity = sql.identity_of(frame, text, content_id)
         kept = self._read(
             sql.KEEP,
@@ -200,6 +219,7 @@ class MailboxStore(MessageStore):
                 frame.position,
                 content_id,
                 plain,
+                plain and not self._allows_plain(frame.to if outgoing else frame.sender),
             ),
         )
         # It was here: a server that was restored sends again what it still has, and a device what
@@ -208,13 +228,43 @@ class MailboxStore(MessageStore):
             self._sql.execute(sql.PASSED, (frame.position, 0))
         return kept
 
+    def _allows_plain(self, peer: str) -> bool:
+        contact = self._contacts.get(peer)
+        return contact is not None and contact.plain
+
+    def _was(self, device: str) -> bool:
+        """Tell whether this store is a device, or was it before it became another one."""
+        former = self._sql.execute("SELECT 1 FROM former WHERE device = ?", (device,))
+        return device == self._device or former.fetchone() is not None
+
     # --- between devices --------------------------------------------------------------------------
 
     def _between_devices(self, frame: Delivery, content: Content, now_ms: int) -> list[News]:
         """Deal with what was meant for this device and not for people."""
         if content.kind == AGAIN:
             self._seal_again(frame, content.body, now_ms)
-        return []
+        elif content.kind == SINCE:
+            self._seal_since(frame, content.body, now_ms)
+        if content.kind in _OWN_BUSINESS:
+            return []
+        return [FromDevice(frame.sender, frame.device, content.kind, content.body)]
+
+    def _seal_since(self, frame: Delivery, body: str, now_ms: int) -> None:
+        """Queue for a device what was sealed for the one that it has taken the place of."""
+        contact = self._contacts.get(frame.sender)
+        try:
+            since = msgspec.json.decode(body, type=Since)
+        except msgspec.MsgspecError:
+            return
+        # Only a device of the same account can have been replaced by this one.
+        if contact is None or not any(link.device == since.device for link in contact.links):
+            return
+        missing = msgspec.json.encode(since.missing).decode()
+        asked = (frame.sender, since.device, since.after, missing, MAX_RESENT)
+        for (message_id,) in reversed(self._sql.execute(sql.SEALED_AFTER, asked).fetchall()):
+            message = self.message(message_id)
+            if message is not None and self._is_for(message, frame.sender) and message.is_stored:
+                self._queue_again(message, frame.device, now_ms, was=0)
 
     def _seal_again(self, frame: Delivery, body: str, now_ms: int) -> None:
         """Queue again for a device what never came there; what is gone is given up."""
@@ -225,7 +275,7 @@ class MailboxStore(MessageStore):
             message = None if message_id is None else self.message(message_id)
             if message is None or not self._is_for(message, sender):
                 gone.append(count)
-            elif message.state in {MessageState.STORED, MessageState.DELIVERED}:
+            elif message.is_stored:
                 self._queue_again(message, device, now_ms, was=count)
         self._peers.voids(sender, device, gone)
         self._tell_device(HERE, sender, device, now_ms)
@@ -254,8 +304,9 @@ class MailboxStore(MessageStore):
             learned = self._contacts.learn(name, links)
         except ChainInvalid:
             return self._warn(CHAIN_INVALID, name, now_ms)
-        if learned.is_new:
-            return []
+        joined = name == self._name and self._device in learned.added
+        if learned.is_new or joined:
+            return []  # what was before us is no news
         if name != self._name:
             for device in learned.added:
                 self._seal_for_new(name, device, now_ms)
@@ -306,6 +357,10 @@ class MailboxStore(MessageStore):
         )
         return [MissingNotice(*row) for row in found]
 
+    def notices_of(self, peer: str) -> list[MissingNotice]:
+        """Read every notice of a conversation, in their order."""
+        return [MissingNotice(*row) for row in self._sql.execute(sql.NOTICES_OF, (peer,))]
+
     def notice_shown(self, notice_id: int) -> None:
         """Note that somebody has seen a notice."""
         self._sql.execute("UPDATE notices SET shown = 1 WHERE notice_id = ?", (notice_id,))
@@ -328,7 +383,7 @@ def _peer_of(frame: Delivery, name: str) -> str:
 def _counts(body: str) -> list[int]:
     """Read the counts that a device asks for; nothing where it asks for nonsense."""
     try:
-        return msgspec.json.decode(body, type=list[int])
+        return msgspec.json.decode(body, type=list[Number])
     except msgspec.MsgspecError:
         return []
 

@@ -147,13 +147,31 @@ MIGRATIONS: Final = (
         n INTEGER NOT NULL DEFAULT 0,
         digest BLOB
     ) STRICT;
+    CREATE TABLE device_names (
+        device TEXT PRIMARY KEY,
+        name TEXT NOT NULL,
+        time_ms INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    ALTER TABLE account ADD COLUMN revoked INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE messages ADD COLUMN kind TEXT NOT NULL DEFAULT 'text';
     ALTER TABLE messages ADD COLUMN only_for TEXT NOT NULL DEFAULT '';
     ALTER TABLE messages ADD COLUMN content_id TEXT NOT NULL DEFAULT '';
     ALTER TABLE messages ADD COLUMN plain INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE messages ADD COLUMN withheld INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE messages ADD COLUMN payload BLOB;
     ALTER TABLE notices ADD COLUMN peer TEXT NOT NULL DEFAULT '';
     UPDATE messages SET plain = 1
+    """,
+    """
+    CREATE TABLE rotation (
+        one INTEGER PRIMARY KEY CHECK (one = 1),
+        why TEXT NOT NULL,
+        device TEXT NOT NULL DEFAULT '',
+        vault BLOB,
+        last_n INTEGER NOT NULL DEFAULT -1,
+        last_mark TEXT NOT NULL DEFAULT ''
+    ) STRICT;
+    CREATE TABLE former (device TEXT PRIMARY KEY) STRICT, WITHOUT ROWID
     """,
 )
 """`place` orders a conversation: the sequence of a message, or for one that never got one the last
@@ -171,19 +189,27 @@ next key, its fallback key and the keys that the server has not confirmed; `cont
 device chains, our own among them; `peers` what is counted per device of others: what we sealed for
 it, the counts that were given up, what came from it and could not be opened, when its sessions were
 last given up; `sealed` which message had which of those counts, `missing` the counts that never
-came. What is encrypted itself (`pickle`) is so with a key that the device's key gives, which is not
-in here.
+came; `device_names` what the user calls the devices of this account, and since when, so that the
+latest name wins on all of them. `account.revoked` says that this device was taken out. What is
+encrypted itself (`pickle`) is so with a key that the device's key gives, which is not in here.
 Of a message, `kind` is `text`, or what it does between devices (then it is in no history and goes
 once it is stored); `only_for` the one device that it is for; `content_id` the id inside what was
-sealed; `plain` that it was not sealed; `payload` what goes out, until it is stored. `passed` has
+sealed; `plain` that it was not sealed, `withheld` that it is not shown because of that; `payload`
+what goes out, until it is stored. `passed` has
 positions and numbers of what left no message behind, and digests of ciphertexts that are found
-again by nothing else."""
+again by nothing else.
+
+`rotation` has a row while this device has to be replaced by a new one (rotation.py): why, and how
+far that has come. `former` are the devices that this store was before."""
 
 WALKED_SINCE: Final = 3
 """The step that began to keep positions."""
 
 SEALED_SINCE: Final = 4
 """The step that began to keep what encryption needs."""
+
+ROTATED_SINCE: Final = 5
+"""The step that began to keep which devices a store was before."""
 
 
 def open_database(path: Path, *, create: bool) -> sqlite3.Connection:

@@ -133,7 +133,7 @@ class MessageStore:
         return self._read(
             sql.QUEUE,
             (
-                *(draft.to, self._name, self._device, draft.text, draft.time_ms),
+                *(draft.to, self._name, draft.text, draft.time_ms),
                 *(draft.key, draft.kind, draft.only_for),
             ),
         )
@@ -361,10 +361,11 @@ class MessageStore:
         """Give what tells this store from one that was here before, or comes later."""
         return str(self._sql.execute("SELECT id FROM store").fetchone()[0])
 
-    def is_settled(self) -> bool:
-        """Tell whether the server has decided about every message."""
+    def is_settled(self, *, everything: bool = False) -> bool:
+        """Tell whether the server has decided about all texts, or about everything."""
         found = self._sql.execute(
-            "SELECT 1 FROM messages WHERE state = 'queued' AND kind = 'text' LIMIT 1"
+            "SELECT 1 FROM messages WHERE state = 'queued' AND (kind = 'text' OR ?) LIMIT 1",
+            (everything,),
         )
         return found.fetchone() is None
 

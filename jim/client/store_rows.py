@@ -16,15 +16,16 @@ QUEUE: Final = """
     INSERT INTO messages
         (peer, outgoing, sender, device, n,
          text, time_ms, place, pending, state, send_key, kind, only_for)
-    SELECT ?1, 1, ?2, ?3,
+    SELECT ?1, 1, ?2, device,
         1 + coalesce(
             (SELECT n FROM messages WHERE state = 'queued' ORDER BY message_id DESC LIMIT 1),
             confirmed_n),
-        ?4, ?5, 1 << 62, 1, 'queued', ?6, ?7, ?8
+        ?3, ?4, 1 << 62, 1, 'queued', ?5, ?6, ?7
     FROM account
     RETURNING *
 """
-"""A queued message stands at the end of its conversation until its place is known."""
+"""A queued message stands at the end of its conversation until its place is known. The device is
+that of the row: another process may have become a new one meanwhile."""
 
 CONFIRM: Final = """
     UPDATE messages SET state = 'stored', pending = 0, payload = NULL,
@@ -54,8 +55,8 @@ REQUEUE: Final = """
 KEEP: Final = """
     INSERT INTO messages
         (peer, outgoing, sender, device, n, text, time_ms, seq, place, state, identity, position,
-         content_id, plain)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?8, ?8, ?, ?, ?, ?, ?)
+         content_id, plain, withheld)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?8, ?8, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (identity) DO NOTHING
     RETURNING *
 """
@@ -118,11 +119,23 @@ TO_SEAL: Final = """
 """
 UNDELIVERED_TO: Final = """
     SELECT message_id FROM messages
-    WHERE outgoing AND state = 'stored' AND kind = 'text' AND peer = ? AND device = ? AND NOT plain
-    ORDER BY message_id DESC LIMIT ?
+    WHERE outgoing AND state = 'stored' AND kind = 'text' AND peer = ?1 AND NOT plain
+        AND (device = ?2 OR device IN (SELECT device FROM former))
+    ORDER BY message_id DESC LIMIT ?3
+"""
+REVEAL: Final = """
+    UPDATE messages SET withheld = 0 WHERE peer = ? AND withheld RETURNING *
+"""
+NOTICES_OF: Final = """
+    SELECT code, time_ms, notice_id, peer FROM notices WHERE peer = ? ORDER BY notice_id
 """
 IS_QUEUED: Final = """
     SELECT 1 FROM messages WHERE state = 'queued' AND kind = ? AND only_for = ? LIMIT 1
+"""
+SEALED_AFTER: Final = """
+    SELECT DISTINCT message_id FROM sealed
+    WHERE name = ? AND device = ? AND (count > ? OR count IN (SELECT value FROM json_each(?)))
+    ORDER BY message_id DESC LIMIT ?
 """
 
 
@@ -133,7 +146,7 @@ def message_of(row: sqlite3.Row) -> Message:
         peer=row["peer"],
         outgoing=bool(row["outgoing"]),
         sender=row["sender"],
-        text=row["text"],
+        text="" if row["withheld"] else row["text"],
         time_ms=row["time_ms"],
         seq=row["seq"],
         n=row["n"],
@@ -141,6 +154,8 @@ def message_of(row: sqlite3.Row) -> Message:
         state=MessageState(row["state"]),
         error_code=row["error_code"],
         plain=bool(row["plain"]),
+        withheld=bool(row["withheld"]),
+        kind=row["kind"],
     )
 
 

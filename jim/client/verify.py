@@ -159,6 +159,12 @@ class Whose(Struct, frozen=True):
     name: str
     device: str
     chain_seq: int
+    former: frozenset[str] = frozenset()
+    """The devices that this store was before (jim.client.rotation)."""
+
+    def wrote(self, row: Row) -> bool:
+        """Tell whether a message was written here."""
+        return row.outgoing and (row.device == self.device or row.device in self.former)
 
     @property
     def is_founder(self) -> bool:
@@ -201,13 +207,13 @@ class _Hole(Struct):
 
 def check_row(row: Row, whose: Whose) -> Iterator[Finding]:
     """Check what one row says by itself."""
-    own = row.outgoing and row.device == whose.device
+    own = whose.wrote(row) and row.identity is None
     author = whose.name if row.outgoing else row.peer
     if row.sender != author or (not row.outgoing and row.peer == whose.name):
         yield _about(Kind.CONTRADICTORY, row)
     elif not own and row.identity != _identity(row, whose):
         yield _about(Kind.ALTERED, row)
-    if not _is_placed(row, own=own):
+    if not _is_placed(row):
         yield _about(Kind.MISPLACED, row)
 
 
@@ -231,11 +237,11 @@ def _identity(row: Row, whose: Whose) -> bytes:
     )
 
 
-def _is_placed(row: Row, *, own: bool) -> bool:
-    """Tell whether a message stands where its sequence says; only an own one may have none."""
+def _is_placed(row: Row) -> bool:
+    """Tell whether a message stands where its sequence says; only ours may have none."""
     if row.state not in HELD:
         return True
-    return own if row.seq == 0 else row.seq > 0 and row.place == row.seq
+    return row.outgoing if row.seq == 0 else row.seq > 0 and row.place == row.seq
 
 
 class ConversationAudit:
@@ -266,12 +272,12 @@ class ConversationAudit:
         self._first = self._first or row.seq
         self._last = row.seq
         self._messages += 1
-        if not (row.outgoing and row.device == self._whose.device):
+        if not self._whose.wrote(row):
             # Own messages have their number from before they were sent, so it says nothing.
             if self._holes:
                 self._holes[-1].before_id = min(self._holes[-1].before_id, row.message_id)
             self._came = row.message_id
-        self._joined = self._joined or (row.outgoing and row.device == self._whose.device)
+        self._joined = self._joined or self._whose.wrote(row)
 
     def end(self) -> Iterator[Finding]:
         """Word the holes, once every row was there."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from jim.client.accounts import STORE_FILE, account_directories
 from jim.client.events import UNKNOWN_OUTCOME
-from jim.client.schema import BUSY_S, MIGRATIONS, SEALED_SINCE, WALKED_SINCE
+from jim.client.schema import BUSY_S, MIGRATIONS, ROTATED_SINCE, SEALED_SINCE, WALKED_SINCE
 from jim.client.translate import store_errors
 from jim.client.verify import (
     ConversationAudit,
@@ -55,6 +55,7 @@ _POSITIONS: Final = """
 """
 _PASSED_NUMBERS: Final = "UNION ALL SELECT n, 0 FROM passed WHERE n <> 0"
 _PASSED_POSITIONS: Final = "UNION ALL SELECT position FROM passed WHERE position <> 0"
+_FORMER: Final = "SELECT device FROM former"
 _NOTICES: Final = "SELECT behind_id FROM notices"
 _RECEIVED: Final = "SELECT EXISTS (SELECT 1 FROM messages WHERE state = 'received')"
 
@@ -126,7 +127,8 @@ def _walk(connection: sqlite3.Connection, path: Path, report: Report, version: i
         text = _("{path}: the store belongs to no account")
         raise StoreCorrupt(text.format(path=path), path=str(path))
     name, device, chain_seq, confirmed_n, epoch, position = row
-    whose = Whose(name, device, chain_seq)
+    former = connection.execute(_FORMER) if version >= ROTATED_SINCE else ()
+    whose = Whose(name, device, chain_seq, frozenset(each for (each,) in former))
     report.name, report.device, report.confirmed_n = name, device, confirmed_n
     report.walked_from = report.position = position
     notices: Iterable[int] = ()

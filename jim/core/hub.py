@@ -29,7 +29,6 @@ from jim.errors import (
     JimError,
     Replaced,
     Revoked,
-    TextTooLong,
     WindowExceeded,
     WireError,
 )
@@ -175,7 +174,7 @@ class Hub:
                 if len(taken) >= room:
                     raise WindowExceeded(n=message.n, limit=self._limits.window)
                 if not self._is_sure(message):
-                    self._check(message)
+                    sealing.check(message, self._limits.text_bytes)
             except WireError as error:
                 refused.append((message, error))
             else:
@@ -193,7 +192,7 @@ class Hub:
         link.outstanding += len(messages)
 
     def _is_sure(self, message: m.Msg) -> bool:
-        """Tell whether `_check` would certainly find nothing; for each message, so it is quick."""
+        """Tell whether `sealing.check` would find nothing; it is asked for each message."""
         text, ciphertexts = message.message, message.ciphertexts
         if message.only:
             return False
@@ -201,20 +200,11 @@ class Hub:
             return text is not UNSET and len(text) <= self._sure_characters
         if text is not UNSET:
             return False
-        # A ciphertext may be longer than this: it is longer than its text.
+        # One that is longer may still be right: it is longer than its text.
         for ciphertext in ciphertexts.values():
             if len(ciphertext) > self._limits.text_bytes:
                 return False
         return True
-
-    def _check(self, message: m.Msg) -> None:
-        """Refuse what is neither plain nor sealed, or too long."""
-        limit_bytes = self._limits.text_bytes
-        sealing.check(message, limit_bytes)
-        if message.message is not UNSET:
-            size_bytes = len(message.message.encode())
-            if size_bytes > limit_bytes:
-                raise TextTooLong(n=message.n, size_bytes=size_bytes, limit_bytes=limit_bytes)
 
     def acknowledge(self, link: Link, position: int) -> None:
         """Take a confirmation of everything up to `position` for the next batch.

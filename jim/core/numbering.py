@@ -158,30 +158,14 @@ class _Planner(Mailboxes):
         self, messages: Sequence[Msg], sender: DeviceCounters, stretch: _Stretch
     ) -> list[StoredReply]:
         """Give messages their places and their positions; gives the answers."""
-        conversation, me, now_ms = stretch.conversation, stretch.me, self._now_ms
-        is_plain = stretch.sealed_for is None
+        conversation, now_ms = stretch.conversation, self._now_ms
         last_n, last_seq = sender.last_n, conversation.last_seq
         count = len(messages)
+        deliver = _deliver_plain if stretch.sealed_for is None else _deliver_sealed
         for index, box in enumerate(stretch.boxes):
-            frames, begin = box.frames, len(box.frames)
-            n, seq, position = last_n, last_seq, box.device.last_position
-            device = box.device.device
-            for message in messages:
-                n, seq, position = n + 1, seq + 1, position + 1
-                frames.append(
-                    Delivery(
-                        position=position,
-                        seq=seq,
-                        sender=me.name,
-                        device=me.device,
-                        n=n,
-                        to=stretch.name,
-                        time=now_ms,
-                        message=message.message if is_plain else UNSET,
-                        ciphertext=UNSET if is_plain else message.ciphertexts[device],  # type: ignore[index]
-                    )
-                )
-            box.device.last_position = position
+            begin = len(box.frames)
+            deliver(messages, box, stretch, (last_n, last_seq, now_ms))
+            box.device.last_position += count
             if index < stretch.marked:
                 box.foreign.append((begin, begin + count, conversation.conversation_id))
         sender.last_n += count
@@ -304,6 +288,50 @@ class _Planner(Mailboxes):
         answers, oldest_n = sender.answers, sender.last_n - self._limits.window + 1
         while answers and answers[0].last_n < oldest_n:
             answers.popleft()
+
+
+def _deliver_plain(
+    messages: Sequence[Msg], box: Open, stretch: _Stretch, last: tuple[int, int, int]
+) -> None:
+    """Put texts into a mailbox, behind the last number and place; the time comes with those."""
+    n, seq, now_ms = last
+    me, to, position, frames = stretch.me, stretch.name, box.device.last_position, box.frames
+    for message in messages:
+        n, seq, position = n + 1, seq + 1, position + 1
+        frames.append(
+            Delivery(
+                position=position,
+                seq=seq,
+                sender=me.name,
+                device=me.device,
+                n=n,
+                to=to,
+                time=now_ms,
+                message=message.message,
+            )
+        )
+
+
+def _deliver_sealed(
+    messages: Sequence[Msg], box: Open, stretch: _Stretch, last: tuple[int, int, int]
+) -> None:
+    """Put into a mailbox what is sealed for its device; else like `_deliver_plain`."""
+    n, seq, now_ms = last
+    me, to, position, device = stretch.me, stretch.name, box.device.last_position, box.device.device
+    for message in messages:
+        n, seq, position = n + 1, seq + 1, position + 1
+        box.frames.append(
+            Delivery(
+                position=position,
+                seq=seq,
+                sender=me.name,
+                device=me.device,
+                n=n,
+                to=to,
+                time=now_ms,
+                ciphertext=message.ciphertexts[device],  # type: ignore[index] # it has some
+            )
+        )
 
 
 def _answers(

@@ -21,23 +21,22 @@ if TYPE_CHECKING:
 
 
 def check(message: Msg, text_bytes: int) -> None:
-    """Demand a text or ciphertexts, and that none of these is longer than such a text sealed.
+    """Demand a text or ciphertexts, and that it is not too long, nor they for such a text.
 
     Raises:
         BadRequest: says what is wrong with the message.
-        TextTooLong: a ciphertext is too long; the numbers are those of the ciphertext.
+        TextTooLong: with the sizes of the text, or of the longest ciphertext.
     """
-    ciphertexts = message.ciphertexts
-    if (message.message is UNSET) == (ciphertexts is UNSET):
+    text, ciphertexts = message.message, message.ciphertexts
+    if (text is UNSET) == (ciphertexts is UNSET):
         raise BadRequest("a msg has either `message` or `ciphertexts`", n=message.n)
-    if ciphertexts is UNSET:
-        if message.only:
-            raise BadRequest("`only` goes with `ciphertexts`", n=message.n)
-        return
-    if message.only and len(ciphertexts) != 1:
-        raise BadRequest("`only` goes with the ciphertext for one device", n=message.n)
-    limit_bytes = ciphertext_bytes(text_bytes)
-    size_bytes = max(map(len, ciphertexts.values()), default=0)
+    if message.only and (ciphertexts is UNSET or len(ciphertexts) != 1):
+        raise BadRequest("`only` goes with `ciphertexts` for one device", n=message.n)
+    if ciphertexts is not UNSET:
+        size_bytes = max(map(len, ciphertexts.values()), default=0)
+        limit_bytes = ciphertext_bytes(text_bytes)
+    else:
+        size_bytes, limit_bytes = len(str(text).encode()), text_bytes
     if size_bytes > limit_bytes:
         raise TextTooLong(n=message.n, size_bytes=size_bytes, limit_bytes=limit_bytes)
 

@@ -26,6 +26,7 @@ OFFER: Final = "jim-offer-1"
 CODE: Final = "jim-code-1"
 APPROVAL: Final = "jim-approve-1"
 CONFIRMATION: Final = "jim-confirm-1"
+EXPORT: Final = "jim-export-1"
 
 LABELS: Final = (
     SERVER,
@@ -41,6 +42,7 @@ LABELS: Final = (
     CODE,
     APPROVAL,
     CONFIRMATION,
+    EXPORT,
 )
 """Every label in use; the digit is the version of the fields behind it."""
 
@@ -145,6 +147,11 @@ def confirmation(name: str, root: bytes, login_key: bytes) -> bytes:
 def device_key(device: str, number: int, key: bytes) -> bytes:
     """Give what a device signs with its key `ed` for a key that sessions are begun with."""
     return transcript(KEY, device, number, key)
+
+
+def export(name: str, device: str, server_id: bytes, messages: int, digest: bytes) -> bytes:
+    """Give what a device signs for exported messages; `digest` is the SHA-512 of their lines."""
+    return transcript(EXPORT, name, device, server_id, messages, digest)
 
 
 def possession(link: Link) -> bytes:

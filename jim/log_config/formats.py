@@ -18,7 +18,7 @@ LINE_FORMAT: Final = "%(asctime)s %(levelname)s %(module)s %(funcName)s %(messag
 """The seed's columns: when, how severe, module, function, what."""
 
 MAX_TEXT_CHARS: Final = 8_192
-"""Longer texts are cut: a log line is no place for a frame (the largest one has 256 KiB)."""
+"""Longer texts are cut: a log line is no place for a frame (the largest one has 512 KiB)."""
 
 _STANDARD_FIELDS: Final = frozenset(vars(logging.makeLogRecord({}))) | {
     "asctime",

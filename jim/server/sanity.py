@@ -31,9 +31,9 @@ LEAST: Final = {
 }
 """Times: a login takes 0.01 s on an idle machine, an idle server ends within 0.04 s, and a window
 of less than a second limits nobody. `login_frame_bytes`: the largest honest one is below that (a
-`register` with the longest name and an invite has 830 bytes). `login_frames`: hello, recover,
-enroll. `page_bytes`: one page of SQLite. All others only have to be greater than 0, or fit together
-as below."""
+`register` with the longest name, an invite and keys has 1,088 bytes). `login_frames`: hello,
+recover, enroll. `page_bytes`: one page of SQLite. All others only have to be greater than 0, or fit
+together as below."""
 
 ESCAPED: Final = 6
 """Bytes that JSON takes for one of a text at worst: \\u0001 (RFC 8259, 7)."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _OUTGOING: Final = """
 SELECT message_id, device, text, state, seq, n, error_code FROM messages
-WHERE outgoing AND message_id > ? ORDER BY message_id
+WHERE outgoing AND kind = 'text' AND message_id > ? ORDER BY message_id
 """
 
 _REFUSED: Final = "failed"

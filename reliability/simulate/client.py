@@ -292,6 +292,9 @@ class Client:
         changed = self.disk.apply(effect)
         for kept in changed:
             self._tell(kept, effect, skipped)
+        if isinstance(effect, sync.Seal):
+            payloads = {kept.message_id: kept.payload() for kept in changed}
+            return lambda: self._carry_out(self.outbox.sealed(payloads))
         if isinstance(effect, sync.Requeue):
             rows = [kept.row() for kept in changed]
             return lambda: self._carry_out(self.outbox.requeued(rows))
@@ -309,5 +312,9 @@ class Client:
 
 def _msg(effect: sync.Transmit) -> m.Msg:
     return m.Msg(
-        id=effect.request_id, n=effect.n, to=effect.to, message=effect.text, mark=effect.mark
+        id=effect.request_id,
+        n=effect.n,
+        to=effect.to,
+        message=effect.payload.text,
+        mark=effect.mark,
     )

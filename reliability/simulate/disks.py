@@ -146,7 +146,12 @@ class Kept(Struct):
     def row(self) -> sync.Row:
         """Give it as the outbox knows it."""
         mark = mark_of(STORE_ID, self.message_id, self.to, self.text)
-        return sync.Row(self.message_id, self.to, self.text, released=self.released, mark=mark)
+        payload = self.payload() if self.released else None
+        return sync.Row(self.message_id, self.to, payload, released=self.released, mark=mark)
+
+    def payload(self) -> sync.Payload:
+        """Give what goes out, which is made when it is released: nothing is sealed here."""
+        return sync.Payload(None, self.text)
 
 
 class ClientDisk:
@@ -203,10 +208,11 @@ class ClientDisk:
         """Carry out an effect; give the messages that it has changed."""
         if isinstance(effect, sync.Confirm):
             return self._confirm(effect)
-        if isinstance(effect, sync.Release):
-            for message_id in effect.message_ids:
-                self.messages[message_id].released = True
-            return []
+        if isinstance(effect, sync.Seal):
+            sealed = [self.messages[message_id] for message_id in effect.message_ids]
+            for kept in sealed:
+                kept.released = True
+            return sealed
         if isinstance(effect, sync.MoveCursor):
             self.epoch, self.cursor = effect.epoch, effect.position
             return []

@@ -162,7 +162,8 @@ def _acknowledge_all(self: Hub, link: Link, position: int) -> None:
 # --- client ---------------------------------------------------------------------------------------
 
 _frame = sync.Inbox.frame
-_release = sync.Outbox._release  # noqa: SLF001
+_seal = sync.Outbox._seal  # noqa: SLF001
+_sealed = sync.Outbox.sealed
 _keep = Client._keep  # noqa: SLF001
 
 
@@ -236,28 +237,37 @@ def _welcomed_from_zero(self: sync.Inbox, epoch: str, position: int, acked: int,
 _welcomed = sync.Inbox.welcomed
 
 
-def _release_later(self: sync.Outbox, free: int) -> Any:
+def _seal_without_waiting(self: sync.Outbox, free: int) -> Any:
     """Transmit before the disk knows that it was transmitted."""
-    effect = _release(self, free)
+    effect: Any = _seal(self, free)
     self._blocked -= 1
+    messages = _CLIENTS[id(self)].disk.messages
+    for row in self.rows:
+        if row.message_id in effect.message_ids:
+            row.payload = messages[row.message_id].payload()
     return effect
 
 
-def _confirm_at_once(self: sync.Outbox, message: Any) -> Any:
+def _sealed_and_gone(self: sync.Outbox, *outcome: Any) -> Any:
+    self._blocked += 1
+    return _sealed(self, *outcome)
+
+
+def _confirm_at_once(self: sync.Outbox, row: Any, payload: Any) -> Any:
     """Show ✓ when a message is handed to the network."""
-    effect = _transmit(self, message)
-    _RECORDERS[id(self)](Acked(0, effect.text))
+    effect = _transmit(self, row, payload)
+    _CLIENTS[id(self)]._record(Acked(0, effect.payload.text))  # noqa: SLF001
     return effect
 
 
 _transmit = sync.Outbox._transmit  # noqa: SLF001
-_RECORDERS: Final[dict[int, Any]] = {}
+_CLIENTS: Final[dict[int, Client]] = {}
 _make = Client.__init__
 
 
 def _make_and_remember(self: Client, *arguments: Any) -> None:
     _make(self, *arguments)
-    _RECORDERS[id(self.outbox)] = self._record
+    _CLIENTS[id(self.outbox)] = self
 
 
 def _refuse_without_waiting(self: sync.Outbox, flight: Any, code: str) -> Any:
@@ -413,7 +423,10 @@ PLANTS: Final = (
     Plant(
         "transmitted_before_release",
         "a message goes out before the disk knows that it may have",
-        replaced(sync.Outbox, _release=_release_later),
+        together(
+            replaced(Client, __init__=_make_and_remember),
+            replaced(sync.Outbox, _seal=_seal_without_waiting, sealed=_sealed_and_gone),
+        ),
     ),
     Plant(
         "tick_at_once",

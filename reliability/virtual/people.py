@@ -40,7 +40,7 @@ NEVER_QUEUED = "never_queued"
 
 _ROWS = """
     SELECT message_id, outgoing, sender, text, seq, device, state, error_code, n
-    FROM messages WHERE message_id > ? OR outgoing ORDER BY message_id
+    FROM messages WHERE kind = 'text' AND (message_id > ? OR outgoing) ORDER BY message_id
 """
 
 

@@ -7,16 +7,17 @@ import contextlib
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
-import jim.client.store
-from jim.client import sync
+from jim.client import store_rows, sync
 from jim.client.courier import Courier
 from jim.client.events import Message, MessageState, Received
-from jim.client.store import MessageStore
+from jim.client.intake import Intake
+from jim.client.mailbox import MailboxStore
 from jim.protocol import messages as m
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Iterator, Sequence
+
+    from jim.client.mailbox import Frame, Kept
 
 Plant = contextlib.AbstractContextManager[Any]
 
@@ -27,61 +28,41 @@ def _patch(owner: object, name: str, value: object) -> Plant:
 
 def cursor_first() -> Plant:
     """The client commits its cursor, and in a second transaction the messages."""
-    moving = MessageStore.keep
+    usual = Intake.add
 
-    def keep(self: MessageStore, frames: Sequence[Any], _: int) -> list[Any]:
-        (before,) = self._sql.execute("SELECT position FROM account").fetchone()
-        return moving(self, frames, before)
-
-    usual = Courier._keep
-
-    def twice(self: Courier, kept: Sequence[Any]) -> asyncio.Future[Any]:
-        position = kept[-1].position
-        loop = self._pacer._clock
-        done: asyncio.Future[Any] = loop.create_future()  # type: ignore[attr-defined]
-
-        def end(_: object) -> None:
-            if not done.done():
-                done.set_result(None)
-
-        def then(_: object) -> None:
-            usual(self, kept).add_done_callback(end)
-
-        moved = self._account.writer.write(
+    async def add(self: Intake, frames: Sequence[Frame]) -> None:
+        position = frames[-1].position
+        await self._account.writer.write(
             lambda store: store._sql.execute("UPDATE account SET position = ?", (position,))
         )
-        moved.add_done_callback(then)
-        return done
+        await usual(self, frames)
 
-    stack = contextlib.ExitStack()
-    stack.enter_context(_patch(MessageStore, "keep", keep))
-    stack.enter_context(_patch(Courier, "_keep", twice))
-    return stack
+    return _patch(Intake, "add", add)
 
 
 def client_acks_first() -> Plant:
     """The client confirms what it has read before it is on its disk."""
-    usual = Courier._keep
+    usual = Intake.add
 
-    def keep(self: Courier, kept: Sequence[Any]) -> asyncio.Future[Any]:
-        if self._link is not None:
-            self._link.send(m.Ack(position=kept[-1].position))
-        return usual(self, kept)
+    async def add(self: Intake, frames: Sequence[Frame]) -> None:
+        if self._errands.link is not None:
+            self._errands.link.send(m.Ack(position=frames[-1].position))
+        await usual(self, frames)
 
-    return _patch(Courier, "_keep", keep)
+    return _patch(Intake, "add", add)
 
 
 def shown_before_commit() -> Plant:
     """The client shows what it has read before it is on its disk."""
-    usual = Courier._keep
+    usual = Courier._consider
 
-    def keep(self: Courier, kept: Sequence[Any]) -> asyncio.Future[Any]:
-        for each in kept:
-            if isinstance(each, m.Delivery) and each.sender != self._account.name:
-                self._feed.publish(Received(_as_message(each)))
-        return usual(self, kept)
+    def consider(self: Courier, message: Frame, kept: list[Frame]) -> None:
+        usual(self, message, kept)
+        is_kept = bool(kept) and kept[-1] is message
+        if is_kept and isinstance(message, m.Delivery) and message.sender != self._account.name:
+            self._feed.publish(Received(_as_message(message)))
 
-    return _patch(Courier, "_keep", keep)
+    return _patch(Courier, "_consider", consider)
 
 
 def _as_message(delivery: m.Delivery) -> Message:
@@ -110,7 +91,7 @@ def cursor_ignored() -> Iterator[None]:
             return sync.Decision.KEEP, []
         return usual(self, position)
 
-    def identity(_: m.Delivery) -> bytes:
+    def identity(_: m.Delivery, _text: str, _content_id: str) -> bytes:
         return next(taken).to_bytes(32, "big")
 
     def ask(self: sync.Inbox) -> Any:
@@ -123,19 +104,22 @@ def cursor_ignored() -> Iterator[None]:
     with (
         stack,
         _patch(sync.Inbox, "frame", frame),
-        _patch(jim.client.store, "identity_of", identity),
+        _patch(store_rows, "identity_of", identity),
     ):
         yield
 
 
 def reversed_read() -> Plant:
     """What came with one read is shown last first."""
-    usual = MessageStore.keep
+    usual = MailboxStore.keep
 
-    def keep(self: MessageStore, deliveries: Sequence[Any], position: int) -> list[Any]:
-        return usual(self, deliveries[::-1], position)
+    def keep(self: MailboxStore, frames: Sequence[Frame], *now_and_fresh: Any) -> Kept:
+        kept = usual(self, frames[::-1], *now_and_fresh)
+        kept.position = frames[-1].position
+        self._sql.execute("UPDATE account SET position = ?", (kept.position,))
+        return kept
 
-    return _patch(MessageStore, "keep", keep)
+    return _patch(MailboxStore, "keep", keep)
 
 
 def retry_renumbered() -> Plant:

@@ -12,11 +12,15 @@ from pathlib import Path
 
 from jim.client.account_record import AccountRecord, Stage
 from jim.client.accounts import AccountStore
+from jim.client.encryption.vault import new_vault
 from jim.client.schema import open_database
 from jim.client.store import Draft
 from jim.client.sync import Confirm, Refuse
 from jim.client.writer import Writer
+from jim.crypto.keys import SigningKey
 from jim.protocol.messages import Delivery
+
+KEY = SigningKey(b"k" * 32)
 
 
 def say(line: str) -> None:
@@ -48,8 +52,7 @@ async def receive(writer: Writer[AccountStore]) -> None:
     start = (await writer.read(AccountStore.standing)).position
     for first in range(start + 1, 1_000_000, 3):
         frames = [frame(position) for position in range(first, first + 3)]
-        keep = partial(AccountStore.keep, frames=frames, position=frames[-1].position)
-        await writer.write(keep)
+        await writer.write(partial(AccountStore.keep, frames=frames))
         say(f"kept {frames[-1].position}")
 
 
@@ -70,7 +73,8 @@ async def main(path: Path) -> None:
     writer = Writer(path, lambda: open_database(path, create=True), AccountStore)
     await writer.start()
     record = AccountRecord(name="alice", device="a" * 16, stage=Stage.REGISTERED)
-    await writer.write(lambda store: store.begin(record))
+    vault = new_vault(KEY, record.device)
+    await writer.write(lambda store: store.begin(record, vault, 1))
     await asyncio.gather(queue(writer), receive(writer))
 
 

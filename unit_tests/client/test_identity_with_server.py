@@ -13,6 +13,7 @@ from jim.client.events import (
     Fatal,
     FirstContact,
     LinkState,
+    MissingNotice,
     OwnChanged,
     Registered,
 )
@@ -88,9 +89,13 @@ async def test_twelve_words_bring_the_account_to_an_empty_machine(
     again = await house.join("alice", "new machine")
     await again.client.send("bob", "as usual from now on")
     await bob.received(3)
+    (notice,) = await alice.wait(MissingNotice)
+    assert (notice.code, notice.peer) == ("device_added", "alice")
     await alice.aclose()
     back = await house.join("alice")
-    assert await back.wait(DevicesChanged) == [DevicesChanged(1)]
+    await back.client.send("bob", "nothing is told twice")
+    assert await back.client.flush(20)
+    assert not [event for event in back.events if isinstance(event, DevicesChanged)]
 
 
 async def test_other_words_recover_nothing(

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from jim.client.account_record import AccountRecord, Stage
+from jim.client.encryption.vault import new_vault
 from jim.client.login import Credentials, Greeting, log_in
 from jim.crypto import chain, handshake, links
 from jim.crypto.handshake import Decoys
@@ -25,7 +26,8 @@ RECOVERY = SigningKey(b"r" * 32)
 OLD = SigningKey(b"o" * 32)
 EXCHANGE = Exchange(bytes(32), bytes(32), bytes(32), bytes(32))
 GREETING = Greeting(EXCHANGE, m.parse_terms(TERMS))
-GENESIS = links.make_genesis("alice", KEY, RECOVERY.public, 1)
+VAULT = new_vault(KEY, device_id(KEY.public))
+GENESIS = links.make_genesis("alice", KEY, RECOVERY.public, 1, VAULT.keys)
 OLD_GENESIS = links.make_genesis("alice", OLD, RECOVERY.public, 1)
 
 
@@ -60,6 +62,8 @@ class Login:
             counter=5,
             token="token",
             recovery=recovery,
+            keys=VAULT.keys,
+            fallback=VAULT.fallback,
             save=save,
         )
         scripted = Scripted(*replies)
@@ -244,7 +248,14 @@ async def test_recovery_adds_this_device_and_keeps_the_link_before_sending_it() 
             login.saved.append(record)
 
         who = Credentials(
-            key=KEY, record=login.record, counter=0, token=None, recovery=RECOVERY, save=save
+            key=KEY,
+            record=login.record,
+            counter=0,
+            token=None,
+            recovery=RECOVERY,
+            keys=VAULT.keys,
+            fallback=VAULT.fallback,
+            save=save,
         )
         await log_in(cast("Link", scripted), GREETING, who)
         return scripted.asked

@@ -145,8 +145,8 @@ async def test_a_restored_account_doubles_nothing_and_says_what_it_does_not_know
     fresh = await restored.client.send("bob", "written after the restore")
     relay.target_port = target
     restored.client.retry_now()
-    await restored.wait(MissingNotice, lambda event: event.code == "restored")
-    assert (await restored.client.wait_stored(fresh.message_id, 10)).n == 3
+    await restored.wait(MissingNotice, lambda event: event.code == "rotated")
+    assert (await restored.client.wait_stored(fresh.message_id, 10)).n == 1, "of a new device"
     texts = ["one", "waits when the backup is made", "written after the restore"]
     assert [m.text for m in await bob.received(3)] == texts
     states = {m.text: m.error_code for m in await restored.client.history("bob")}
@@ -169,9 +169,9 @@ async def test_a_restored_account_does_not_take_the_number_of_another_message_fo
     assert [m.text for m in await bob.received(1)] == ["moves up"]
     await again.aclose()
     restored = await house.join("alice", "backup")
-    await restored.wait(MissingNotice, lambda event: event.code == "restored")
+    await restored.wait(MissingNotice, lambda event: event.code == "rotated")
     later = await restored.client.send("bob", "later")
-    assert (await restored.client.wait_stored(later.message_id, 10)).n == 2
+    assert (await restored.client.wait_stored(later.message_id, 10)).error_code is None
     assert [m.text for m in await bob.received(2)] == ["moves up", "later"]
     (nobody,) = await restored.client.history("nemo")
     moved, _ = await restored.client.history("bob")

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from jim.client import store_rows as sql
 from jim.client import sync
 from jim.client.account_record import AccountRecord, Stage, read_account, write_account
+from jim.client.encryption.sealing import write_payload
 from jim.client.events import UNKNOWN_OUTCOME, Message, MessageState
+from jim.client.mailbox import MailboxStore
 from jim.client.schema import MIGRATIONS, open_database
-from jim.client.store import Draft, MessageStore
+from jim.client.store import Draft
 from jim.errors import StoreCorrupt, StoreTooNew, StoreUnwritable
 from jim.protocol.messages import Delivery, Notice
 from unit_tests.client.model import Kept, Store
@@ -34,12 +37,12 @@ def connection(tmp_path: Path) -> Iterator[sqlite3.Connection]:
 
 
 @pytest.fixture
-def store(connection: sqlite3.Connection) -> MessageStore:
+def store(connection: sqlite3.Connection) -> MailboxStore:
     write_account(connection, ALICE)
-    return MessageStore(connection, "alice", ME)
+    return MailboxStore(connection, "alice", ME)
 
 
-def queue(store: MessageStore, *texts: str, to: str = "bob") -> list[Message]:
+def queue(store: MailboxStore, *texts: str, to: str = "bob") -> list[Message]:
     return [store.enqueue(Draft(to, text, 1), released=False)[0] for text in texts]
 
 
@@ -58,9 +61,17 @@ def delivery(
     )
 
 
-def keep(store: MessageStore, frames: Sequence[Delivery | Notice], position: int) -> list[Any]:
+def keep(store: MailboxStore, frames: Sequence[Delivery | Notice]) -> list[Any]:
     """Keep frames; where only deliveries come, only messages are given."""
-    return store.keep(frames, position)
+    kept = store.keep(frames)
+    assert (kept.position, kept.lacking) == (frames[-1].position, "")
+    return kept.news
+
+
+def seal(store: MailboxStore, *message_ids: int) -> None:
+    """Seal messages as a store with a vault does, which `post.py` has."""
+    payload = write_payload(sync.Payload({"f" * 16: "1mAAAA"}))
+    store._sql.executemany(sql.SEAL, [(payload, False, message_id) for message_id in message_ids])
 
 
 # --- the same rules as the model ------------------------------------------------------------------
@@ -69,27 +80,26 @@ def keep(store: MessageStore, frames: Sequence[Delivery | Notice], position: int
 class Mirrored(Store):
     """The model's disk, with the real store doing the same beside it."""
 
-    real: MessageStore
+    real: MailboxStore
 
     def enqueue(self, uid: str, *, released: bool) -> None:
         super().enqueue(uid, released=released)
-        message, _ = self.real.enqueue(Draft("bob", uid, 1), released=released)
+        message, _ = self.real.enqueue(Draft("bob", uid, 1), released=False)
+        if released:
+            seal(self.real, message.message_id)
         self.messages[-1].message_id = message.message_id  # received messages have ids, too
         self.compare()
 
     def keep(self, frames: list[tuple[int, str]]) -> None:
         super().keep(frames)
-        self.real.keep([delivery(position, uid) for position, uid in frames], frames[-1][0])
+        keep(self.real, [delivery(position, uid) for position, uid in frames])
         self.compare()
 
     def apply(self, effect: object) -> list[Kept]:
         again = super().apply(effect)
         match effect:
             case sync.Seal(ids):
-                self.real._sql.executemany(
-                    "UPDATE messages SET released = 1, payload = ? WHERE message_id = ?",
-                    [(write_payload(sync.Payload(None, "")), i) for i in ids],
-                )
+                seal(self.real, *ids)
             case sync.Confirm():
                 self.real.confirm(effect)
             case sync.Refuse():
@@ -140,7 +150,7 @@ def test_it_keeps_the_same_books_as_the_model(faults: Faults) -> None:
             connection.executescript(script)
         write_account(connection, ALICE)
         mirrored = Mirrored()
-        mirrored.real = MessageStore(connection, "alice", ME)
+        mirrored.real = MailboxStore(connection, "alice", ME)
         world = World(seed, faults, mirrored)
         world.run(150)
         world.check()
@@ -152,7 +162,7 @@ def test_it_keeps_the_same_books_as_the_model(faults: Faults) -> None:
 # --- own messages ---------------------------------------------------------------------------------
 
 
-def test_numbers_follow_each_other_and_close_up_after_a_refusal(store: MessageStore) -> None:
+def test_numbers_follow_each_other_and_close_up_after_a_refusal(store: MailboxStore) -> None:
     first, second, third = queue(store, "a", "b", "c")
     assert [m.n for m in (first, second, third)] == [1, 2, 3]
     (failed,) = store.refuse(sync.Refuse(second.message_id, "recipient_unknown"))
@@ -161,43 +171,43 @@ def test_numbers_follow_each_other_and_close_up_after_a_refusal(store: MessageSt
     assert queue(store, "d")[0].n == 3
 
 
-def marks(store: MessageStore) -> list[str]:
+def marks(store: MailboxStore) -> list[str]:
     return [row.mark for row, _ in store.queued_after(0)]
 
 
 def test_a_message_has_one_mark_whatever_becomes_of_it(
-    store: MessageStore, connection: sqlite3.Connection
+    store: MailboxStore, connection: sqlite3.Connection
 ) -> None:
     first, second, third = queue(store, "same", "same", "same")
     given = marks(store)
     assert len(set(given)) == 3
     store.refuse(sync.Refuse(first.message_id, "recipient_unknown"))
-    store.release([second.message_id])
+    seal(store, second.message_id)
     assert marks(store) == given[1:], "its number has changed, and nothing else"
     store.confirm(sync.Confirm(second.message_id, 1, 7, 5000))
     ((row, _),) = store.requeue(sync.Requeue(0))
     assert row.mark == given[1]
-    assert marks(MessageStore(connection, "alice", ME)) == given[1:]
+    assert marks(MailboxStore(connection, "alice", ME)) == given[1:]
     assert third.message_id > second.message_id
 
 
 def test_a_copy_of_the_store_gives_the_same_marks_and_another_store_others(
-    store: MessageStore, connection: sqlite3.Connection, tmp_path: Path
+    store: MailboxStore, connection: sqlite3.Connection, tmp_path: Path
 ) -> None:
     queue(store, "a", "b")
     copied = sqlite3.connect(":memory:", isolation_level=None)
     connection.backup(copied)
-    assert marks(MessageStore(copied, "alice", ME)) == marks(store)
+    assert marks(MailboxStore(copied, "alice", ME)) == marks(store)
     copied.close()
     other = open_database(tmp_path / "other" / "store.db", create=True)
     write_account(other, ALICE)
-    another = MessageStore(other, "alice", ME)
+    another = MailboxStore(other, "alice", ME)
     queue(another, "a", "b")
     assert not set(marks(another)) & set(marks(store))
     other.close()
 
 
-def test_a_confirmed_message_has_its_place(store: MessageStore) -> None:
+def test_a_confirmed_message_has_its_place(store: MailboxStore) -> None:
     (message,) = queue(store, "a")
     (stored,) = store.confirm(sync.Confirm(message.message_id, 1, 7, 5000))
     assert (stored.state, stored.seq, stored.time_ms, stored.n) == ("stored", 7, 5000, 1)
@@ -205,14 +215,14 @@ def test_a_confirmed_message_has_its_place(store: MessageStore) -> None:
     assert store.standing().confirmed_n == 1
 
 
-def test_a_confirmation_without_a_place_keeps_the_time_of_writing(store: MessageStore) -> None:
+def test_a_confirmation_without_a_place_keeps_the_time_of_writing(store: MailboxStore) -> None:
     (message,) = queue(store, "a")
     (stored,) = store.confirm(sync.Confirm(message.message_id, 1, 0, 0))
     assert (stored.state, stored.seq, stored.time_ms) == ("stored", 0, 1)
     assert store.delivered("bob", 99) == [], "nobody can say whether it is among them"
 
 
-def test_a_place_in_a_server_that_lost_it_is_forgotten(store: MessageStore) -> None:
+def test_a_place_in_a_server_that_lost_it_is_forgotten(store: MailboxStore) -> None:
     (message,) = queue(store, "a")
     store.confirm(sync.Confirm(message.message_id, 1, 7, 5000))
     store.requeue(sync.Requeue(0))
@@ -221,7 +231,7 @@ def test_a_place_in_a_server_that_lost_it_is_forgotten(store: MessageStore) -> N
     assert store.delivered("bob", 99) == []
 
 
-def test_the_same_key_is_the_same_message(store: MessageStore) -> None:
+def test_the_same_key_is_the_same_message(store: MailboxStore) -> None:
     first, new = store.enqueue(Draft("bob", "a", 1, "key"), released=False)
     again, new_again = store.enqueue(Draft("carol", "b", 2, "key"), released=False)
     assert (new, new_again, first) == (True, False, again)
@@ -231,7 +241,7 @@ def test_the_same_key_is_the_same_message(store: MessageStore) -> None:
     ("code", "another_try"), [("recipient_unknown", True), (UNKNOWN_OUTCOME, False)]
 )
 def test_a_key_is_free_again_after_a_definite_failure(
-    store: MessageStore, code: str, another_try: bool
+    store: MailboxStore, code: str, another_try: bool
 ) -> None:
     first, _ = store.enqueue(Draft("bob", "a", 1, "key"), released=False)
     store.refuse(sync.Refuse(first.message_id, code))
@@ -239,7 +249,7 @@ def test_a_key_is_free_again_after_a_definite_failure(
     assert new is another_try
 
 
-def test_a_restart_fails_the_unknown_and_numbers_on_behind_the_last(store: MessageStore) -> None:
+def test_a_restart_fails_the_unknown_and_numbers_on_behind_the_last(store: MailboxStore) -> None:
     messages = queue(store, "a", "b", "c")
     failed = store.restart(sync.Restart(last_n=7, unknown=[messages[0].message_id]))
     assert [(m.text, m.error_code) for m in failed] == [("a", UNKNOWN_OUTCOME)]
@@ -247,7 +257,7 @@ def test_a_restart_fails_the_unknown_and_numbers_on_behind_the_last(store: Messa
     assert [(m.text, m.n) for _, m in store.queued_after(0)] == [("b", 8), ("c", 9)]
 
 
-def test_delivery_states_only_move_forward(store: MessageStore) -> None:
+def test_delivery_states_only_move_forward(store: MailboxStore) -> None:
     messages = queue(store, "a", "b", "c")
     for n, message in enumerate(messages[:2], 1):
         store.confirm(sync.Confirm(message.message_id, n, n, 1))
@@ -259,35 +269,36 @@ def test_delivery_states_only_move_forward(store: MessageStore) -> None:
     assert [m.state for m in store.history("bob", None, 9)] == ["delivered", "delivered", "queued"]
 
 
-def test_what_others_hold_says_nothing_about_this_conversation(store: MessageStore) -> None:
+def test_what_others_hold_says_nothing_about_this_conversation(store: MailboxStore) -> None:
     (message,) = queue(store, "a")
     store.confirm(sync.Confirm(message.message_id, 1, 1, 1))
     assert store.delivered("carol", 9) == []
 
 
-def test_notes_to_oneself_wait_for_no_receipt(store: MessageStore) -> None:
+def test_notes_to_oneself_wait_for_no_receipt(store: MailboxStore) -> None:
     (message,) = queue(store, "a", to="alice")
     store.confirm(sync.Confirm(message.message_id, 1, 1, 1))
     assert store.undelivered() == []
 
 
-def test_what_another_process_queued_is_found(store: MessageStore) -> None:
+def test_what_another_process_queued_is_found(store: MailboxStore) -> None:
     first, second = queue(store, "a", "b")
     found = store.queued_after(first.message_id)
-    assert [(row.message_id, row.to, row.text, row.released) for row, _ in found] == [
-        (second.message_id, "bob", "b", False)
+    assert [(row.message_id, row.to, row.payload, row.released) for row, _ in found] == [
+        (second.message_id, "bob", None, False)
     ]
+    assert [message.text for _, message in found] == ["b"]
 
 
 # --- reading --------------------------------------------------------------------------------------
 
 
-def test_a_conversation_is_in_the_order_of_the_server(store: MessageStore) -> None:
+def test_a_conversation_is_in_the_order_of_the_server(store: MailboxStore) -> None:
     (mine,) = queue(store, "mine, written first, stored second")
-    keep(store, [delivery(1, "theirs", seq=1)], 1)
+    keep(store, [delivery(1, "theirs", seq=1)])
     store.confirm(sync.Confirm(mine.message_id, 1, 2, 9))
     queue(store, "not yet stored")
-    keep(store, [delivery(2, "later", seq=3)], 2)
+    keep(store, [delivery(2, "later", seq=3)])
     assert [m.text for m in store.history("bob", None, 9)] == [
         "theirs",
         "mine, written first, stored second",
@@ -296,26 +307,26 @@ def test_a_conversation_is_in_the_order_of_the_server(store: MessageStore) -> No
     ]
 
 
-def test_a_failed_message_stays_where_it_failed(store: MessageStore) -> None:
+def test_a_failed_message_stays_where_it_failed(store: MailboxStore) -> None:
     first, second, third, fourth = queue(store, "stored", "refused", "forgotten", "stored later")
     store.confirm(sync.Confirm(first.message_id, 1, 5, 9))
     store.refuse(sync.Refuse(second.message_id, "mailbox_full"))
     store.confirm(sync.Confirm(third.message_id, 2, 0, 0))
     store.confirm(sync.Confirm(fourth.message_id, 3, 7, 9))
-    keep(store, [delivery(1, "answer", seq=8)], 1)
+    keep(store, [delivery(1, "answer", seq=8)])
     found = [m.text for m in store.history("bob", None, 9)]
     assert found == ["stored", "refused", "forgotten", "stored later", "answer"]
 
 
-def test_a_failed_message_follows_the_one_it_failed_behind(store: MessageStore) -> None:
+def test_a_failed_message_follows_the_one_it_failed_behind(store: MailboxStore) -> None:
     waiting, stored = queue(store, "fails at the end", "stored")
     store.confirm(sync.Confirm(stored.message_id, 1, 5, 9))
     store.refuse(sync.Refuse(waiting.message_id, UNKNOWN_OUTCOME))
     assert [m.text for m in store.history("bob", None, 9)] == ["stored", "fails at the end"]
 
 
-def test_pages_join_without_gap_or_overlap(store: MessageStore) -> None:
-    keep(store, [delivery(i, f"m{i}") for i in range(1, 26)], 25)
+def test_pages_join_without_gap_or_overlap(store: MailboxStore) -> None:
+    keep(store, [delivery(i, f"m{i}") for i in range(1, 26)])
     pages: list[Message] = []
     before: int | None = None
     while page := store.history("bob", before, 10):
@@ -326,10 +337,10 @@ def test_pages_join_without_gap_or_overlap(store: MessageStore) -> None:
     assert store.history("bob", 9999, 10) == []
 
 
-def test_conversations_come_latest_first(store: MessageStore) -> None:
+def test_conversations_come_latest_first(store: MailboxStore) -> None:
     assert store.conversations() == []
-    keep(store, [delivery(1), delivery(2, "to carol", sender="alice", to="carol")], 2)
-    keep(store, [delivery(3, "newest", sender="bob")], 3)
+    keep(store, [delivery(1), delivery(2, "to carol", sender="alice", to="carol")])
+    keep(store, [delivery(3, "newest", sender="bob")])
     found = [(c.peer, c.last.text) for c in store.conversations()]
     assert found == [("bob", "newest"), ("carol", "to carol")]
 

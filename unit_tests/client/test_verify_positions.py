@@ -20,6 +20,7 @@ from jim.client.verify_store import verify_account
 from jim.storage.sqlite import reissue_epoch
 from unit_tests.client.household import Household
 from unit_tests.client.listening import Listening
+from unit_tests.client.older import turn_back
 from unit_tests.client.relay import Relay
 from unit_tests.support.serving import QUICK, serving
 
@@ -208,16 +209,7 @@ async def test_a_restored_account(house: Household, tmp_path: Path) -> None:
 @pytest.fixture
 def old(place: Path) -> Path:
     """Give the store as the version before positions were kept would have it."""
-    statements = (
-        "DROP TABLE notices",
-        "ALTER TABLE messages DROP COLUMN position",
-        "ALTER TABLE account DROP COLUMN walked_from",
-        f"DELETE FROM migrations WHERE version >= {WALKED_SINCE}",
-    )
-    with contextlib.closing(sqlite3.connect(place / STORE_FILE)) as connection:
-        for statement in statements:
-            connection.execute(statement)
-        connection.commit()
+    turn_back(place / STORE_FILE, WALKED_SINCE - 1)
     return place
 
 

@@ -11,8 +11,8 @@ import pytest
 from jim import i18n
 from jim.client.account_record import AccountRecord, Stage, write_account
 from jim.client.accounts import ACCOUNTS, KEY_FILE, STORE_FILE
+from jim.client.mailbox import MailboxStore
 from jim.client.schema import open_database
-from jim.client.store import MessageStore
 from jim.client.verify import Kind, Report
 from jim.client.verify_store import verify_account, verify_data_directory, verify_store
 from jim.errors import StoreError
@@ -33,7 +33,7 @@ def place(tmp_path: Path) -> Path:
     directory = tmp_path / "alice"
     with contextlib.closing(open_database(directory / STORE_FILE, create=True)) as connection:
         write_account(connection, ALICE)
-        store = MessageStore(connection, ALICE.name, ALICE.device)
+        store = MailboxStore(connection, ALICE.name, ALICE.device)
         store.move_cursor("epoch", 0)
         came = [
             Delivery(
@@ -48,7 +48,7 @@ def place(tmp_path: Path) -> Path:
             )
             for place in range(1, 21)
         ]
-        store.keep(came, len(came))
+        store.keep(came)
     assert verify_account(directory).findings == []
     return directory
 

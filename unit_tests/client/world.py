@@ -9,10 +9,13 @@ import copy
 import random
 from collections import deque
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jim.client import sync
 from unit_tests.client.model import WINDOW, Disk, Kept, Server, Store, Wire
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 PERMANENT = {"recipient_unknown", "text_too_long", "mailbox_full", "cancelled"}
 
@@ -34,7 +37,7 @@ class Client:
         self.disconnects = 0
         self.chance = random.Random(0)
         self.keys_missing = 0.0
-        self.look_at_devices = lambda: 0
+        self.look_at_devices: Callable[[], int] = lambda: 0
 
     @staticmethod
     def _row(kept: Kept) -> sync.Row:
@@ -81,20 +84,23 @@ class Client:
         elif isinstance(job, tuple):
             self.store.enqueue(job[0], released=job[1])
         else:
-            if isinstance(job, sync.Seal):
-                job = self._lacking(job)
-                if job.stale:
-                    self.store.devices = self.look_at_devices()
-            again = self.store.apply(job)
-            if isinstance(job, sync.Seal):
-                found = {i: self.store.by_id(i).payload() for i in job.message_ids}
-                self.carry_out(self.outbox.sealed({i: p for i, p in found.items() if p}))
-            elif isinstance(job, sync.Requeue):
-                self.carry_out(self.outbox.requeued([self._row(kept) for kept in again]))
-            elif isinstance(job, sync.BLOCKING):
-                self.carry_out(self.outbox.done())
+            self._apply(job)
         if not self.jobs and self.welcome is not None:
             self._welcomed(*self.welcome)
+
+    def _apply(self, job: object) -> None:
+        if isinstance(job, sync.Seal):
+            job = self._lacking(job)
+            if job.stale:
+                self.store.devices = self.look_at_devices()
+        again = self.store.apply(job)
+        if isinstance(job, sync.Seal):
+            found = {i: self.store.by_id(i).payload() for i in job.message_ids}
+            self.carry_out(self.outbox.sealed({i: p for i, p in found.items() if p}))
+        elif isinstance(job, sync.Requeue):
+            self.carry_out(self.outbox.requeued([self._row(kept) for kept in again]))
+        elif isinstance(job, sync.BLOCKING):
+            self.carry_out(self.outbox.done())
 
     def _lacking(self, job: sync.Seal) -> sync.Seal:
         """Seal only the first ones, as if the server gave no more keys."""

@@ -1,3 +1,4 @@
+# long module: the part of the store's suite that is about sealed messages
 """What every store promises about sealed messages, revoked devices and keys."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# long module: one client without a network, and the world that it lives in
 """A client library without a network, for tests of the front ends, and a program that runs them.
 
 `python -m unit_tests.support.fake_client line|plain|pipe NAME` talks to a world of its own. What
@@ -16,11 +17,17 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from jim import i18n
 from jim.client.console.session import Session
 from jim.client.console.shown import Shown
+from jim.client.devices import Device, checked_name, find_device
 from jim.client.events import (
     CANCELLED,
+    ComparisonChanged,
+    ComparisonStage,
+    ContactInfo,
     Contacts,
     Conversation,
     Event,
@@ -30,18 +37,28 @@ from jim.client.events import (
     LinkState,
     Message,
     MessageState,
+    MissingNotice,
     OwnChanged,
     Received,
     Registered,
 )
 from jim.core.limits import Limits
-from jim.errors import ConnectFailed, JimError, NameInvalid, RecipientUnknown, from_wire
+from jim.errors import (
+    ConnectFailed,
+    JimError,
+    NameInvalid,
+    OwnAccount,
+    RecipientUnknown,
+    from_wire,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from jim.client.console.library import Messenger
     from jim.protocol.messages import AnnouncedLimits
+
+NUMBER = " ".join(f"{group:05}" for group in range(12345, 12357))
 
 WORDS = tuple(f"word{number}" for number in range(1, 13))
 
@@ -82,7 +99,14 @@ class Fake:
         self.limits: AnnouncedLimits = Limits().announced()
         self.error: JimError | None = None
         self.messages: dict[int, Message] = {}
+        self.known: dict[str, ContactInfo] = {}
+        self.told: list[MissingNotice] = []
+        self.comparing: dict[str, ComparisonStage] = {}
         self.retried = 0
+        self.own_devices = [
+            Device(id="a" * 16, name="laptop", is_this=True, since_ms=1_700_000_000_000),
+            Device(id="b" * 16, name="old phone", is_this=False, since_ms=1_700_000_500_000),
+        ]
         self.words_were_shown = False
         self._online = online
         self._words = words
@@ -169,6 +193,20 @@ class Fake:
             return False
         return True
 
+    async def devices(self, *, fresh: bool = False) -> list[Device]:
+        return list(self.own_devices)
+
+    async def revoke(self, device: str) -> Device:
+        found = find_device(self.own_devices, device)
+        self.own_devices.remove(found)
+        return found
+
+    async def rename(self, device: str, name: str) -> Device:
+        found = find_device(self.own_devices, device)
+        renamed = msgspec.structs.replace(found, name=checked_name(name))
+        self.own_devices[self.own_devices.index(found)] = renamed
+        return renamed
+
     async def cancel(self, message_id: int) -> bool:
         if self.messages.get(message_id) is None or self.messages[message_id].settled:
             return False
@@ -208,6 +246,60 @@ class Fake:
             raise ConnectFailed(reason="network")
         return Contacts(["bob"], ["carol"])
 
+    async def contact(self, name: str) -> ContactInfo:
+        usual = ContactInfo(name=name, known=True, devices=1)
+        return self.known.get(name, usual)
+
+    async def notices(self, peer: str) -> list[MissingNotice]:
+        return [notice for notice in self.told if notice.peer == peer]
+
+    async def safety_number(self, name: str) -> str:
+        if name == "nobody":
+            raise RecipientUnknown
+        if name == self.name:
+            raise OwnAccount
+        return NUMBER
+
+    async def mark_verified(self, name: str, number: str) -> bool:
+        await self._know(name, verified=number == NUMBER, changed=False)
+        return number == NUMBER
+
+    async def accept_changed(self, name: str) -> bool:
+        was = (await self.contact(name)).changed
+        await self._know(name, changed=False)
+        return was
+
+    async def allow_plain(self, name: str, *, allowed: bool) -> list[Message]:
+        await self._know(name, plain=allowed)
+        found = [each for each in self.messages.values() if each.withheld and each.peer == name]
+        if not allowed:
+            return []
+        for each in found:
+            shown = msgspec.structs.replace(each, withheld=False, text="withheld text")
+            self.messages[each.message_id] = shown
+        return [self.messages[each.message_id] for each in found]
+
+    async def _know(self, name: str, **fields: bool) -> None:
+        self.known[name] = msgspec.structs.replace(await self.contact(name), **fields)
+
+    async def compare_emoji(self, name: str) -> None:
+        await self.safety_number(name)
+        self.compared(name, ComparisonStage.WAITING)
+
+    async def answer_emoji(self, name: str, *, same: bool) -> bool:
+        if name not in self.comparing:
+            return False
+        if same:
+            self.compared(name, ComparisonStage.VERIFIED)
+        else:
+            self.compared(name, ComparisonStage.FAILED, reason="differ")
+        del self.comparing[name]
+        return True
+
+    def compared(self, name: str, stage: ComparisonStage, **fields: Any) -> None:
+        self.comparing[name] = stage
+        self.emit(ComparisonChanged(name, stage, **fields))
+
     async def notice_shown(self, notice_id: int) -> None:
         self.notices_shown.append(notice_id)
 
@@ -224,12 +316,22 @@ class Fake:
             queue.put_nowait(None)
 
     async def do(self, step: dict[str, Any]) -> None:
-        """Let one thing happen: receive, link, state or fatal."""
+        """Let one thing happen: receive, notice, emoji, link, state or fatal."""
+        if step["do"] in {"notice", "emoji"}:
+            self._do_trust(step)
+            return
         match step["do"]:
             case "receive":
                 number = len(self.messages) + 1
                 sender = step.get("from", "bob")
-                got = message(number, peer=sender, sender=sender, text=step["text"])
+                got = message(
+                    number,
+                    peer=sender,
+                    sender=sender,
+                    text=step["text"],
+                    plain=step.get("plain", False),
+                    withheld=step.get("withheld", False),
+                )
                 self.messages[number] = got
                 self.emit(Received(got))
             case "link":
@@ -244,6 +346,14 @@ class Fake:
                 self.emit(Fatal(self.error))
             case other:
                 raise ValueError(other)
+
+    def _do_trust(self, step: dict[str, Any]) -> None:
+        if step["do"] == "notice":
+            self.told.append(MissingNotice(step["code"], step["time_ms"], 7, step["peer"]))
+            self.emit(self.told[-1])
+            return
+        emoji = tuple((sign, name) for sign, name in step["emoji"])
+        self.compared("bob", ComparisonStage(step["stage"]), emoji=emoji)
 
 
 def session_on(fake: Messenger, **fields: Any) -> Session:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
+from jim.client.cli import unlocking
 from jim.client.console.text import safe_line
 from jim.errors import AccountMissing, InviteMalformed, SettingsError
 from jim.i18n import _
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable
 
     from jim.client import Address, Client, KnownAccount
     from jim.crypto.invites import Invite
@@ -133,22 +135,37 @@ def account_or_new(options: argparse.Namespace) -> tuple[Address, str]:
     return chosen.address, chosen.name
 
 
+def client_maker(options: argparse.Namespace, *, share: bool = False) -> Callable[[], Client]:
+    """Give what makes clients of the chosen account; a sealed key is opened now.
+
+    Raises:
+        JimError: no such account, or its key does not open.
+    """
+    address, name = account_or_new(options)
+    opener = unlocking.opener(options, address, name, share=share)
+
+    def make() -> Client:
+        from jim.client import Client
+        from jim.i18n import current_language
+
+        return Client(
+            address,
+            name,
+            data_dir=options.data_dir,
+            invite=pinned(options, Target(address)),
+            ca_file=options.ca_file,
+            language=current_language(),
+            share=share,
+            opener=opener,
+        )
+
+    return make
+
+
 def client_for(options: argparse.Namespace, *, share: bool = False) -> Client:
     """Make the client of the chosen account, not started.
 
     Raises:
-        JimError: no such account, a wrong pin.
+        JimError: no such account, a wrong pin, a key that does not open.
     """
-    from jim.client import Client
-    from jim.i18n import current_language
-
-    address, name = account_or_new(options)
-    return Client(
-        address,
-        name,
-        data_dir=options.data_dir,
-        invite=pinned(options, Target(address)),
-        ca_file=options.ca_file,
-        language=current_language(),
-        share=share,
-    )
+    return client_maker(options, share=share)()

@@ -13,7 +13,7 @@ from jim.client.cli.places import account_place
 from jim.client.cli.terminal_probe import emoji_cells
 from jim.client.console.explain import explain
 from jim.client.console.text import safe_line
-from jim.crypto.key_files import read_key
+from jim.crypto.key_files import public_key
 from jim.errors import JimError, KeyFileError
 from jim.i18n import _
 
@@ -106,9 +106,11 @@ def _account(address: Address, name: str, data_dir: Path | None) -> Iterator[Che
 def _key(path: Path) -> Check:
     text = _("Key of this device: {path}").format(path=safe_line(str(path)))
     try:
-        read_key(path)
+        is_sealed = public_key(path)[1]
     except JimError as error:
         return Check("key", FAIL, text, safe_line(str(error)))
+    if is_sealed:
+        text += " " + _("(sealed with a passphrase)")
     return Check("key", OK, text)
 
 

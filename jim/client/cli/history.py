@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
+from jim.client.cli import unlocking
 from jim.client.cli.accounts import account
 from jim.client.cli.output import complain, json_line, message_record, put
-from jim.client.console import view
+from jim.client.console.actions import conversation
 from jim.client.console.explain import Exit
 from jim.client.console.lines import as_text
 from jim.client.console.text import safe_line
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import argparse
 
     from jim.client import Client
-    from jim.client.events import Message
+    from jim.client.events import Message, MissingNotice
 
 PAGE = 500
 
@@ -33,21 +33,23 @@ def run(options: argparse.Namespace) -> int:
     from jim.client import Client
 
     chosen = account(options)
-    client = Client(chosen.address, chosen.name, data_dir=options.data_dir, share=True)
-    messages = run_loop(_read(client, options.to, options.limit))
+    opener = unlocking.opener(options, chosen.address, chosen.name, share=True)
+    client = Client(
+        chosen.address, chosen.name, data_dir=options.data_dir, share=True, opener=opener
+    )
+    messages, told = run_loop(_read(client, options.to, options.limit))
     if not messages:
         complain(_("No messages with {name}.").format(name=safe_line(options.to)))
-    now_ms = time.time_ns() // 1_000_000
-    for message in messages:
-        if options.json:
+    if options.json:
+        for message in messages:
             put(json_line(message_record(message)))
-        else:
-            for line in view.past(message, chosen.name, Look(), now_ms):
-                put(as_text(line))
+        return Exit.OK
+    for line in conversation(messages, told, chosen.name, Look()):
+        put(as_text(line))
     return Exit.OK
 
 
-async def _read(client: Client, peer: str, limit: int) -> list[Message]:
+async def _read(client: Client, peer: str, limit: int) -> tuple[list[Message], list[MissingNotice]]:
     await client.start()
     try:
         found: list[Message] = []
@@ -58,6 +60,6 @@ async def _read(client: Client, peer: str, limit: int) -> list[Message]:
                 break
             found = page + found
             before = page[0].message_id
-        return found
+        return found, await client.notices(peer) if found else []
     finally:
         await client.aclose()

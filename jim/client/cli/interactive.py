@@ -9,6 +9,7 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 from jim import __version__
+from jim.client.cli import unlocking
 from jim.client.cli.accounts import parse_target
 from jim.client.console.explain import Exit
 from jim.client.console.session import Session
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from jim.client.cli.accounts import Target
     from jim.client.console.library import Messenger
     from jim.client.console.shown import Shown
+    from jim.client.key_opener import KeyOpener
 
 DUMB_TERMINALS: Final = frozenset({"", "dumb", "unknown"})
 
@@ -52,8 +54,10 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _session(options: argparse.Namespace, target: Target, name: str) -> Session:
+    opener = unlocking.opener(options, target.address, name) if name else None
+
     async def open_client() -> Messenger:
-        return await asyncio.to_thread(_make_client, options, target, name)
+        return await asyncio.to_thread(_make_client, options, target, name, opener)
 
     async def open_shown(client: Messenger) -> Shown:
         from jim.client.cli.places import open_shown
@@ -71,7 +75,9 @@ def _session(options: argparse.Namespace, target: Target, name: str) -> Session:
     )
 
 
-def _make_client(options: argparse.Namespace, target: Target, name: str) -> Messenger:
+def _make_client(
+    options: argparse.Namespace, target: Target, name: str, opener: KeyOpener | None
+) -> Messenger:
     """Import the library and make the client; in a thread: it takes longer than a prompt may."""
     from jim.client import Client
     from jim.client.cli.accounts import pinned
@@ -84,6 +90,7 @@ def _make_client(options: argparse.Namespace, target: Target, name: str) -> Mess
         invite=pinned(options, target),
         ca_file=options.ca_file,
         language=current_language(),
+        opener=opener,
     )
 
 

@@ -10,8 +10,8 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from jim.client import events
-from jim.client.cli.accounts import client_for
-from jim.client.cli.output import json_line, message_record
+from jim.client.cli.accounts import client_maker
+from jim.client.cli.output import json_line, message_record, notice_record
 from jim.client.cli.places import open_shown
 from jim.client.cli.work import LOOK, run_client
 from jim.client.console import shown, view
@@ -41,7 +41,7 @@ def run(options: argparse.Namespace) -> int:
         OSError: the output cannot be written.
     """
     return run_client(
-        lambda: client_for(options),
+        client_maker(options),
         lambda client, stream: _Listener(options, client, stream).run(),
     )
 
@@ -97,6 +97,9 @@ class _Listener:
                     if self._cursor is None:
                         await self._print_waiting()
                     await self._print(message)
+                case events.MissingNotice() if self._options.json:
+                    record = notice_record(event, self._client.name)
+                    self._out.write(f"{json_line(record)}\n")
             if self._left == 0:
                 return
         raise self._client.error or JimError

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from jim.client.console import notices
 from jim.client.console.text import safe_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from jim.client.events import Message
+    from jim.client.events import Message, MissingNotice
 
 SCHEMA: Final = 1
 """Version of the JSON lines; grows when a field changes its meaning or goes, not for a new one."""
@@ -60,9 +61,24 @@ def message_record(message: Message) -> dict[str, object]:
         "seq": message.seq,
         "state": str(message.state),
     }
+    if message.plain:
+        record["plain"] = True
+    if message.withheld:
+        del record["text"]
     if message.error_code is not None:
         record["error"] = message.error_code
     return record
+
+
+def notice_record(notice: MissingNotice, own_name: str) -> dict[str, object]:
+    """Give the fields of a notice; `text` is what a person would read."""
+    return {
+        "type": "notice",
+        "code": notice.code,
+        "peer": notice.peer,
+        "time_ms": notice.time_ms,
+        "text": notices.text_of(notice, own_name),
+    }
 
 
 def _escaped(character: str) -> str:

@@ -24,8 +24,16 @@ SUBCOMMANDS: Final = {
     "listen": N_("print messages as they arrive"),
     "history": N_("print the messages with somebody, from this machine's store"),
     "verify": N_("look through this machine's store and say whether anything is missing"),
+    "trust": N_("compare keys with somebody by 60 digits, or accept changed ones"),
+    "plain": N_("allow unencrypted messages with somebody, or forbid them"),
     "doctor": N_("check everything that a connection needs, and say how to mend it"),
     "recover": N_("bring an account to this machine with its twelve words"),
+    "reset": N_("put every other device out of an account, with new recovery words"),
+    "devices": N_("list the devices of the account, remove or rename one"),
+    "backup": N_("put the account with all messages into one sealed file"),
+    "restore": N_("bring an account back from the file of a backup"),
+    "export": N_("write all messages as signed JSON lines, or check such a file"),
+    "passphrase": N_("seal the key of this device with a passphrase, or no more"),
     "whoami": N_("show name, server, fingerprint and device"),
 }
 """Name to summary; each has a module of its name, with `run(options)`, in this package."""
@@ -161,6 +169,29 @@ def _add_verify(parser: argparse.ArgumentParser) -> None:
     _add_account(parser, pin=False)
 
 
+def _add_trust(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("to", metavar=_("NAME"), help=_("with whom"))
+    parser.add_argument(
+        "--number",
+        metavar=_("DIGITS"),
+        help=_("the 60 digits that they see: verified if they are the same, without a question"),
+    )
+    parser.add_argument(
+        "--accept", action="store_true", help=_("go on with changed keys without comparing")
+    )
+    parser.add_argument("--yes", action="store_true", help=_("with --accept: do not ask"))
+    _add_json(parser)
+    _add_account(parser)
+
+
+def _add_plain(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("to", metavar=_("NAME"), help=_("with whom"))
+    parser.add_argument(
+        "state", nargs="?", choices=("on", "off"), help=_("without it: say what it means, and ask")
+    )
+    _add_account(parser)
+
+
 def _add_doctor(parser: argparse.ArgumentParser) -> None:
     _add_json(parser)
     _add_account(parser)
@@ -171,8 +202,113 @@ def _add_recover(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "address", nargs="?", help=_("server: HOST or HOST:PORT (default: localhost)")
     )
+    parser.add_argument(
+        "--remove",
+        metavar=_("DEVICE"),
+        action="append",
+        default=[],
+        help=_("afterwards take this device out of the account, without a question"),
+    )
+    parser.add_argument(
+        "--remove-others",
+        action="store_true",
+        help=_("afterwards take every other device out of the account, without a question"),
+    )
     _add_timeout(parser, 30.0, _("seconds to wait for the server"))
     _add_account(parser, pin=False)
+
+
+def _add_reset(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("to", metavar=_("NAME"), help=_("name of the account"))
+    parser.add_argument(
+        "address", nargs="?", help=_("server: HOST or HOST:PORT (default: localhost)")
+    )
+    parser.add_argument("--yes", action="store_true", help=_("do not ask"))
+    _add_timeout(parser, 30.0, _("seconds to wait for the server"))
+    _add_account(parser, pin=False)
+
+
+def _add_devices(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "do", nargs="?", choices=("remove", "rename"), help=_("without it: list the devices")
+    )
+    parser.add_argument(
+        "device",
+        metavar=_("DEVICE"),
+        nargs="?",
+        help=_("its id, the beginning of it, or its name"),
+    )
+    parser.add_argument(
+        "new_name", metavar=_("NEW-NAME"), nargs="?", help=_("with rename: how it is called")
+    )
+    parser.add_argument(
+        "--yes", action="store_true", help=_("with remove: do not ask, not even about this device")
+    )
+    _add_json(parser)
+    _add_timeout(parser, 10.0, _("seconds to wait for the server"))
+    _add_account(parser)
+
+
+def _add_backup(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar=_("FILE"), type=Path, help=_("the file to write"))
+    parser.add_argument(
+        "--words",
+        action="store_true",
+        help=_("seal it with the twelve recovery words, not with a passphrase"),
+    )
+    _add_passphrase_file(parser, _("read the passphrase of the backup from a file"))
+    parser.add_argument("--force", action="store_true", help=_("replace a file that is there"))
+    _add_account(parser, pin=False)
+
+
+def _add_restore(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar=_("FILE"), type=Path, help=_("the file of the backup"))
+    _add_passphrase_file(parser, _("read the passphrase of the backup from a file"))
+    parser.add_argument(
+        "--force", action="store_true", help=_("move an account aside that is here already")
+    )
+    group = parser.add_argument_group(_("account and server"))
+    _add_data_dir(group)
+
+
+def _add_export(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "file",
+        metavar=_("FILE"),
+        nargs="?",
+        type=Path,
+        help=_("the file to write (default: standard output)"),
+    )
+    parser.add_argument("--jsonl", action="store_true", help=_("one JSON object a line"))
+    parser.add_argument(
+        "--verify", metavar=_("FILE"), type=Path, help=_("check a file that was exported")
+    )
+    parser.add_argument(
+        "--root",
+        metavar=_("ROOT"),
+        help=_("with --verify: the root of the account, or its number, that it must be of"),
+    )
+    _add_account(parser, pin=False)
+
+
+def _add_passphrase(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "what", choices=("set", "change", "remove"), help=_("what to do with the passphrase")
+    )
+    parser.add_argument(
+        "--keyring", action="store_true", help=_("let the keyring of this machine keep it")
+    )
+    parser.add_argument(
+        "--new-passphrase-file",
+        metavar=_("FILE"),
+        type=Path,
+        help=_("read the new passphrase from a file"),
+    )
+    _add_account(parser, pin=False)
+
+
+def _add_passphrase_file(parser: argparse.ArgumentParser, text: str) -> None:
+    parser.add_argument("--passphrase-file", metavar=_("FILE"), type=Path, help=text)
 
 
 def _add_whoami(parser: argparse.ArgumentParser) -> None:
@@ -185,8 +321,16 @@ _ADDERS: Final[dict[str, Callable[[argparse.ArgumentParser], None]]] = {
     "listen": _add_listen,
     "history": _add_history,
     "verify": _add_verify,
+    "trust": _add_trust,
+    "plain": _add_plain,
     "doctor": _add_doctor,
     "recover": _add_recover,
+    "reset": _add_reset,
+    "devices": _add_devices,
+    "backup": _add_backup,
+    "restore": _add_restore,
+    "export": _add_export,
+    "passphrase": _add_passphrase,
     "whoami": _add_whoami,
 }
 
@@ -212,6 +356,10 @@ def _add_account(parser: argparse.ArgumentParser, *, server: bool = True, pin: b
         type=Path,
         help=_("trust these authorities (PEM) for the server's certificate, and nothing less"),
     )
+    _add_data_dir(group)
+
+
+def _add_data_dir(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--data-dir",
         metavar=_("DIRECTORY"),

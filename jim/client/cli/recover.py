@@ -9,21 +9,30 @@ from typing import TYPE_CHECKING, Final
 
 from jim.client import events
 from jim.client.cli.accounts import parse_target
+from jim.client.cli.devices import ask, remove, show
 from jim.client.cli.output import complain, put
 from jim.client.cli.work import run_client
+from jim.client.console.devices_view import called, is_yes
 from jim.client.console.explain import Exit
 from jim.client.console.text import safe_line
+from jim.client.devices import find_device
 from jim.errors import JimError
-from jim.i18n import _
+from jim.i18n import N_, _
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import AsyncIterator
 
     from jim.client import Client
+    from jim.client.address import Address
+    from jim.client.devices import Device
 
 WORDS: Final = 12
 """Recovery words (`jim.crypto.words.COUNT`, which is not loaded before they are there)."""
+
+RECOVERED: Final = N_(
+    "{name} is on this machine now. Messages from before stay on your other devices."
+)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -36,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
 
     server = options.address or options.server or os.environ.get("JIM_SERVER")
     target = parse_target(server)
-    words = _ask_words()
+    words = ask_words()
     if not words.strip():
         complain(_("No words: nothing was done."))
         return Exit.USAGE
@@ -46,14 +55,59 @@ def run(options: argparse.Namespace) -> int:
             target.address, options.to, words, data_dir=options.data_dir, ca_file=options.ca_file
         )
 
-    return run_client(make, lambda client, stream: _log_in(client, stream, options.timeout))
+    others: list[Device] = []
+
+    async def recover(client: Client, stream: AsyncIterator[events.Event]) -> int:
+        status = await log_in(client, stream, options.timeout)
+        if status == Exit.OK:
+            put(_(RECOVERED).format(name=safe_line(client.name)))
+            others.extend(each for each in await client.devices(fresh=True) if not each.is_this)
+        return status
+
+    status = run_client(make, recover)
+    return _remove_lost(options, target.address, others) if status == Exit.OK else status
 
 
-def _ask_words() -> str:
-    """Read until there are twelve words or the input ends: they may be on several lines.
+def _remove_lost(options: argparse.Namespace, address: Address, others: list[Device]) -> int:
+    """List the other devices, and remove those that are named, or of which the user says so."""
+    if others:
+        put(_("Your other devices:"))
+        show(others)
+    chosen = _chosen(options, others)
+    if not chosen:
+        return Exit.OK
+    from jim.client import Client
 
-    They are shown while they are typed: a mistake in one of twelve words that nobody sees is worse
-    than somebody who looks over the shoulder once.
+    async def remove_all(client: Client, stream: AsyncIterator[events.Event]) -> int:
+        status = await log_in(client, stream, options.timeout)
+        for device in chosen if status == Exit.OK else ():
+            await remove(client, device)
+        return status
+
+    return run_client(
+        lambda: Client(address, options.to, data_dir=options.data_dir, ca_file=options.ca_file),
+        remove_all,
+    )
+
+
+def _chosen(options: argparse.Namespace, others: list[Device]) -> list[Device]:
+    if options.remove_others:
+        return others
+    if options.remove:
+        return [find_device(others, typed) for typed in options.remove]
+    question = _("Remove {device}? Only if it is lost or not yours. yes or no: ")
+    return [
+        device
+        for device in others
+        if is_yes(ask(question.format(device=f"{safe_line(device.id)} {called(device)}")))
+    ]
+
+
+def ask_words() -> str:
+    """Ask for the recovery words; there are none if the input ends before.
+
+    They may be on several lines. They are shown while they are typed: a mistake in one of twelve
+    words that nobody sees is worse than somebody who looks over the shoulder once.
     """
     if sys.stdin.isatty():
         sys.stderr.write(_("The twelve recovery words, in one line: "))
@@ -67,17 +121,18 @@ def _ask_words() -> str:
     return words
 
 
-async def _log_in(client: Client, stream: AsyncIterator[events.Event], timeout_s: float) -> int:
+async def log_in(client: Client, stream: AsyncIterator[events.Event], timeout_s: float) -> int:
+    """Wait until the client is connected; otherwise say so.
+
+    Raises:
+        JimError: it has stopped for good.
+    """
     try:
         async with asyncio.timeout(timeout_s):
             async for event in stream:
                 if isinstance(event, events.LinkChanged) and event.state == "online":
-                    break
-            else:
-                raise client.error or JimError
+                    return Exit.OK
+            raise client.error or JimError
     except TimeoutError:
         complain(_("The server was not reached in time. Nothing was changed; try again later."))
         return Exit.NO_CONNECTION
-    text = _("{name} is on this machine now. Messages from before stay on your other devices.")
-    put(text.format(name=safe_line(client.name)))
-    return Exit.OK

@@ -6,7 +6,7 @@ import asyncio
 import sys
 from typing import TYPE_CHECKING
 
-from jim.client.cli.accounts import client_for
+from jim.client.cli.accounts import client_maker
 from jim.client.cli.output import complain
 from jim.client.cli.work import run_client
 from jim.client.console.actions import valid_text
@@ -38,9 +38,8 @@ def run(options: argparse.Namespace) -> int:
     if not text.strip():
         complain(_("The text is empty; nothing was sent."))
         return Exit.USAGE
-    return run_client(
-        lambda: client_for(options, share=True), lambda client, _: _send(client, options, text)
-    )
+    make = client_maker(options, share=True)
+    return run_client(make, lambda client, _: _send(client, options, text))
 
 
 def _text(options: argparse.Namespace) -> str:

@@ -21,12 +21,12 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         JimError: no such account, or its key cannot be read.
     """
-    from jim.crypto.key_files import read_key
+    from jim.crypto.key_files import public_key
     from jim.crypto.keys import device_id
 
     chosen = account(options)
     place = account_place(chosen.address, chosen.name, options.data_dir)
-    device = "" if place is None else device_id(read_key(place / "device.key").public)
+    device = "" if place is None else device_id(public_key(place / "device.key")[0])
     record = {
         "type": "account",
         "name": chosen.name,

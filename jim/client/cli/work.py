@@ -9,7 +9,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from jim.client import events
-from jim.client.console import view
+from jim.client.console import notices, view
 from jim.client.console.explain import Exit
 from jim.client.console.lines import as_text
 from jim.client.console.starting import started
@@ -83,7 +83,7 @@ async def _after_the_end(client: Client, working: asyncio.Task[int]) -> int:
 async def _tell(stream: AsyncIterator[events.Event], client: Client) -> None:
     """Report what must not be missed, until the client ends."""
     async for event in stream:
-        if not _tell_one("".join(f"{as_text(each)}\n" for each in _worded(event))):
+        if not _tell_one("".join(f"{as_text(each)}\n" for each in _worded(event, client.name))):
             continue
         with contextlib.suppress(JimError):  # it is told again, then
             if isinstance(event, events.Registered) and event.words:
@@ -102,14 +102,14 @@ def _tell_one(text: str) -> bool:
         return False
 
 
-def _worded(event: events.Event) -> list[Line]:
+def _worded(event: events.Event, own_name: str) -> list[Line]:
     match event:
         case events.FirstContact():
             return view.first_contact(event, LOOK)
         case events.Registered(words=words) if words:
             return view.recovery_words(words, LOOK)
-        case events.MissingNotice(code=code, time_ms=time_ms):
-            return view.missing(code, time_ms, LOOK)
+        case events.MissingNotice():
+            return notices.notice(event, own_name, LOOK)
         case events.DevicesChanged():
             return view.devices_changed(LOOK)
     return []

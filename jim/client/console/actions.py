@@ -5,21 +5,23 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from jim.client.console import view
-from jim.client.console.commands import Action
+from jim.client.console import devices_view, notices, trust_view, view
+from jim.client.console.commands import NAMING, Action
 from jim.client.console.lines import Line, Style, line
 from jim.client.console.splitting import split_text
 from jim.client.console.text import safe_name
+from jim.client.devices import find_device
 from jim.i18n import _, ngettext_
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
 
     from jim.client.console.console import Console
     from jim.client.console.dialogue import Run, Send
     from jim.client.console.library import Messenger
     from jim.client.console.reactions import Screen
-    from jim.client.events import Message
+    from jim.client.console.view import Look
+    from jim.client.events import Message, MissingNotice
 
 LATEST = 10
 """Own messages listed by /status: half a small screen."""
@@ -79,7 +81,35 @@ async def run(client: Messenger, intention: Run, console: Console) -> list[Line]
             await client.resend(intention.number)
             return []
         case _:
-            return []
+            return await _judge(client, intention, console)
+
+
+async def _judge(client: Messenger, intention: Run, console: Console) -> list[Line]:
+    """Run what is about whom to believe."""
+    if intention.action not in NAMING:
+        return await _run_about_devices(client, intention, console.screen.look)
+    shown = await console.trusting.run(client, intention, console.screen.look)
+    await console.seen.look_at(intention.name, client)
+    return shown
+
+
+async def _run_about_devices(client: Messenger, intention: Run, look: Look) -> list[Line]:
+    match intention.action:
+        case Action.DEVICES:
+            return devices_view.listed(await client.devices(), look)
+        case Action.REMOVE:
+            return await _remove(client, intention, look)
+        case Action.RENAME:
+            return [devices_view.renamed(await client.rename(intention.name, intention.text))]
+    return []
+
+
+async def _remove(client: Messenger, intention: Run, look: Look) -> list[Line]:
+    """Remove a device if that was confirmed, otherwise say how it is."""
+    device = find_device(await client.devices(), intention.name)
+    if not devices_view.is_confirmed(device, client.name, intention.text):
+        return devices_view.question(device, client.name, look)
+    return [devices_view.removed(await client.revoke(device.id))]
 
 
 async def _history(client: Messenger, intention: Run, console: Console) -> list[Line]:
@@ -87,10 +117,32 @@ async def _history(client: Messenger, intention: Run, console: Console) -> list[
     if not messages:
         text = _("No messages with {name}.")
         return [line(text.format(name=safe_name(intention.name, view.NAME_CELLS)), Style.DIM)]
-    look, now_ms = console.screen.look, time.time_ns() // 1_000_000
+    look = console.screen.look
+    info = await client.contact(intention.name)
+    told = await client.notices(intention.name)
     return [
-        shown for message in messages for shown in view.past(message, client.name, look, now_ms)
+        *([] if look.one_line else trust_view.heading(info, look)),
+        *conversation(messages, told, client.name, look),
     ]
+
+
+def conversation(
+    messages: Sequence[Message], told: Sequence[MissingNotice], own_name: str, look: Look
+) -> list[Line]:
+    """Show a piece of a conversation, with what was said about it in between.
+
+    Notices from before the piece are left out.
+    """
+    now_ms = time.time_ns() // 1_000_000
+    rest = [each for each in told if messages and each.time_ms >= messages[0].time_ms]
+    shown: list[Line] = []
+    for message in messages:
+        while rest and rest[0].time_ms < message.time_ms:
+            shown += notices.notice(rest.pop(0), own_name, look)
+        shown += view.past(message, own_name, look, now_ms)
+    for each in rest:
+        shown += notices.notice(each, own_name, look)
+    return shown
 
 
 def _cancelled(*, done: bool) -> Line:

@@ -28,6 +28,20 @@ class Action(Enum):
     RETRY = "retry"
     CANCEL = "cancel"
     RESEND = "resend"
+    VERIFY = "verify"
+    TRUST = "trust"
+    PLAIN = "plain"
+    DEVICES = "devices"
+    REMOVE = "remove"
+    RENAME = "rename"
+
+
+class Answer(Enum):
+    """What may follow a name: the answer to a question that the command has asked before."""
+
+    YES = "yes"
+    NO = "no"
+    EMOJI = "emoji"
 
 
 class Command(NamedTuple):
@@ -96,7 +110,54 @@ COMMANDS: Final = (
         N_("send failed message NUMBER again"),
         arguments=N_("NUMBER"),
     ),
+    Command(
+        Action.VERIFY,
+        ("/verify", "/сверка"),
+        N_("compare the keys with NAME, by a number or by emoji"),
+        arguments=N_("NAME [yes/no/emoji]"),
+    ),
+    Command(
+        Action.TRUST,
+        ("/trust", "/доверие"),
+        N_("accept the new keys of NAME, whom you had verified"),
+        arguments=N_("NAME [yes/no]"),
+    ),
+    Command(
+        Action.PLAIN,
+        ("/plain", "/открыто"),
+        N_("allow unencrypted messages with NAME, or forbid them"),
+        arguments=N_("NAME [on/off]"),
+    ),
+    Command(Action.DEVICES, ("/devices", "/устройства"), N_("the devices of your account")),
+    Command(
+        Action.REMOVE,
+        ("/remove", "/удалить"),
+        N_("take a lost device out of your account"),
+        arguments=N_("DEVICE [yes]"),
+    ),
+    Command(
+        Action.RENAME,
+        ("/rename", "/назвать"),
+        N_("call one of your devices something else"),
+        arguments=N_("DEVICE NEW-NAME"),
+    ),
 )
+
+NAMING: Final = frozenset({Action.VERIFY, Action.TRUST, Action.PLAIN})
+"""They take a name, and perhaps an answer."""
+
+_ANSWERS: Final = {
+    "yes": Answer.YES,
+    "да": Answer.YES,
+    "on": Answer.YES,
+    "вкл": Answer.YES,
+    "no": Answer.NO,
+    "нет": Answer.NO,
+    "off": Answer.NO,
+    "выкл": Answer.NO,
+    "emoji": Answer.EMOJI,
+    "эмодзи": Answer.EMOJI,
+}
 
 _BY_WORD: Final = {
     form: command for command in COMMANDS for form in (command.number, *command.words) if form
@@ -176,6 +237,12 @@ def resolve_name(typed: str, known: Iterable[str]) -> str:
     return typed
 
 
+def parse_answer(word: str) -> Answer | None:
+    """Read an answer in either language and layout, None for anything else."""
+    found = (_ANSWERS.get(spelling.casefold()) for spelling in spellings(word))
+    return next(filter(None, found), None)
+
+
 def completions(line: str, names: Iterable[str]) -> list[str]:
     """List what Tab offers instead of the last word of a command line."""
     *before, last = line.split(" ")
@@ -191,4 +258,4 @@ def completions(line: str, names: Iterable[str]) -> list[str]:
 def takes_name(head: str) -> bool:
     """Say whether the first argument of the slash form is a name."""
     command = _find_slash(head) if head else None
-    return command is not None and command.action in {Action.MESSAGE, Action.HISTORY}
+    return command is not None and command.action in {Action.MESSAGE, Action.HISTORY, *NAMING}

@@ -16,6 +16,7 @@ from jim.client.console.dialogue import Hint, Run, Send
 from jim.client.console.explain import Exit, code_exit, exit_code, startup_exit
 from jim.client.console.reactions import Reactions
 from jim.client.console.starting import started
+from jim.client.console.trusting import Trusting
 from jim.errors import JimError
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class Console:
         """
         self.screen = screen
         self.seen = Reactions(screen, session.open_shown)
+        self.trusting = Trusting()
         self._session = session
         self.client: Messenger | None = None
         self._pipe = pipe

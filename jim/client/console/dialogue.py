@@ -10,11 +10,14 @@ from enum import Enum
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from jim.client.console.commands import (
+    NAMING,
     Action,
+    Answer,
     Command,
     Invocation,
     Unknown,
     parse,
+    parse_answer,
     resolve_name,
 )
 from jim.i18n import _
@@ -45,11 +48,17 @@ class Send(NamedTuple):
 
 
 class Run(NamedTuple):
-    """Run a command that needs no more input; `number` is a count or a message's number."""
+    """Run a command that needs no more input.
+
+    `name` is somebody's or a device's, `number` a count or a message's number, `text` what else was
+    typed.
+    """
 
     action: Action
     name: str = ""
     number: int = 0
+    answer: Answer | None = None
+    text: str = ""
 
 
 class Hint(NamedTuple):
@@ -136,6 +145,10 @@ class Dialogue:
             return self._message(name, text, names)
         if command.action is Action.HISTORY:
             return _history(command, arguments, names)
+        if command.action in NAMING:
+            return _naming(command, arguments, names)
+        if command.action in {Action.REMOVE, Action.RENAME}:
+            return _about_device(command, arguments)
         if command.action in {Action.CANCEL, Action.RESEND}:
             number = arguments.lstrip("#№")
             return (
@@ -166,6 +179,22 @@ def _history(command: Command, arguments: str, names: Iterable[str]) -> Intentio
         return _usage(command)
     number = min(int(count), MAX_HISTORY) if count else HISTORY_LENGTH
     return Run(Action.HISTORY, resolve_name(name.removeprefix("@"), names), number)
+
+
+def _naming(command: Command, arguments: str, names: Iterable[str]) -> Intention:
+    name, _space, word = arguments.partition(" ")
+    answer = parse_answer(word.strip())
+    wrong = answer is None if word.strip() else False
+    if not name or wrong or (answer is Answer.EMOJI and command.action is not Action.VERIFY):
+        return _usage(command)
+    return Run(command.action, resolve_name(name.removeprefix("@"), names), answer=answer)
+
+
+def _about_device(command: Command, arguments: str) -> Intention:
+    device, _space, text = arguments.partition(" ")
+    if not device or (command.action is Action.RENAME and not text.strip()):
+        return _usage(command)
+    return Run(command.action, device, text=text.strip())
 
 
 def _is_number(text: str) -> bool:

@@ -43,6 +43,7 @@ _EXITS: Final[Mapping[type[errors.JimError], Exit]] = {
     errors.ChainInvalid: Exit.AUTH,
     errors.ServerIdentityChanged: Exit.AUTH,
     errors.ServerIdentityInvalid: Exit.AUTH,
+    errors.Revoked: Exit.AUTH,
     errors.RecipientUnknown: Exit.UNKNOWN_RECIPIENT,
     errors.NameInvalid: Exit.UNKNOWN_RECIPIENT,
     errors.ConnectFailed: Exit.NO_CONNECTION,
@@ -60,6 +61,8 @@ _EXITS: Final[Mapping[type[errors.JimError], Exit]] = {
     errors.WordsInvalid: Exit.USAGE,
     errors.LinkCodeInvalid: Exit.USAGE,
     errors.LinkExpired: Exit.NOT_IN_TIME,
+    errors.DeviceUnknown: Exit.USAGE,
+    errors.DeviceNameInvalid: Exit.USAGE,
     errors.AccountMissing: Exit.USAGE,
 }
 """What is not here, and has no ancestor here, is a plain failure (1)."""
@@ -93,6 +96,13 @@ _SENTENCES: Final[Mapping[type[errors.JimError], str]] = {
     errors.OfferGone: N_(
         "The new device does not wait any more, or does not answer. Begin again there."
     ),
+    errors.Revoked: N_(
+        "This device was removed from its account: it gets and sends nothing any more. What is "
+        "stored here can still be read: jim history NAME. To come back with the recovery words: "
+        "jim recover NAME"
+    ),
+    errors.ChainMoved: N_("The devices of the account were just changed elsewhere. Try again."),
+    errors.DeviceNameInvalid: N_("A device's name has 1 to 32 characters that can be shown."),
     errors.ChainInvalid: N_(
         "The list of this account's devices is forged or damaged. Nothing was sent. Ask who runs "
         "the server what happened before you go on."
@@ -145,7 +155,10 @@ _SENTENCES: Final[Mapping[type[errors.JimError], str]] = {
     errors.StoreCorrupt: N_(
         "The message store is damaged. Move it away and start again: jim doctor shows where it is."
     ),
+    errors.BackupInvalid: N_("The backup is damaged, or this is none. Nothing was changed."),
     errors.StoreError: N_("The message store cannot be used. jim doctor tells more."),
+    errors.OwnAccount: N_("That is your own account: there is nothing to compare or to allow."),
+    errors.VerificationFailed: N_("Comparing emoji is not possible: no device of theirs can."),
 }
 
 _CONNECT_REASONS: Final = {
@@ -173,8 +186,55 @@ _MESSAGE_CODES: Final = {
         "It may have been sent or not: this account's files were restored from a copy. Ask the "
         "recipient before you repeat it."
     ),
+    "no_keys": N_(
+        "No device of the recipient can read encrypted messages, and this was not sent "
+        "unencrypted. To allow that: /plain NAME"
+    ),
+    "device_gone": N_("It was for one device alone, which is in its account no longer."),
+    "keys_invalid": N_(
+        "The server gave keys for a device of the recipient that the device has not signed. "
+        "Nothing was sent. Tell whoever runs the server."
+    ),
+    "contact_changed": N_(
+        "You had verified the recipient, whose keys are others now. Nothing was sent. Compare "
+        "anew: /verify NAME; or go on without comparing: /trust NAME"
+    ),
+    "chain_invalid": N_(
+        "The server shows a list of the recipient's devices that is forged or damaged. Nothing was "
+        "sent. Ask the recipient and whoever runs the server what has happened."
+    ),
 }
 """Codes that only the client's own store gives to a message (`jim.client.events`)."""
+
+_KEY_REASONS: Final = {
+    "locked": N_(
+        "The key of this device is sealed with a passphrase, and there is nobody to ask for it. "
+        "Name a file that has it, and that only you can read: JIM_PASSPHRASE_FILE."
+    ),
+    "passphrase": N_(
+        "This is not the passphrase of this device's key. If it is lost, the twelve recovery words "
+        "or another device bring the account back."
+    ),
+}
+"""Why a key is not open, by the `reason` of the error."""
+
+_BACKUP_REASONS: Final = {
+    "passphrase": N_("This is not what the backup was sealed with: the passphrase is wrong."),
+    "words": N_("This is not what the backup was sealed with: these are other words."),
+    "exists": N_("There is something in its place already. Nothing was changed; see --force."),
+    "busy": N_("This device is just being replaced by a new one. Try again in a minute."),
+    "content": N_("The backup opens, but what is in it is no account. Nothing was changed."),
+    "store": N_("The message store in the backup is damaged. Nothing was changed."),
+    "file": N_("The file cannot be used."),
+}
+
+_EXPORT_REASONS: Final = {
+    "format": N_("This is no whole export of messages."),
+    "signature": N_("ALTERED: this is not what the device has signed."),
+    "chain": N_("The list of the account's devices in it is not valid for its signature."),
+    "count": N_("Messages are missing in it, or are too many."),
+    "root": N_("It is in order, but belongs to another account."),
+}
 
 _NAME_REASONS: Final = {
     "empty": N_("The name is empty."),
@@ -185,12 +245,23 @@ _NAME_REASONS: Final = {
     "no_letter": N_("A name needs at least one letter."),
 }
 
+_DEVICE_REASONS: Final = {
+    "none": N_("Your account has no such device. /devices or jim devices lists them."),
+    "several": N_("Several of your devices fit. Type more of the id: jim devices lists them."),
+}
+
 _WORDS_REASONS: Final = {
     "count": N_("There must be exactly 12 words; here are {found}."),
     "unknown": N_("Word {place} is not one of the list. Check its spelling."),
     "mixed": N_("The words are of two languages. Type all of them in one."),
     "checksum": N_("One word is wrong or in the wrong place. Compare them with your note."),
 }
+
+_BY_REASON: Final = (
+    (errors.KeyFileError, _KEY_REASONS),
+    (errors.BackupInvalid, _BACKUP_REASONS),
+    (errors.ExportInvalid, _EXPORT_REASONS),
+)
 
 _DETAIL_SAYS_ALL: Final = (errors.SettingsError, errors.AccountMissing)
 """The command line makes these, with a translated detail."""
@@ -201,6 +272,8 @@ _DETAIL_HELPS: Final = (errors.KeyFileError, errors.StoreError)
 
 def exit_code(error: errors.JimError) -> Exit:
     """Give the status to exit with: that of the class or of its nearest ancestor in the table."""
+    if isinstance(error, errors.KeyFileError) and error.fields.get("reason") in _KEY_REASONS:
+        return Exit.AUTH
     found = (_EXITS.get(cls) for cls in type(error).__mro__)
     return next((code for code in found if code is not None), Exit.FAILURE)
 
@@ -211,11 +284,12 @@ def explain(error: errors.JimError) -> str:
         return _(_NAME_REASONS.get(error.reason, _NAME_REASONS["characters"]))
     if isinstance(error, errors.WordsInvalid):
         return _words(error)
+    if isinstance(error, errors.DeviceUnknown):
+        return _(_DEVICE_REASONS.get(str(error.fields.get("reason")), _DEVICE_REASONS["none"]))
     if isinstance(error, _DETAIL_SAYS_ALL) and error.detail:
         return safe_line(error.detail)
-    reason = error.fields.get("reason")
-    if isinstance(error, errors.ConnectFailed) and reason in _CONNECT_REASONS:
-        return _(_CONNECT_REASONS[str(reason)])
+    if (worded := _by_reason(error, str(error.fields.get("reason")))) is not None:
+        return worded
     sentence = next((_SENTENCES[cls] for cls in type(error).__mro__ if cls in _SENTENCES), None)
     if sentence is None:
         template = _("Something went wrong: {detail} [{code}]")
@@ -224,6 +298,17 @@ def explain(error: errors.JimError) -> str:
     if isinstance(error, _DETAIL_HELPS) and error.detail:
         return f"{text} ({safe_line(error.detail)})"
     return text
+
+
+def _by_reason(error: errors.JimError, reason: str) -> str | None:
+    """Explain what says more by its reason than by its class, with the detail behind it."""
+    if isinstance(error, errors.ConnectFailed) and reason in _CONNECT_REASONS:
+        return _(_CONNECT_REASONS[reason])
+    for kind, sentences in _BY_REASON:
+        if isinstance(error, kind) and reason in sentences:
+            detail = f" ({safe_line(error.detail)})" if error.detail else ""
+            return _(sentences[reason]) + detail
+    return None
 
 
 def explain_code(code: str) -> str:

@@ -16,7 +16,7 @@ from prompt_toolkit.formatted_text import FormattedText
 from prompt_toolkit.patch_stdout import patch_stdout
 from prompt_toolkit.renderer import print_formatted_text
 
-from jim.client.console import status
+from jim.client.console import status, trust_view
 from jim.client.console.commands import Action
 from jim.client.console.console import Console
 from jim.client.console.dialogue import Dialogue, Run
@@ -221,7 +221,9 @@ class LineMode:
         if now - self._interrupted_at < TWICE_S:
             return _(" Ctrl+C again: leave ")
         seen = self._console.seen
-        return status.bar(seen.link, now, seen.own.queued, seen.own.last(), width)
+        last = seen.own.last()
+        word = "" if last is None else trust_view.protection_of(last, seen.protection)
+        return status.bar(seen.link, now, seen.own.queued, last, width, word)
 
     async def _tick(self) -> None:
         """Keep the countdown and the remark about Ctrl+C true."""

@@ -12,7 +12,7 @@ import time
 from typing import TYPE_CHECKING, Protocol
 
 from jim.client import events
-from jim.client.console import status, view
+from jim.client.console import notices, status, trust_view, view
 from jim.client.console.shown import after
 from jim.client.console.states import OwnStates
 from jim.client.console.status import Link
@@ -60,6 +60,8 @@ class Reactions:
         self.link = Link()
         self.own = OwnStates()
         self.names: set[str] = set()
+        self.protection: dict[str, events.ContactInfo] = {}
+        """What is known of those to whom a message was sent in this run."""
         self.fatal: JimError | None = None
         self.greeted = asyncio.Event()
         """Set when the first connection stands and everything about it has been shown."""
@@ -90,16 +92,39 @@ class Reactions:
                 self._words = words
                 if self.greeted.is_set():
                     await self._show_news(client)
-            case events.MissingNotice(code=code, time_ms=time_ms, notice_id=notice_id):
-                self._screen.report(
-                    view.missing(code, time_ms, self._screen.look),
-                    self._once_written(lambda: client.notice_shown(notice_id)),
-                )
             case events.Fatal(error):
                 await self._show_news(client)
                 self.end(error, client.name)
             case _:
+                await self._take_kept(event, client)
+
+    async def _take_kept(self, event: events.Event, client: Messenger) -> None:
+        """React to what is about keys and own messages, and to what is noted as shown."""
+        match event:
+            case events.MissingNotice(notice_id=notice_id, peer=peer):
+                self._screen.report(
+                    notices.notice(event, client.name, self._screen.look),
+                    self._once_written(lambda: client.notice_shown(notice_id)),
+                )
+                await self.look_at(peer, client)
+            case events.ComparisonChanged(name=name):
+                self._screen.show(trust_view.comparison(event, client.name, self._screen.look))
+                await self.look_at(name, client)
+            case events.OwnChanged(message):
+                self.own_changed(message)
+                known = self.protection.get(message.peer)
+                if known is None or not known.known:
+                    self.protection[message.peer] = events.ContactInfo(name=message.peer)
+                    await self.look_at(message.peer, client)
+            case _:
                 self._take_rest(event)
+
+    async def look_at(self, name: str, client: Messenger) -> None:
+        """Find out how messages with somebody are protected, for the status line."""
+        if name and name in self.protection:
+            with contextlib.suppress(JimError):
+                self.protection[name] = await client.contact(name)
+            self._screen.refresh()
 
     def _take_rest(self, event: events.Event) -> None:
         match event:
@@ -107,8 +132,6 @@ class Reactions:
                 self.names.add(message.peer)
                 if self._shown is not None:
                     self._show_received(message, self._shown)
-            case events.OwnChanged(message):
-                self.own_changed(message)
             case events.PresenceChanged(name):
                 self.names.add(name)
             case events.DevicesChanged():

@@ -50,8 +50,13 @@ class Link(NamedTuple):
         return words.get(self.state, self.state)
 
 
-def bar(link: Link, now: float, queued: int, last: Message | None, width: int) -> str:
-    """Give the status line of at most `width` cells: what matters most comes first and stays."""
+def bar(
+    link: Link, now: float, queued: int, last: Message | None, width: int, protection: str = ""
+) -> str:
+    """Give the status line of at most `width` cells: what matters most comes first and stays.
+
+    `protection` says in a word how messages with the addressee of the last one are protected.
+    """
     sign = "●" if link.state in {"online", "shared"} else "○"
     parts = [f"{sign} {link.describe(now)}"]
     if queued:
@@ -65,13 +70,17 @@ def bar(link: Link, now: float, queued: int, last: Message | None, width: int) -
             break
         shown = longer
     if last is not None and link.state != "waiting":
-        shown += _last(last, width - 2 - cell_width(shown + SEPARATOR))
+        shown += _last(last, width - 2 - cell_width(shown + SEPARATOR), protection)
     return cut(f" {shown} ", width)
 
 
-def _last(message: Message, room: int) -> str:
+def _last(message: Message, room: int, protection: str) -> str:
     """Give the state of the newest own message in the room that is left, or nothing."""
     head = f"{MARKS.get(message.state, '?')} {excerpt(message.peer, 16)}"
+    if protection and cell_width(f"{head} ({protection})") <= room:
+        head += f" ({protection})"
+        if cell_width(head) + LEAST + 2 > room:
+            return f"{SEPARATOR}{head}"
     room -= cell_width(f"{head}: ")
     return f"{SEPARATOR}{head}: {excerpt(message.text, min(24, room))}" if room >= LEAST else ""
 

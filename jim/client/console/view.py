@@ -45,16 +45,6 @@ WORDS: Final = {
 """States of an own message: as marks, and in words for plain mode and screen readers."""
 
 
-_MISSING: Final = {
-    "mailbox_full": N_("This device was away too long; the server kept no more for it."),
-    "behind": N_("This account's files were restored from an older copy."),
-    "restored": N_(
-        "This account's files were restored or copied; use each copy on one device only."
-    ),
-}
-"""Why messages are missing, by the code of a notice."""
-
-
 class Look(NamedTuple):
     """What a mode can show."""
 
@@ -68,14 +58,27 @@ class Look(NamedTuple):
 
 def incoming(message: Message, look: Look, now_ms: int) -> list[Line]:
     """Show a message of somebody else; its later lines are indented, so they cannot imitate one."""
+    if message.withheld:
+        return withheld(message, look)
     sender = safe_name(message.sender, NAME_CELLS)
     if now_ms - message.time_ms > LATE_MS and not look.one_line:
-        head = _("Message from {name} ({time}): ").format(
-            name=sender, time=stamp(message.time_ms, now_ms)
-        )
+        late = _("Message from {name} ({time}): ")
+        template = _("Unencrypted message from {name} ({time}): ") if message.plain else late
+        head = template.format(name=sender, time=stamp(message.time_ms, now_ms))
     else:
-        head = _("Message from {name}: ").format(name=sender)
+        usual = _("Message from {name}: ")
+        template = _("Unencrypted message from {name}: ") if message.plain else usual
+        head = template.format(name=sender)
     return _headed(head, message.text, look)
+
+
+def withheld(message: Message, look: Look) -> list[Line]:
+    """Say that an unencrypted message came which is not shown, and how to see it."""
+    name = safe_name(message.peer, NAME_CELLS)
+    what = _("An unencrypted message in the name of {name} was refused. It is kept, not shown.")
+    how = _("To see it: jim plain {name}") if look.one_line else _("To see it: /plain {name}")
+    text = f"{what} {how}".format(name=name)
+    return paragraph(f"! {text}", look, Style.STRONG)
 
 
 def past(message: Message, own_name: str, look: Look, now_ms: int) -> list[Line]:
@@ -83,7 +86,13 @@ def past(message: Message, own_name: str, look: Look, now_ms: int) -> list[Line]
     who = safe_name(own_name if message.outgoing else message.sender, NAME_CELLS)
     when = stamp(message.time_ms, now_ms)
     state = f" {state_mark(message, look)}" if message.outgoing else ""
-    return _headed(f"{when}{state} {who}: ", message.text, look)
+    plain = _unencrypted(message)
+    text = _("[not shown]") if message.withheld else message.text
+    return _headed(f"{when}{state} {who}{plain}: ", text, look)
+
+
+def _unencrypted(message: Message) -> str:
+    return " " + _("(unencrypted)") if message.plain else ""
 
 
 def _headed(head: str, text: str, look: Look) -> list[Line]:
@@ -99,12 +108,18 @@ def _headed(head: str, text: str, look: Look) -> list[Line]:
 
 def stamp(time_ms: int, now_ms: int) -> str:
     """Write a time of today as HH:MM, any other with its date, in the local time zone."""
-    then, now = _local_time(time_ms), _local_time(now_ms)
+    then, now = local_time(time_ms), local_time(now_ms)
     same_day = then[:3] == now[:3]
     return time.strftime("%H:%M" if same_day else "%Y-%m-%d %H:%M", then)
 
 
-def _local_time(time_ms: int) -> time.struct_time:
+def date(time_ms: int) -> str:
+    """Write a time with its date, in the local time zone."""
+    return time.strftime("%Y-%m-%d %H:%M", local_time(time_ms))
+
+
+def local_time(time_ms: int) -> time.struct_time:
+    """Give a time of a message in the local time zone, within what every platform knows."""
     return time.localtime(min(time_ms, LATEST_MS) / 1000)
 
 
@@ -123,11 +138,14 @@ def own_state(message: Message, look: Look) -> list[Line]:
     text = excerpt(message.text, _room(look, peer))
     if look.words:
         template = _("Message {number} to {name}: {state}.")
+        if message.plain:
+            template = _("Message {number} to {name}: {state}, unencrypted.")
         shown = template.format(
             number=message.message_id, name=peer, state=state_mark(message, look)
         )
         return [line(shown, Style.DIM)]
-    return [line(f"{state_mark(message, look)} {peer}: {text}", Style.DIM)]
+    plain = _unencrypted(message)
+    return [line(f"{state_mark(message, look)} {peer}{plain}: {text}", Style.DIM)]
 
 
 def many_states(state: str, peer: str, count_text: str, look: Look) -> Line:
@@ -177,14 +195,6 @@ def error(problem: JimError, look: Look, about: str = "") -> list[Line]:
     """Explain an error; `about` names the account or person that it is about."""
     subject = f"{safe_name(about, NAME_CELLS)}: " if about else ""
     return paragraph(f"! {subject}{explain(problem)}", look, Style.BAD)
-
-
-def missing(code: str, time_ms: int, look: Look) -> list[Line]:
-    """Say that messages are missing on this device, since when and why."""
-    reason = _(_MISSING.get(code, _MISSING["mailbox_full"]))
-    since = time.strftime("%Y-%m-%d %H:%M", _local_time(time_ms))
-    text = _("Messages are missing here from {time} on.").format(time=since)
-    return paragraph(f"! {text} {reason}", look, Style.BAD)
 
 
 def devices_changed(look: Look) -> list[Line]:

@@ -23,6 +23,11 @@ AGAIN: Final = "again"
 """Asks for the counts in the body, an empty list for nothing but the present count."""
 HERE: Final = "here"
 """Answers `AGAIN`: no text, but the present count and what was given up."""
+SINCE: Final = "since"
+"""Asks for what was sealed for a device that the asking one has taken the place of (`Since`)."""
+
+SAS: Final = "sas"
+"""A step of comparing emoji (`jim.crypto.sas`)."""
 
 Number = Annotated[int, Meta(ge=0, le=2**53 - 1)]
 
@@ -79,6 +84,20 @@ class Content(Struct, frozen=True, kw_only=True, omit_defaults=True, rename={"se
     n: Number = 0
 
 
+class Since(Struct, frozen=True):
+    """The body of `SINCE`: a former device of the account, and what never came there.
+
+    Attributes:
+        device: the former one.
+        after: the last count that came.
+        missing: counts before it that did not.
+    """
+
+    device: str
+    after: Number
+    missing: list[Number] = []
+
+
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Content)
 
@@ -98,7 +117,7 @@ def read_content(plaintext: bytes) -> Content:
     packed = plaintext.rstrip(b"\0")
     try:
         content = _decoder.decode(packed[:-1])
-    except (msgspec.MsgspecError, RecursionError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise CannotDecrypt("the content cannot be read", reason="content") from None
     if packed[-1:] != b"\x80" or content.v != VERSION:
         raise CannotDecrypt("the content cannot be read", reason="content")

@@ -30,6 +30,7 @@ from jim.client.sync.outbox import (
     Seal,
     Transmit,
 )
+from jim.client.sync.settling import Settled, settle
 
 __all__ = [
     "BLOCKING",
@@ -51,5 +52,7 @@ __all__ = [
     "Restart",
     "Row",
     "Seal",
+    "Settled",
     "Transmit",
+    "settle",
 ]

@@ -230,7 +230,7 @@ class Outbox:
         if last_n < self.confirmed:
             self.confirmed = last_n
             return [self._block(Requeue(last_n))]
-        if self._is_foreign(last_n, last_mark):
+        if self.is_foreign(last_n, last_mark):
             return [self._restart(last_n)]
         return self._pump()
 
@@ -266,14 +266,14 @@ class Outbox:
 
     # --- decisions ------------------------------------------------------------------------------
 
-    def _is_foreign(self, last_n: int, last_mark: str) -> bool:
+    def is_foreign(self, last_n: int, last_mark: str) -> bool:
         """Tell whether somebody else used our numbers: an earlier or another life of this store.
 
         The last one decides for all. Messages keep their order and change their numbers only when
         one before them is dropped, so what still has its number has all before it as they were.
         """
-        if last_n > self.highest:
-            return True
+        if not self.confirmed <= last_n <= self.highest:
+            return last_n > self.highest
         stored = list(islice(self.rows, last_n - self.confirmed))
         if not stored:
             return False
@@ -281,9 +281,13 @@ class Outbox:
             return True
         return any(not row.released for row in stored)
 
+    def unknown(self) -> list[int]:
+        """Give the messages of which nobody knows whether another life of this store sent them."""
+        return [row.message_id for row in self.rows if row.released or not row.fresh]
+
     def _restart(self, last_n: int) -> OutboxEffect:
         """Keep what certainly was never sent; of the rest nobody knows."""
-        unknown = [row.message_id for row in self.rows if row.released or not row.fresh]
+        unknown = self.unknown()
         self.rows = deque(row for row in self.rows if row.fresh and not row.released)
         self.confirmed = last_n
         return self._block(Restart(last_n, unknown))

@@ -12,7 +12,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 from jim.client import sync
-from jim.errors import WIRE_ERRORS, NumberGap, WireError
+from jim.errors import WIRE_ERRORS, DevicesChanged, NumberGap, WireError
 from jim.protocol.messages import MAX_INTEGER
 from reliability.hostile.fuzz.choices import Choices, hold
 
@@ -25,6 +25,17 @@ MAX_ROWS: Final = 200
 
 ERRORS: Final[tuple[type[WireError], ...]] = (WireError, *WIRE_ERRORS.values())
 EPOCHS: Final = ("", "a", "b")
+NOTHING_SENT: Final = sync.Transmit(0, 0, "", sync.Payload(None))
+
+
+def payload_of(message_id: int, seal: int) -> sync.Payload:
+    """Make what goes out for a message; how often something was sealed tells it from others."""
+    return sync.Payload({"device": str(seal)}, str(message_id))
+
+
+def _seal_of(sent: sync.Transmit) -> tuple[str, str]:
+    assert sent.payload.ciphertexts is not None
+    return sent.payload.text, sent.payload.ciphertexts["device"]
 
 
 class Store:
@@ -40,7 +51,7 @@ class Store:
 
     def apply(self, effect: Any) -> list[sync.Row]:
         """Carry out an effect of the outbox; gives what `Requeue` has queued again."""
-        if isinstance(effect, sync.Release):
+        if isinstance(effect, sync.Seal):
             self.released |= set(effect.message_ids)
         elif isinstance(effect, sync.Confirm):
             self._confirm(effect)
@@ -69,7 +80,7 @@ class Store:
     def _requeue(self, after_n: int) -> list[sync.Row]:
         hold(after_n < self.confirmed, "queued again what was never confirmed")
         again = [
-            sync.Row(row.message_id, row.to, row.text, released=True, mark=row.mark)
+            sync.Row(row.message_id, row.to, released=True, mark=row.mark)
             for n, row in self.stored
             if n > after_n
         ]
@@ -97,6 +108,9 @@ class World:
         self.sent: list[sync.Transmit] = []
         self.kept: list[int] = []
         self.rows = 0
+        self.seals = 0
+        self.stale: set[tuple[str, str]] = set()
+        """What the server has refused on this connection as sealed for other devices."""
         self.is_online = False
         self.steps: Sequence[Callable[[], None]] = (
             self.write,
@@ -126,8 +140,9 @@ class World:
         for _ in range(count):
             self.rows += 1
             released = is_released and not rows
-            text = str(self.rows)
-            row = sync.Row(self.rows, "bob", text, released=released, fresh=True, mark=text)
+            payload = payload_of(self.rows, 0) if released else None
+            mark = str(self.rows)
+            row = sync.Row(self.rows, "bob", payload, released=released, fresh=True, mark=mark)
             rows.append(row)
             if released:
                 self.store.released.add(row.message_id)
@@ -146,11 +161,26 @@ class World:
         if isinstance(effect, int):
             self._stored_frame(effect)
             return
+        if isinstance(effect, sync.Seal):
+            self._seal(effect)
+            return
         again = self.store.apply(effect)
         if isinstance(effect, sync.Requeue):
             self.out(self.outbox.requeued(again))
         elif isinstance(effect, sync.BLOCKING):
             self.out(self.outbox.done())
+
+    def _seal(self, effect: sync.Seal) -> None:
+        """Seal everything, or only the first ones if the server gives no more keys, or fail one."""
+        kind = self.choices.byte()
+        ids = effect.message_ids if kind < 128 else effect.message_ids[: kind % WINDOWS[-1]]
+        failed = {ids[-1]: "no_keys"} if ids and kind % 16 == 1 else {}
+        sealed = [message_id for message_id in ids if message_id not in failed]
+        self.seals += 1
+        self.store.apply(sync.Seal(sealed))
+        hold(set(ids) <= {row.message_id for row in self.store.queued}, "sealed what is gone")
+        payloads = {each: payload_of(each, self.seals) for each in sealed}
+        self.out(self.outbox.sealed(payloads, failed))
 
     def _stored_frame(self, position: int) -> None:
         hold(position == self.store.cursor + 1, f"stored {position} after {self.store.cursor}")
@@ -197,6 +227,7 @@ class World:
         self.is_online = False
         self.keep()
         self.sent.clear()
+        self.stale.clear()
         self.outbox.disconnected()
 
     def answer(self) -> None:
@@ -206,7 +237,7 @@ class World:
             self.out(self.outbox.stored(first.request_id, first.n, first.n, 1))
 
     def _any_request(self) -> tuple[int, int]:
-        known = self.choices.pick(self.sent) if self.sent else sync.Transmit(0, 0, "", "")
+        known = self.choices.pick(self.sent) if self.sent else NOTHING_SENT
         request_id, n = self.number(known.request_id), self.number(known.n)
         self.sent = [each for each in self.sent if each.request_id != request_id]
         return request_id, n
@@ -218,8 +249,11 @@ class World:
 
     def refuse(self) -> None:
         """Refuse anything, for any reason."""
+        known = list(self.sent)
         request_id, n = self._any_request()
         kind = self.choices.pick(ERRORS)
+        if kind is DevicesChanged:
+            self.stale |= {_seal_of(each) for each in known if each.request_id == request_id}
         error = kind()
         if kind is NumberGap and self.choices.byte() % 4:
             error = kind(n=n, expected=self.number(n, self.outbox.confirmed + 1))
@@ -269,11 +303,13 @@ class World:
         hold(self.is_online, "transmitted without a connection")
         blocked = any(isinstance(job, sync.BLOCKING) for job in self.jobs)
         hold(not blocked, "transmitted before it was durable")
-        hold(int(effect.text) in self.store.released, "transmitted before it was released")
+        message_id = int(effect.payload.text)
+        hold(message_id in self.store.released, "transmitted before it was released")
+        hold(_seal_of(effect) not in self.stale, "transmitted again what is for other devices")
         place = effect.n - self.outbox.confirmed - 1
         hold(0 <= place < len(self.outbox.rows), f"transmitted the number {effect.n}")
         row = self.outbox.rows[place]
-        hold(row.text == effect.text, f"{effect.n} is the number of another message")
+        hold(row.message_id == message_id, f"{effect.n} is the number of another message")
         self.sent.append(effect)
 
     def into(self, effects: list[sync.InboxEffect]) -> None:

@@ -79,7 +79,8 @@ def test_the_dialogue_leaves_its_questions_and_answers_on_the_screen(start: Star
     terminal.line("bob")
     terminal.until(lambda: terminal.current == "Введите текст сообщения:")
     terminal.line("привет, Боб")
-    terminal.expect("✓✓ bob: привет, Боб", 2)  # in the status line and above the prompt
+    terminal.expect("✓✓ bob: привет, Боб")
+    terminal.expect("✓✓ bob (зашифровано): привет, Боб")  # in the status line
     shown = terminal.everything
     assert "Введите получателя сообщения: bob\n" in shown
     assert "Введите текст сообщения: привет, Боб\n" in shown

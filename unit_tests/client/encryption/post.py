@@ -5,7 +5,6 @@ Nothing here is timed and nothing is a socket: what a test wants to happen, it l
 
 from __future__ import annotations
 
-import sqlite3
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +24,7 @@ from jim.crypto.keys import SigningKey, device_id
 from jim.protocol.messages import Delivery, Keys, Link, Notice, PublicKey
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
@@ -122,7 +122,7 @@ class Post:
         """Take a message; gives its place, or None if it is sealed for other devices."""
         self.seen.append(repr(payload))
         if payload.ciphertexts is None:
-            targets = {each: "" for each in self.present(to)}
+            targets = dict.fromkeys(self.present(to), "")
         else:
             targets = payload.ciphertexts
         wanted = (self.present(to) | self.present(sender.name)) - {sender.device}
@@ -229,18 +229,18 @@ class Device:
         """Seal a message as the client does; gives the payload, or why there is none."""
         effect = sync.Seal([message_id], [message_id] if stale else [])
         for _ in range(6):
-            done = self.change(lambda store, e=effect: store.seal(e))
+            done = self.change(lambda store, e=effect: store.seal(e))  # type: ignore[misc]
             if message_id in done.payloads:
                 return done.payloads[message_id]  # type: ignore[no-any-return]
             if message_id in done.failed:
                 code: str = done.failed[message_id]
-                self.change(lambda store, c=code: store.refuse(sync.Refuse(message_id, c)))
+                self.change(lambda store, c=code: store.refuse(sync.Refuse(message_id, c)))  # type: ignore[misc]
                 return code
             for name in done.needs.chains:
                 self.learn(name)
             for name, devices in done.needs.keys.items():
                 keys = {each: self.post.shelves[each].claim() for each in devices}
-                self.change(lambda store, n=name, d=devices, k=keys: store.use_keys(n, d, k))
+                self.change(lambda store, n=name, d=devices, k=keys: store.use_keys(n, d, k))  # type: ignore[misc]
         return "lacking"
 
     def send_all(self) -> None:
@@ -260,7 +260,7 @@ class Device:
                 seq = self.post.submit(self, message.peer, payload, message.n)
             else:
                 confirm = sync.Confirm(row.message_id, message.n, seq, self.post.now_ms)
-                self.change(lambda store, c=confirm: store.confirm(c))
+                self.change(lambda store, c=confirm: store.confirm(c))  # type: ignore[misc]
 
     def send(self, to: str, text: str) -> Message:
         message = self.write(to, text)
@@ -282,7 +282,7 @@ class Device:
         fresh: frozenset[str] = frozenset()
         while frames := self.waiting():
             asked = fresh
-            kept = self.change(lambda s, f=frames, a=asked: s.keep(f, self.post.now_ms, a))
+            kept = self.change(lambda s, f=frames, a=asked: s.keep(f, self.post.now_ms, a))  # type: ignore[misc]
             news += kept.news
             fresh = frozenset() if kept.position else fresh
             if kept.lacking:
@@ -311,4 +311,4 @@ def settle(devices: Sequence[Device], rounds: int = 8) -> None:
 
 
 def rows_of(device: Device, table: str) -> list[sqlite3.Row]:
-    return device.connection.execute(f"SELECT * FROM {table}").fetchall()  # noqa: S608
+    return device.connection.execute(f"SELECT * FROM {table}").fetchall()

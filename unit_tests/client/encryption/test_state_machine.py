@@ -1,4 +1,4 @@
-"""Many devices, random crashes, a server that loses and repeats: each message once, or said lost."""
+"""Many devices, random crashes, a server that loses and repeats: each message once, or said."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from msgspec import UNSET
 
 from jim.client import sync
 from jim.client.store import Draft
-from jim.protocol.messages import Delivery
 from unit_tests.client.encryption.post import Device, Post, settle
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from jim.protocol.messages import Delivery
 
 NAMES = ("alice", "bob", "carol")
 

@@ -8,7 +8,8 @@ import time
 import msgspec
 import pytest
 
-from jim.client.console import view
+from jim.client.console import notices, view
+from jim.client.events import MissingNotice
 from jim.core.limits import Limits
 from jim.protocol import messages as m
 
@@ -68,4 +69,5 @@ def test_a_time_that_only_some_systems_can_show_is_shown_on_all(
 
     monkeypatch.setattr(time, "localtime", as_windows)
     assert view.stamp(m.MAX_INTEGER, 0).startswith(("3000-01-01", "2999-12-31"))
-    assert view.missing("mailbox_full", m.MAX_INTEGER, view.Look())
+    told = MissingNotice("mailbox_full", m.MAX_INTEGER, 1)
+    assert notices.notice(told, "alice", view.Look())

@@ -41,10 +41,18 @@ def broken_by(target: str, run: Callable[[bytes], None] | None = None, runs: int
 class SendsTooEarly(sync.Outbox):
     """Takes a row as released that is not durably so."""
 
-    def _release(self, free: int) -> sync.OutboxEffect:
-        super()._release(free)
+    def _seal(self, free: int) -> sync.OutboxEffect:
+        super()._seal(free)
         self._blocked -= 1
-        return self._transmit(self.rows[self._sent])
+        row = self.rows[self._sent]
+        return self._transmit(row, sync_target.payload_of(row.message_id, 0))
+
+
+class ForgetsTheDevices(sync.Outbox):
+    """Sends again what was sealed for devices that are others by now."""
+
+    def _reseal(self) -> list[sync.OutboxEffect]:
+        return self._rewind()
 
 
 class ForgetsTheWindow(sync.Outbox):
@@ -93,7 +101,9 @@ class Raises(sync.Inbox):
         super().answered()
 
 
-@pytest.mark.parametrize("planted", [SendsTooEarly, ForgetsTheWindow, ConfirmsAnything])
+@pytest.mark.parametrize(
+    "planted", [SendsTooEarly, ForgetsTheDevices, ForgetsTheWindow, ConfirmsAnything]
+)
 def test_a_planted_bug_of_the_outbox_is_caught(planted: type[sync.Outbox]) -> None:
     broken_by("sync", lambda content: sync_target.run(content, outbox=planted))
 

@@ -133,7 +133,7 @@ FOUND_EARLY = (
     *("doubled_on_reconnect", "transmitted_before_release", "tick_at_once", "page_out_of_order"),
 )
 
-EARLY = 110
+EARLY = 120
 """Seeds: a few more than the last of these needs."""
 
 

@@ -1,0 +1,80 @@
+"""`jim restore FILE`: bring an account back from the file of `jim backup`."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from jim.client.cli.output import complain, put
+from jim.client.cli.progress import Progress
+from jim.client.cli.unlocking import ask, read_passphrase
+from jim.client.console.explain import Exit
+from jim.client.console.text import safe_line
+from jim.i18n import _
+
+if TYPE_CHECKING:
+    import argparse
+
+    from jim.client.restoring import Restored
+    from jim.crypto.keys import SigningKey
+    from jim.crypto.sealed_file import Passphrase
+
+
+def run(options: argparse.Namespace) -> int:
+    """Ask for what it was sealed with, unpack, verify; 1 if messages are missing in it.
+
+    Raises:
+        JimError: it does not open, is damaged, or there is such an account already.
+    """
+    from jim.client.accounts import default_data_dir
+    from jim.client.restoring import restore
+
+    by = _opened_by(options)
+    if by is None:
+        complain(_("No passphrase and no words: nothing was done. In a script: --passphrase-file"))
+        return Exit.USAGE
+    with Progress() as progress:
+        restored = restore(
+            options.file,
+            by,
+            options.data_dir or default_data_dir(),
+            force=options.force,
+            progress=progress,
+        )
+    return _tell(restored)
+
+
+def _opened_by(options: argparse.Namespace) -> Passphrase | SigningKey | None:
+    from jim.crypto.sealed_file import Passphrase, Recipient, sealed_with
+
+    if sealed_with(options.file) is Recipient:
+        from jim.client.cli.recover import ask_words
+        from jim.crypto.words import parse_words
+
+        words = ask_words()
+        return parse_words(words) if words.strip() else None
+    if options.passphrase_file is not None:
+        typed = read_passphrase(options.passphrase_file)
+    else:
+        typed = ask(_("Passphrase of the backup: ")) or ""
+    return Passphrase(typed) if typed else None
+
+
+def _tell(restored: Restored) -> int:
+    manifest, report = restored.manifest, restored.report
+    made = time.strftime("%Y-%m-%d %H:%M", time.localtime(manifest.time_ms / 1000))
+    template = _("{name} is here again, as it was at {time}.")
+    put(template.format(name=safe_line(manifest.name), time=made))
+    put(
+        _(
+            "With the next connection this machine becomes a new device of the account, and the "
+            "one that was backed up leaves it: nobody can know whether it is still used somewhere."
+        )
+    )
+    if restored.replaced is not None:
+        place = safe_line(str(restored.replaced))
+        put(_("What was here before is in {path} now.").format(path=place))
+    if not report.is_complete:
+        complain(_("Messages are missing in it: jim verify says which."))
+        return Exit.FAILURE
+    return Exit.OK

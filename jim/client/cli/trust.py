@@ -1,0 +1,125 @@
+"""`jim trust NAME`: the 60 digits to compare, and whether to go on with changed keys."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from jim.client import events
+from jim.client.cli.accounts import client_maker
+from jim.client.cli.output import complain, json_line, put
+from jim.client.cli.work import LOOK, run_client
+from jim.client.console import trust_view
+from jim.client.console.commands import Answer, parse_answer
+from jim.client.console.explain import Exit
+from jim.client.console.lines import as_text
+from jim.client.console.view import Look
+from jim.i18n import _
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+    from jim.client import Client
+    from jim.client.cli.work import Events
+    from jim.client.console.lines import Line
+
+CONNECTING = events.LinkState.CONNECTING
+SCREEN = Look(width=78)
+"""Digits in rows, as at the prompt; the terminal breaks what is longer."""
+
+
+def run(options: argparse.Namespace) -> int:
+    """Show the number and ask, or accept changed keys.
+
+    Raises:
+        JimError: the account cannot be opened, or nobody has this name.
+    """
+    return run_client(
+        client_maker(options, share=True),
+        lambda client, stream: _run(client, stream, options),
+    )
+
+
+async def _run(client: Client, stream: Events, options: argparse.Namespace) -> int:
+    if options.accept:
+        return await _accept(client, options)
+    if not (await client.contact(options.to)).known:
+        await _connected(stream)
+    number = await client.safety_number(options.to)
+    info = await client.contact(options.to)
+    if options.json:
+        put(
+            json_line(
+                {
+                    "type": "trust",
+                    "name": info.name,
+                    "number": number,
+                    "devices": info.devices,
+                    "verified": info.verified,
+                    "changed": info.changed,
+                    "plain": info.plain,
+                }
+            )
+        )
+        return Exit.OK
+    if options.number is not None:
+        same = "".join(options.number.split()) == number.replace(" ", "")
+        return await _verify(client, info.name, number) if same else _differs(info.name)
+    _show(trust_view.heading(info, SCREEN))
+    _show(trust_view.number(info.name, number, info, SCREEN))
+    match ask(_("Is it the same? (yes, no) ")):
+        case Answer.YES:
+            return await _verify(client, info.name, number)
+        case Answer.NO:
+            return _differs(info.name)
+    return Exit.OK
+
+
+async def _connected(stream: Events) -> None:
+    """Wait for the outcome of the first attempt to connect: the server has to be asked."""
+    async for event in stream:
+        if isinstance(event, events.LinkChanged) and event.state is not CONNECTING:
+            return
+
+
+async def _verify(client: Client, name: str, number: str) -> int:
+    if await client.mark_verified(name, number):
+        _show(trust_view.verified(name, SCREEN))
+        return Exit.OK
+    _show(trust_view.number_changed(name, SCREEN))
+    return Exit.FAILURE
+
+
+def _differs(name: str) -> int:
+    for each in trust_view.differs(name, LOOK):
+        complain(as_text(each))
+    return Exit.FAILURE
+
+
+async def _accept(client: Client, options: argparse.Namespace) -> int:
+    info = await client.contact(options.to)
+    if not info.changed:
+        _show(trust_view.nothing_changed(info, SCREEN))
+        return Exit.OK
+    _show(trust_view.changed(info.name, SCREEN))
+    if not options.yes and ask(_("Go on with the new keys? (yes, no) ")) is not Answer.YES:
+        _show(trust_view.unchanged(SCREEN))
+        return Exit.FAILURE
+    await client.accept_changed(options.to)
+    _show(trust_view.accepted(info.name, SCREEN))
+    return Exit.OK
+
+
+def ask(question: str) -> Answer | None:
+    """Ask at a terminal; without one there is no answer."""
+    if not sys.stdin.isatty():
+        return None
+    sys.stderr.write(question)
+    sys.stderr.flush()
+    return parse_answer(sys.stdin.readline().strip())
+
+
+def _show(lines: Sequence[Line]) -> None:
+    for each in lines:
+        put(as_text(each))

@@ -1,0 +1,169 @@
+"""The part of an account's store that lets it become another device; `rotation.py` decides when."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+from msgspec import Struct
+
+from jim.client.encryption.content import SINCE, TEXT, Since
+from jim.client.encryption.vault import NewVault, Vault
+from jim.client.events import ROTATED, UNKNOWN_OUTCOME, Message
+from jim.client.mailbox import MailboxStore
+from jim.client.store import MAX_ASKED, RESENT, Again, Draft
+from jim.client.sync import Confirm
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable, Sequence
+
+    from jim.client.sync import Settled
+    from jim.protocol.messages import Link
+
+NEVER: Final = -1
+"""`Rotation.last_n` until the server has said it of the old device."""
+
+_LOST: Final = """
+    UPDATE messages SET state = 'queued'
+    WHERE outgoing AND device = ? AND n > ? AND state = 'stored'
+    RETURNING message_id
+"""
+_OF_THE_OLD: Final = ("sessions", "peers", "sealed", "missing", "passed", "rotation")
+"""Tables that mean nothing to another device."""
+
+
+class Rotation(Struct, frozen=True, kw_only=True):
+    """That this device has to be replaced by a new one, and how far that has come.
+
+    Attributes:
+        why: `RESTORED`, `BEHIND`, or another word for the log.
+        device: id of the new device once its keys are durable, empty before.
+        vault: what it begins with.
+        last_n: the old device's last number at the server, told on the connection that revokes it.
+        last_mark: the mark of that message.
+    """
+
+    why: str
+    device: str = ""
+    vault: NewVault | None = None
+    last_n: int = NEVER
+    last_mark: str = ""
+
+
+def read_rotation(connection: sqlite3.Connection) -> Rotation | None:
+    """Read whether the device has to be replaced."""
+    row = connection.execute(
+        "SELECT why, device, vault, last_n, last_mark FROM rotation"
+    ).fetchone()
+    if row is None:
+        return None
+    why, device, vault, last_n, last_mark = row
+    return Rotation(
+        why=why,
+        device=device,
+        vault=None if vault is None else msgspec.json.decode(vault, type=NewVault),
+        last_n=last_n,
+        last_mark=last_mark,
+    )
+
+
+def write_rotation(connection: sqlite3.Connection, rotation: Rotation) -> None:
+    """Keep that the device has to be replaced, and how far that has come."""
+    vault = None if rotation.vault is None else msgspec.json.encode(rotation.vault)
+    connection.execute(
+        "INSERT OR REPLACE INTO rotation VALUES (1, ?, ?, ?, ?, ?)",
+        (rotation.why, rotation.device, vault, rotation.last_n, rotation.last_mark),
+    )
+
+
+class RotatingStore(MailboxStore):
+    """The messages of an account whose device may be replaced."""
+
+    def rotation(self) -> Rotation | None:
+        """Read whether the device has to be replaced."""
+        return read_rotation(self._sql)
+
+    def keep_rotation(self, rotation: Rotation) -> None:
+        """Keep how far that has come."""
+        write_rotation(self._sql, rotation)
+
+    def rotate(
+        self, settled: Settled, links: Sequence[Link], key: bytes, now_ms: int
+    ) -> list[Message]:
+        """Be the new device from now on; gives the messages that were decided about.
+
+        What is queued goes out from it, under its own numbers. What was on its way to the old
+        device is asked for.
+        """
+        rotation = self.rotation()
+        if rotation is None or rotation.vault is None:
+            raise RuntimeError("there is no new device to become")
+        decided = self._settle(settled)
+        again, asked = self._take_resent(), self._asked_since()
+        self._leave_device()
+        Vault.begin(self._sql, rotation.vault, now_ms)
+        self._sql.execute(
+            "UPDATE account SET device = ?, confirmed_n = 0, position = 0, walked_from = 0",
+            (rotation.device,),
+        )
+        self._sql.execute(
+            "UPDATE messages SET device = ?, payload = NULL, released = 0, plain = 0"
+            " WHERE state = 'queued'",
+            (rotation.device,),
+        )
+        self._be(self._name, rotation.device, key)
+        self._renumber()
+        if links:
+            self._contacts.learn(self._name, links)
+        for message, device in again:
+            self._queue_again(message, device, now_ms, was=0)
+        for draft in asked:
+            self._queue(msgspec.structs.replace(draft, time_ms=now_ms))
+        self.note(ROTATED, now_ms)
+        return decided
+
+    def _settle(self, settled: Settled) -> list[Message]:
+        """Decide about everything that the old device has sent."""
+        decided: list[Message] = []
+        (confirmed,) = self._sql.execute("SELECT confirmed_n FROM account").fetchone()
+        for n, message_id in enumerate(settled.stored, confirmed + 1):
+            decided += self.confirm(Confirm(message_id, n, 0, 0))
+        lost = self._sql.execute(_LOST, (self._device, settled.lost_after)).fetchall()
+        unknown: Iterable[int] = [*settled.unknown, *(message_id for (message_id,) in lost)]
+        return decided + self._fail(unknown, UNKNOWN_OUTCOME)
+
+    def _take_resent(self) -> list[tuple[Message, str]]:
+        """Take what waits for single devices out of the outbox; gives what is to be sent again."""
+        taken = self._sql.execute(
+            "DELETE FROM messages WHERE state = 'queued' AND kind <> ?"
+            " RETURNING kind, text, only_for, message_id",
+            (TEXT,),
+        ).fetchall()
+        found: list[tuple[Message, str]] = []
+        for kind, text, device, _ in sorted(taken, key=lambda row: row["message_id"]):
+            again = msgspec.json.decode(text, type=Again) if kind == RESENT else None
+            message = None if again is None else self.message(again.message_id)
+            if message is not None:
+                found.append((message, device))
+        return found
+
+    def _asked_since(self) -> list[Draft]:
+        """Ask every device that has sealed for the old one for what never came there."""
+        peers = self._sql.execute(
+            "SELECT name, device, received FROM peers WHERE received > 0"
+        ).fetchall()
+        drafts: list[Draft] = []
+        for name, device, received in peers:
+            missing = self._peers.missing(name, device)[:MAX_ASKED]
+            body = msgspec.json.encode(Since(self._device, received, missing)).decode()
+            drafts.append(Draft(name, body, 0, None, SINCE, device))
+        return drafts
+
+    def _leave_device(self) -> None:
+        """Drop what means nothing to another device; it has a mailbox and ratchets of its own."""
+        self._sql.execute("INSERT OR IGNORE INTO former VALUES (?)", (self._device,))
+        for table in _OF_THE_OLD:
+            self._sql.execute(f"DELETE FROM {table}")  # noqa: S608 - names of our own
+        self._sql.execute("UPDATE messages SET position = 0 WHERE position <> 0")
+        self._sql.execute("UPDATE notices SET position = 0 WHERE position <> 0")

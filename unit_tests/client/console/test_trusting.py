@@ -1,0 +1,148 @@
+"""`/verify`, `/trust` and `/plain`: a question, then an answer to just that."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from jim.client.console.commands import Action, Answer
+from jim.client.console.dialogue import Dialogue, Hint, Run
+from jim.client.console.lines import as_text
+from jim.client.console.trusting import Trusting
+from jim.client.console.view import Look
+from jim.client.events import ComparisonStage, ContactInfo
+from jim.errors import OwnAccount, RecipientUnknown
+from unit_tests.support.fake_client import NUMBER, Fake, message
+from unit_tests.support.terminal import FakeTerminal
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LOOK = Look(width=80)
+
+
+class Asking:
+    """Somebody who types, on a fake client."""
+
+    def __init__(self) -> None:
+        self.client = Fake()
+        self._trusting = Trusting()
+
+    async def type(self, line: str) -> str:
+        intention = Dialogue().feed(line)
+        assert isinstance(intention, Run)
+        shown = await self._trusting.run(self.client, intention, LOOK)
+        return " ".join(as_text(each) for each in shown)
+
+    def info(self, name: str = "bob") -> ContactInfo:
+        return self.client.known.get(name, ContactInfo(name=name))
+
+
+@pytest.mark.parametrize(
+    ("typed", "intention"),
+    [
+        ("/verify bob", Run(Action.VERIFY, "bob")),
+        ("/verify @bob yes", Run(Action.VERIFY, "bob", answer=Answer.YES)),
+        ("/сверка bob да", Run(Action.VERIFY, "bob", answer=Answer.YES)),
+        ("/verify bob ytn", Run(Action.VERIFY, "bob", answer=Answer.NO)),  # нет on its keys
+        ("/verify bob эмодзи", Run(Action.VERIFY, "bob", answer=Answer.EMOJI)),
+        ("/trust bob yes", Run(Action.TRUST, "bob", answer=Answer.YES)),
+        ("/plain bob off", Run(Action.PLAIN, "bob", answer=Answer.NO)),
+        ("/открыто bob вкл", Run(Action.PLAIN, "bob", answer=Answer.YES)),
+    ],
+)
+def test_what_is_typed(typed: str, intention: Run) -> None:
+    assert Dialogue().feed(typed) == intention
+
+
+@pytest.mark.parametrize("typed", ["/verify", "/trust", "/plain", "/verify bob maybe"])
+def test_what_cannot_be_meant_is_explained(typed: str) -> None:
+    assert isinstance(Dialogue().feed(typed), Hint)
+    assert isinstance(Dialogue().feed("/trust bob emoji"), Hint)
+
+
+async def test_the_number_is_shown_and_only_then_confirmed() -> None:
+    asking = Asking()
+    first = await asking.type("/verify bob yes")  # nothing was shown yet: it is now
+    assert " ".join(NUMBER.split()[:4]) in first
+    assert not asking.info().verified
+    assert "is verified" in await asking.type("/verify Bob yes")
+    assert "12345" in await asking.type("/verify bob yes")  # once only
+
+
+async def test_no_is_a_warning_and_changes_nothing() -> None:
+    asking = Asking()
+    assert "Nothing was changed" in await asking.type("/verify bob no")
+    await asking.type("/verify bob")
+    assert "WARNING" in await asking.type("/verify bob no")
+    assert asking.client.known == {}
+
+
+async def test_nobody_and_oneself() -> None:
+    asking = Asking()
+    with pytest.raises(RecipientUnknown):
+        await asking.type("/verify nobody")
+    with pytest.raises(OwnAccount):
+        await asking.type("/verify alice")
+    with pytest.raises(OwnAccount):
+        await asking.type("/verify alice emoji")
+
+
+async def test_emoji_are_asked_for_and_answered() -> None:
+    asking = Asking()
+    asking.client.state = asking.client.state.ONLINE
+    assert await asking.type("/verify bob emoji") == ""
+    assert asking.client.comparing == {"bob": ComparisonStage.WAITING}
+    assert "not here now" in await asking.type("/verify carol emoji")
+    assert await asking.type("/verify bob yes") == ""
+    assert "bob" not in asking.client.comparing
+
+
+async def test_changed_keys_are_explained_then_accepted() -> None:
+    asking = Asking()
+    assert "no changed keys" in await asking.type("/trust bob")
+    asking.client.known["bob"] = ContactInfo(name="bob", known=True, devices=1, changed=True)
+    shown = await asking.type("/trust bob")
+    assert "begun anew with other keys" in shown
+    assert "/trust bob yes" in shown
+    assert "Nothing was changed" in await asking.type("/trust bob no")
+    assert asking.info().changed
+    assert "/resend" in await asking.type("/trust bob yes")
+    assert not asking.info().changed
+
+
+async def test_unencrypted_messages_are_explained_then_allowed_and_shown() -> None:
+    asking = Asking()
+    asking.client.messages[1] = message(text="", plain=True, withheld=True)
+    asked = await asking.type("/plain bob")
+    assert "can read" in asked
+    assert "withheld text" not in asked
+    assert not asking.info().plain
+    shown = await asking.type("/plain bob on")
+    assert "1 message was withheld" in shown
+    assert "withheld text" in shown
+    assert "To forbid" in await asking.type("/plain bob")
+    assert "refused" in await asking.type("/plain bob off")
+
+
+def test_in_a_narrow_terminal(tmp_path: Path) -> None:
+    terminal = FakeTerminal("line", tmp_path, columns=40)
+    try:
+        terminal.expect("3. exit")
+        terminal.do("receive", text="", plain=True, withheld=True)
+        terminal.expect("/plain bob")
+        terminal.line("/verify bob")
+        terminal.expect("12345 12346 12347 12348")
+        terminal.line("/verify bob yes")
+        terminal.expect("bob is verified.")
+        terminal.do("notice", code="device_added", time_ms=1_700_000_000_000, peer="bob")
+        terminal.expect("bob has a further device.")
+        terminal.do("emoji", stage="shown", emoji=[["🐶", "Dog"], ["🎩", "Hat"]])
+        terminal.expect("Dog")
+        terminal.line("@bob hi")
+        terminal.expect("bob (verified)")
+        terminal.line("/history bob")
+        terminal.expect("bob: encrypted, verified")
+    finally:
+        terminal.close()
