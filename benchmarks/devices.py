@@ -144,9 +144,9 @@ class Talk:
         self.receivers = [Device(folder, ADDRESSEE) for _ in range(devices)]
         self.plain = Device(folder, PLAIN)
         chains = {
-            SENDER: _chain([self.sender]),
-            ADDRESSEE: _chain(self.receivers),
-            PLAIN: _chain([self.plain], with_keys=False),
+            SENDER: chain_of([self.sender]),
+            ADDRESSEE: chain_of(self.receivers),
+            PLAIN: chain_of([self.plain], with_keys=False),
         }
         for device in (self.sender, *self.receivers, self.plain):
             for name, chain in chains.items():
@@ -185,7 +185,7 @@ class Talk:
         self.sender.confirm(message)
 
 
-def _chain(devices: list[Device], *, with_keys: bool = True) -> list[Link]:
+def chain_of(devices: list[Device], *, with_keys: bool = True) -> list[Link]:
     """Make the chain of an account: its recovery key adds every further device."""
     recovery, first = SigningKey.generate(), devices[0]
     keys = first.vault.keys if with_keys else NO_KEYS
