@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 PROGRAMS: Final = {
     "reliability.simulate": "the pure core under seeded schedules",
     "reliability.virtual": "server and client library whole, on a virtual loop and network",
+    "reliability.sealed": "devices that seal for each other, with their real stores",
     "reliability.faults": "real processes under real faults",
     "reliability.hostile": "malformed input against codec, server and client",
     "reliability.hostile.fuzz": "one fuzz target, for as long as wanted",

@@ -1,9 +1,9 @@
 """`python -m reliability.planted`: put every planted bug in and see that its layer catches it.
 
-The checker is worth what it can see. Every bug of the catalogues (`plants.py` of `simulate` and of
-`virtual`, `faults/catching.py`) is switched on in a process of its own, the layer looks for it from
-its first seed on, and the table says what rule caught it and when. One that is caught too late is
-not caught.
+The checker is worth what it can see. Every bug of the catalogues (`plants.py` of `simulate`,
+`virtual` and `sealed`, `faults/catching.py`) is switched on in a process of its own, the layer
+looks for it from its first seed on, and the table says what rule caught it and when. One that is
+caught too late is not caught.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from msgspec import Struct
 from reliability.arguments import positive, result_file
 from reliability.faults import catching
 from reliability.plants import CAUGHT_WITHIN_S
+from reliability.sealed import plants as sealed_plants
+from reliability.sealed import running as sealed
 from reliability.simulate import plants as core_plants
 from reliability.simulate import running as core
 from reliability.virtual import plants as virtual_plants
@@ -37,7 +39,7 @@ class Row(Struct, frozen=True):
     """One bug.
 
     Attributes:
-        layer: core, virtual or processes.
+        layer: core, virtual, sealed or processes.
         name: of the bug.
         story: what goes wrong.
         rule: that caught it; empty if none did.
@@ -74,6 +76,12 @@ def _virtual(name: str) -> Row:
     return Row("virtual", name, story, found.rule or "", f"seed {found.seed}", found.took_s)
 
 
+def _sealed(name: str) -> Row:
+    plant = next(each for each in sealed_plants.PLANTS if each.name == name)
+    found = sealed.catch(plant, CAUGHT_WITHIN_S)
+    return Row("sealed", name, plant.story, found.rule, found.where, found.seconds)
+
+
 def _processes(name: str) -> Row:
     plant = catching.PLANTS[name]
     if missing := plant.missing():
@@ -88,6 +96,7 @@ def _processes(name: str) -> Row:
 _LAYERS: Final[dict[str, tuple[Callable[[], list[str]], Callable[[str], Row]]]] = {
     "processes": (lambda: list(catching.PLANTS), _processes),
     "virtual": (lambda: list(virtual_plants.PLANTS), _virtual),
+    "sealed": (lambda: [plant.name for plant in sealed_plants.PLANTS], _sealed),
     "core": (lambda: [plant.name for plant in core_plants.PLANTS], _core),
 }
 """The slowest first, so that all processes end at about the same time."""

@@ -345,12 +345,12 @@ class Account:
         await self.refresh()
 
     async def save(self, record: AccountRecord) -> None:
-        """Keep a changed record durably.
+        """Keep a changed record durably; the words stay what they are now.
 
-        The words of an account that is there stay what they are now: somebody may have seen them.
+        Only before the account is there they are those of the record: nobody can have seen them.
         """
         changed = record
-        if record.stage is Stage.REGISTERED:
+        if record.stage is not Stage.ENROLLING:
             changed = msgspec.structs.replace(record, words=self.record.words)
         await self.writer.write(lambda store: store.save(changed))
         self.record = changed

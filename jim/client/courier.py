@@ -4,6 +4,8 @@ Everything runs on the event loop; the store's thread answers in the order in wh
 which is what `sync` relies on. Listeners hear of nothing that is not durable.
 """
 
+# long module: the one place where everything that `sync` decides is carried out
+
 from __future__ import annotations
 
 import asyncio
@@ -79,10 +81,10 @@ class Courier:
         self._leads = False
         self._pacer = Pacer(asyncio.get_running_loop())
         self.errands = Errands(account, self._learned)
+        self.own = OwnDevices(account, self.errands, self.notice)
         self.comparing = Comparing(account.name, feed.publish, self._write_and_send)
         self._handlers: dict[str, Callable[[FromDevice], None]] = {SAS: self.comparing.take}
         self._intake = Intake(account, self.errands, self._kept, fail)
-        self.own = OwnDevices(account, self.errands, self.notice)
         self._sealing: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._seen = _Seen()

@@ -90,9 +90,18 @@ class Errands:
                 return CHAIN_INVALID
         for name, devices in needs.keys.items():
             claimed = await self._claim(name, devices)
+            if claimed is False:  # a device may be gone, so that there is no key of it any more
+                claimed = await self._has_grown(name)
             if claimed is not True:
                 return None if claimed is None else KEYS_INVALID
         return ""
+
+    async def _has_grown(self, name: str) -> bool | None:
+        """Ask how a device chain goes on; tell whether it does, None if there was no answer."""
+        before = await self._account.writer.read(lambda store: store.chain_seq(name))
+        if not await self.look_at_all([name]):
+            return None
+        return await self._account.writer.read(lambda store: store.chain_seq(name)) > before
 
     async def look_at(self, name: str) -> bool:
         """Ask how a device chain goes on; tell whether there was an answer.

@@ -43,6 +43,14 @@ VERIFIED_CHANGED: Final = "verified_changed"
 CHAIN_INVALID: Final = "chain_invalid"
 """Code of a notice: the server shows a device chain that cannot be that of this account."""
 
+ABOUT_KEYS: Final = frozenset(
+    {
+        *(DEVICE_ADDED, DEVICE_REMOVED, KEYS_CHANGED, VERIFIED_CHANGED, CHAIN_INVALID),
+        *(opening.FORKED, opening.FORKED_OWN, opening.CLONED),
+    }
+)
+"""Codes of notices with which no message is missing."""
+
 _OWN_BUSINESS: Final = frozenset({AGAIN, HERE, SINCE})
 """Kinds that the store deals with by itself; all others are told as `FromDevice`."""
 
@@ -157,12 +165,20 @@ class MailboxStore(MessageStore):
         return self._opening.open(frame, ciphertext, fresh)
 
     def _mend(self, frame: Delivery, now_ms: int) -> None:
-        """Ask for what could not be opened, over a new session if it is time for one."""
+        """Ask for what could not be opened, over a new session if it is time for one.
+
+        What was for this device alone is asked for with a new session only: it may have been a
+        question itself, and two who cannot open each other's would ask for ever.
+        """
         sender, device = frame.sender, frame.device
         self._peers.note_unopened(sender, device)
-        if self._vault is not None and self._peers.may_repair(sender, device, now_ms, REPAIR_MS):
+        if self._vault is None:
+            return
+        is_due = self._peers.may_repair(sender, device, now_ms, REPAIR_MS)
+        if is_due:
             self._vault.wedge(sender, device)
-        self._tell_device(AGAIN, sender, device, now_ms)
+        if is_due or frame.seq:
+            self._tell_device(AGAIN, sender, device, now_ms)
 
     def _take(self, frame: Delivery, opened: Opened, now_ms: int) -> list[News]:
         """Take what was opened; gives what is new for the user."""
@@ -219,7 +235,6 @@ class MailboxStore(MessageStore):
                 frame.position,
                 content_id,
                 plain,
-                plain and not self._allows_plain(frame.to if outgoing else frame.sender),
             ),
         )
         # It was here: a server that was restored sends again what it still has, and a device what
@@ -227,10 +242,6 @@ class MailboxStore(MessageStore):
         if not kept and not self._sql.execute(sql.PLACE_KNOWN, (frame.position, identity)).rowcount:
             self._sql.execute(sql.PASSED, (frame.position, 0))
         return kept
-
-    def _allows_plain(self, peer: str) -> bool:
-        contact = self._contacts.get(peer)
-        return contact is not None and contact.plain
 
     def _was(self, device: str) -> bool:
         """Tell whether this store is a device, or was it before it became another one."""

@@ -176,14 +176,13 @@ class MessageStore:
     def seal(self, effect: Seal) -> SealedRows:
         """Seal messages and mark them as possibly transmitted, up to one that lacks something.
 
-        What has a payload already keeps it, unless it is stale.
+        What has a payload already keeps it, unless it is stale. All that is stale is given up at
+        once: the first that is sealed anew has to say so of the counts of the later ones too, for
+        it comes before them.
         """
         done = SealedRows()
+        self._unseal(effect.stale)
         for message_id in effect.message_ids:
-            if message_id in effect.stale:
-                self._sql.execute(
-                    "UPDATE messages SET payload = NULL WHERE message_id = ?", (message_id,)
-                )
             if not self._seal_row(message_id, done):
                 break
         return done
@@ -261,9 +260,20 @@ class MessageStore:
 
     def refuse(self, effect: Refuse) -> list[Message]:
         """Fail a message for good; the later ones close the gap in the numbers."""
+        if self._sql.execute(sql.IS_SEALED, (effect.message_id,)).fetchone() is not None:
+            behind = self._sql.execute(sql.SEALED_BEHIND, (effect.message_id,)).fetchall()
+            self._unseal([row["message_id"] for row in behind])
         failed = self._fail([effect.message_id], effect.code)
         self._renumber()
         return failed
+
+    def _unseal(self, message_ids: Iterable[int]) -> None:
+        """Let go of what messages were sealed as: nothing will come with those counts."""
+        for message_id in message_ids:
+            self._peers.give_up(message_id)
+            self._sql.execute(
+                "UPDATE messages SET payload = NULL WHERE message_id = ?", (message_id,)
+            )
 
     def requeue(self, effect: Requeue) -> list[tuple[Row, Message]]:
         """Queue confirmed messages again that the server has lost."""

@@ -56,7 +56,8 @@ KEEP: Final = """
     INSERT INTO messages
         (peer, outgoing, sender, device, n, text, time_ms, seq, place, state, identity, position,
          content_id, plain, withheld)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?8, ?8, ?, ?, ?, ?, ?, ?)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?8, ?8, ?, ?, ?, ?, ?13,
+        ?13 AND NOT EXISTS (SELECT 1 FROM contacts WHERE name = ?1 AND contacts.plain))
     ON CONFLICT (identity) DO NOTHING
     RETURNING *
 """
@@ -114,6 +115,13 @@ PLACE_AGAIN: Final = """
     WHERE sender = ?2 AND device = ?3 AND n = ?4 AND seq = ?5 AND content_id <> '' AND position = 0
 """
 SEAL: Final = "UPDATE messages SET payload = ?, released = 1, plain = ? WHERE message_id = ?"
+IS_SEALED: Final = (
+    "SELECT 1 FROM messages WHERE message_id = ? AND payload IS NOT NULL AND NOT plain"
+)
+SEALED_BEHIND: Final = """
+    SELECT message_id FROM messages
+    WHERE state = 'queued' AND message_id > ? AND payload IS NOT NULL AND NOT plain
+"""
 TO_SEAL: Final = """
     SELECT * FROM messages WHERE message_id = ? AND state = 'queued'
 """

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from jim.client.accounts import STORE_FILE, account_directories
 from jim.client.events import UNKNOWN_OUTCOME
+from jim.client.mailbox import ABOUT_KEYS
 from jim.client.schema import BUSY_S, MIGRATIONS, ROTATED_SINCE, SEALED_SINCE, WALKED_SINCE
 from jim.client.translate import store_errors
 from jim.client.verify import (
@@ -56,7 +57,7 @@ _POSITIONS: Final = """
 _PASSED_NUMBERS: Final = "UNION ALL SELECT n, 0 FROM passed WHERE n <> 0"
 _PASSED_POSITIONS: Final = "UNION ALL SELECT position FROM passed WHERE position <> 0"
 _FORMER: Final = "SELECT device FROM former"
-_NOTICES: Final = "SELECT behind_id FROM notices"
+_NOTICES: Final = "SELECT code, behind_id FROM notices"
 _RECEIVED: Final = "SELECT EXISTS (SELECT 1 FROM messages WHERE state = 'received')"
 
 
@@ -134,7 +135,9 @@ def _walk(connection: sqlite3.Connection, path: Path, report: Report, version: i
     notices: Iterable[int] = ()
     if version >= WALKED_SINCE:  # an older version kept neither positions nor notices
         report.walked_from = connection.execute(_WALKED_FROM).fetchone()[0]
-        notices = [behind_id for (behind_id,) in connection.execute(_NOTICES)]
+        notices = [
+            behind_id for code, behind_id in connection.execute(_NOTICES) if code not in ABOUT_KEYS
+        ]
         _walk_positions(connection, report, version)
     received = connection.execute(_RECEIVED).fetchone()[0]
     cursor = (epoch, report.walked_from, position)

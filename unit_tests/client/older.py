@@ -6,12 +6,13 @@ import contextlib
 import sqlite3
 from typing import TYPE_CHECKING, Final
 
-from jim.client.schema import SEALED_SINCE, WALKED_SINCE
+from jim.client.schema import ROTATED_SINCE, SEALED_SINCE, WALKED_SINCE
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 _UNDO: Final = {
+    ROTATED_SINCE: ("DROP TABLE rotation", "DROP TABLE former"),
     SEALED_SINCE: (
         *(
             f"DROP TABLE {table}"

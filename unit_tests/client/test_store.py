@@ -1,5 +1,7 @@
 """The local store: it follows the same rules as the model, and refuses what it cannot use."""
 
+# long module: one suite for the store
+
 from __future__ import annotations
 
 import sqlite3
@@ -11,6 +13,7 @@ import pytest
 from jim.client import store_rows as sql
 from jim.client import sync
 from jim.client.account_record import AccountRecord, Stage, read_account, write_account
+from jim.client.encryption.contacts import Contacts
 from jim.client.encryption.sealing import write_payload
 from jim.client.events import UNKNOWN_OUTCOME, Message, MessageState
 from jim.client.mailbox import MailboxStore
@@ -36,10 +39,17 @@ def connection(tmp_path: Path) -> Iterator[sqlite3.Connection]:
     connection.close()
 
 
+def plain_store(connection: sqlite3.Connection) -> MailboxStore:
+    """Make a store whose user allows texts that are not sealed, as these tests send them."""
+    write_account(connection, ALICE)
+    for name in ("alice", "bob", "carol"):
+        Contacts(connection).allow_plain(name, allowed=True)
+    return MailboxStore(connection, "alice", ME)
+
+
 @pytest.fixture
 def store(connection: sqlite3.Connection) -> MailboxStore:
-    write_account(connection, ALICE)
-    return MailboxStore(connection, "alice", ME)
+    return plain_store(connection)
 
 
 def queue(store: MailboxStore, *texts: str, to: str = "bob") -> list[Message]:

@@ -7,23 +7,22 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jim.client import sync
-from jim.client.account_record import write_account
 from jim.client.events import MissingNotice
-from jim.client.mailbox import MailboxStore
 from jim.client.schema import open_database
 from jim.protocol.messages import Notice
-from unit_tests.client.test_store import ALICE, ME, delivery, keep, queue
+from unit_tests.client.test_store import ME, delivery, keep, plain_store, queue
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from jim.client.mailbox import MailboxStore
+
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[MailboxStore]:
     connection = open_database(tmp_path / "account" / "store.db", create=True)
-    write_account(connection, ALICE)
-    yield MailboxStore(connection, "alice", ME)
+    yield plain_store(connection)
     connection.close()
 
 

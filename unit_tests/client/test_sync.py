@@ -287,6 +287,17 @@ def test_a_full_mailbox_fails_the_message_although_trying_again_later_may_help()
     assert outbox.refused(1, MailboxFull()) == [sync.Refuse(1, "mailbox_full")]
 
 
+def test_what_is_behind_a_refused_message_is_sealed_anew() -> None:
+    """What it is sealed as does not say yet that nothing comes with the counts of the first."""
+    payloads = {number: ciphered(number) for number in (1, 2)}
+    waiting = [sync.Row(number, "bob", payloads[number], released=True) for number in (1, 2)]
+    outbox = sync.Outbox(0, waiting, window=8)
+    outbox.welcomed(0)
+    assert outbox.refused(1, MailboxFull()) == [sync.Refuse(1, "mailbox_full")]
+    assert outbox.done() == []
+    assert outbox.refused(2, NumberGap(expected=1)) == [sync.Seal([2])]
+
+
 def test_a_server_that_refuses_for_ever_is_given_up_until_the_next_welcome() -> None:
     outbox = sync.Outbox(0, rows(1), window=8)
     request, effects = 1, outbox.welcomed(0)

@@ -119,7 +119,7 @@ def test_a_known_transcript_never_changes() -> None:
 
 
 def test_labels_differ_and_none_is_the_beginning_of_another() -> None:
-    assert len(set(transcript.LABELS)) == len(transcript.LABELS) == 13
+    assert len(set(transcript.LABELS)) == len(transcript.LABELS) == 14
     for label in transcript.LABELS:
         assert "\0" not in label
         others = [other for other in transcript.LABELS if other != label]

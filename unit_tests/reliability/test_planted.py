@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def test_all_layers_together_have_more_than_twenty_bugs_each_with_a_story() -> None:
     names = {layer: list_names() for layer, (list_names, _) in planted._LAYERS.items()}
-    assert set(names) == {"core", "virtual", "processes"}
+    assert set(names) == {"core", "virtual", "sealed", "processes"}
     assert sum(map(len, names.values())) > 40
     assert {"eatmydata", "synchronous_normal", "synchronous_off"} <= set(names["processes"])
 

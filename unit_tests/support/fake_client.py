@@ -6,6 +6,8 @@ happens in it comes as JSON lines from the file named by JIM_TEST_CONTROL (a FIF
 see `Fake.do`.
 """
 
+# long module: a whole client library in miniature
+
 from __future__ import annotations
 
 import asyncio

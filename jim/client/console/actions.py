@@ -81,11 +81,11 @@ async def run(client: Messenger, intention: Run, console: Console) -> list[Line]
             await client.resend(intention.number)
             return []
         case _:
-            return await _judge(client, intention, console)
+            return await _run_rest(client, intention, console)
 
 
-async def _judge(client: Messenger, intention: Run, console: Console) -> list[Line]:
-    """Run what is about whom to believe."""
+async def _run_rest(client: Messenger, intention: Run, console: Console) -> list[Line]:
+    """Run what is about whom to believe, or about devices."""
     if intention.action not in NAMING:
         return await _run_about_devices(client, intention, console.screen.look)
     shown = await console.trusting.run(client, intention, console.screen.look)

@@ -98,6 +98,8 @@ class Opening:
         contact, me = self._contacts.get(delivery.sender), self._contacts.get(self._name)
         if me is None or me.state is None:
             return Lacking(self._name)
+        if _keys_of(me, self._device) is None and self._name not in fresh:
+            return Lacking(self._name)  # a chain from before this device was added says nothing
         keys = _keys_of(contact, delivery.device)
         if contact is None or keys is None:
             known = delivery.sender in fresh

@@ -92,7 +92,10 @@ class Confirm(Struct, frozen=True, gc=False):
 
 
 class Refuse(Struct, frozen=True):
-    """Fail the message and move every later row down by one number, at once. Blocking."""
+    """Fail the message and move every later row down by one number, at once. Blocking.
+
+    If it was sealed, what is sealed behind it is so no more.
+    """
 
     message_id: int
     code: str
@@ -302,8 +305,16 @@ class Outbox:
         return self._rewind()
 
     def _refuse(self, flight: _Flight, code: str) -> list[OutboxEffect]:
-        """Drop a message that cannot be stored; the later ones move up to its number."""
+        """Drop a message that cannot be stored; the later ones move up to its number.
+
+        They are sealed anew, for what they are sealed as does not say yet that nothing will come
+        with the counts of this one. None of them is stored: the server takes numbers in order.
+        `Refuse` lets go of the same payloads in the store.
+        """
         index = next(i for i, row in enumerate(self.rows) if row is flight.row)
+        for row in islice(self.rows, index + 1, None):
+            if row.payload is not None and row.payload.ciphertexts is not None:
+                row.payload, row.stale = None, False
         del self.rows[index]
         self._rewinding = True
         self._rewinds = 0

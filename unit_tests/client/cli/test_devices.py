@@ -54,6 +54,15 @@ def devices(here: World, home: str) -> list[dict[str, object]]:
     return [json.loads(line) for line in listed.lines]
 
 
+def look_for(program: Program, name: str) -> None:
+    """Look at the list of devices until one is called so."""
+    deadline = time.monotonic() + 20
+    while not any(name in line for line in program.lines):
+        assert time.monotonic() < deadline, program.lines
+        program.say("/devices")
+        time.sleep(0.2)
+
+
 @pytest.mark.parametrize("language", ["en", "ru"])
 def test_words_of_either_language_bring_the_account_to_an_empty_machine(
     here: World, language: str
@@ -97,10 +106,7 @@ def test_a_device_is_removed_and_renamed_by_a_script(here: World) -> None:
     assert named.lines == [f'{second} is called "my laptop" now, on all your devices.']
     alice = here.client("alice")
     alice.expect("established")
-    # It has been told at the latest when it gets what was sent behind it.
-    assert here.jim("laptop", "send", "alice", "behind it", JIM_NAME="alice").wait() == 0
-    alice.say("/devices")
-    alice.expect('"my laptop"')
+    look_for(alice, '"my laptop"')
     assert alice.finish("3") == 0
     for mistake in (("remove",), ("rename", second), ("remove", second, "x"), ("remove", "zzzz")):
         wrong = here.jim("alice", "devices", *mistake)
@@ -113,6 +119,22 @@ def test_a_device_is_removed_and_renamed_by_a_script(here: World) -> None:
     assert len(devices(here, "alice")) == 1
     itself = here.jim("alice", "devices", "remove", first, "--yes")
     assert itself.wait() == 0
+
+
+def test_devices_are_listed_and_renamed_beside_a_running_client(here: World) -> None:
+    words = join(here, "alice")
+    recover(here, "laptop", words)
+    first, _ = (str(each["id"]) for each in devices(here, "laptop"))
+    alice = here.client("alice")
+    alice.expect("established")
+    assert len(devices(here, "alice")) == 2
+    assert here.jim("alice", "devices", "rename", first, "the one at home").wait() == 0
+    laptop = here.client("laptop", "-n", "alice")
+    laptop.expect("established")
+    look_for(laptop, '"the one at home"')
+    assert laptop.finish("3") == 0
+    assert here.jim("alice", "devices", "remove", first).wait() == 1
+    assert alice.finish("3") == 0
 
 
 def test_the_list_without_a_server_is_the_last_one_known(here: World) -> None:

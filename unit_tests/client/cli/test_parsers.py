@@ -139,5 +139,6 @@ def test_colours(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_no_flag_takes_a_secret() -> None:
     for name in SUBCOMMANDS:
         parser: argparse.ArgumentParser = subcommand_parser(name)
-        flags = {flag for action in parser._actions for flag in action.option_strings}
-        assert not flags & {"--words", "--key", "--password", "--token"}
+        taking = [action for action in parser._actions if action.nargs != 0]
+        flags = {flag for action in taking for flag in action.option_strings}
+        assert not flags & {"--passphrase", "--words", "--key", "--password", "--token"}

@@ -356,7 +356,7 @@ async def test_nonsense_and_steps_of_nothing(post: Post, two: tuple[Person, Pers
     key = msgspec.json.encode(sas.Key(bytes(16), bytes(32))).decode()
     alice.comparing.take(FromDevice("bob", device, SAS, key))
     [(_, queued)] = alice.device.store.queued_after(0)
-    assert queued.kind == SAS
+    assert not queued.is_text
     assert "cancel" in queued.text
     with pytest.raises(OwnAccount):
         alice.compare("alice")

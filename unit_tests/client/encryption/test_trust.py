@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec import UNSET
 
+from jim.client.accounts import STORE_FILE
 from jim.client.events import ContactInfo, Message, MissingNotice
 from jim.client.mailbox import DEVICE_ADDED, KEYS_CHANGED, VERIFIED_CHANGED
+from jim.client.verify import Kind
+from jim.client.verify_store import verify_account
 from jim.errors import OwnAccount
 from jim.protocol.messages import Delivery
 from unit_tests.client.encryption.post import Device, Post
@@ -172,3 +175,21 @@ def test_nothing_is_sent_unencrypted_to_who_can_encrypt(post: Post) -> None:
     bob.receive()
     [got] = bob.store.history("alice", None, 9)
     assert not got.plain
+
+
+@pytest.mark.parametrize(("code", "explains"), [("device_added", False), ("mailbox_full", True)])
+def test_only_what_is_missing_explains_a_hole(post: Post, code: str, *, explains: bool) -> None:
+    alice, bob = post.join("alice"), post.join("bob")
+    bob.send("alice", "one")
+    alice.receive()
+    alice.change(lambda store: store.note(code, post.now_ms, peer="bob"))
+    post.seqs[frozenset({"alice", "bob"})] += 1
+    bob.send("alice", "three")
+    alice.receive()
+    alice.connection.close()
+    folder = post.folder / "alice"
+    folder.mkdir()
+    alice.path.rename(folder / STORE_FILE)
+    kinds = {each.kind for each in verify_account(folder).findings}
+    assert (Kind.NOT_KEPT in kinds) is explains
+    assert (Kind.MISSING in kinds) is not explains

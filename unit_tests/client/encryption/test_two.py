@@ -100,6 +100,53 @@ def test_a_list_out_of_date_is_refused_and_mended(post: Post) -> None:
     assert bob.codes() == [DEVICE_ADDED], "what was sealed first and refused is not missed"
 
 
+def test_what_is_sealed_anew_says_so_of_everything_that_was_on_its_way(post: Post) -> None:
+    """The first of two has a count behind both: its receiver must not miss the second's."""
+    alice, bob = post.join("alice"), post.join("bob")
+    numbers = [alice.write("bob", text).message_id for text in ("one", "two")]
+    for number in numbers:
+        alice.seal(number)
+    anew = alice.change(lambda store: store.seal(sync.Seal(numbers, numbers))).payloads
+    for n, number in enumerate(numbers, 1):
+        post.submit(alice, "bob", anew[number], n)
+    bob.receive()
+    assert bob.texts() == ["one", "two"]
+    assert bob.codes() == []
+
+
+def test_a_chain_from_before_a_device_was_added_says_nothing_to_it(post: Post) -> None:
+    alice, bob = post.join("alice"), post.join("bob")
+    phone = post.join("alice", alice)
+    packed = msgspec.json.encode(post.chains["alice"][:1])
+    phone.change(lambda store: store._sql.execute("UPDATE contacts SET links = ?", (packed,)))
+    bob.send("alice", "one")
+    phone.receive()
+    assert phone.texts() == ["one"]
+    assert opening.FORGED not in phone.codes()
+
+
+def test_two_that_cannot_open_each_others_questions_do_not_ask_for_ever(post: Post) -> None:
+    alice, bob = post.join("alice"), post.join("bob")
+    alice.send("bob", "one")
+    settle([bob, alice])
+
+    def spoil(_device: Device, frame: Delivery) -> Delivery:
+        assert frame.ciphertext is not UNSET
+        return msgspec.structs.replace(frame, ciphertext=damaged(frame.ciphertext))
+
+    post.alter = spoil
+    alice.send("bob", "two")
+    settle([bob, alice], 3)
+    seen = len(post.seen)
+    settle([bob, alice], 5)
+    assert len(post.seen) == seen
+    post.alter = lambda _device, frame: frame
+    post.now_ms += HOUR_MS
+    alice.send("bob", "three")
+    settle([bob, alice])
+    assert bob.texts() == ["one", "two", "three"]
+
+
 def test_what_was_received_twice_is_there_once(post: Post) -> None:
     """Also a message made with the fallback key, which Olm opens as often as one likes."""
     alice, bob = post.join("alice"), post.join("bob")
