@@ -541,6 +541,20 @@ class AccountInUse(LocalError):
     text = "another client already works with this account"
 
 
+class AccountExists(LocalError):
+    """The account that a new device is to be linked to is on this machine already."""
+
+    final = True
+    text = "this device is in the account already"
+
+
+class LinkUnfinished(LocalError):
+    """This device has offered itself to the account, and no other device has taken it in yet."""
+
+    final = True
+    text = "this device waits to be linked"
+
+
 class AccountMissing(LocalError):
     """This machine has no such account, or several and none was named."""
 

@@ -1,3 +1,4 @@
+# long module: an account from its first key to its last, and the row that says whose it is
 """Where accounts live on this machine, and how one of them is opened by exactly one process.
 
     <data>/known_servers
@@ -23,6 +24,7 @@ from jim.client.account_record import AccountRecord, Stage, read_account, write_
 from jim.client.address import Address
 from jim.client.device_store import DeviceStore
 from jim.client.encryption.vault import NewVault, Vault, new_vault, pickle_key
+from jim.client.handing import HandingStore
 from jim.client.key_opener import KeyOpener
 from jim.client.known_servers import KnownServers
 from jim.client.lock import FileLock
@@ -41,7 +43,7 @@ from jim.crypto.keys import (
     fingerprint,
     short_fingerprint,
 )
-from jim.errors import AccountInUse, AccountMissing, KeyFileError
+from jim.errors import AccountExists, AccountInUse, AccountMissing, KeyFileError
 
 if TYPE_CHECKING:
     import sqlite3
@@ -202,13 +204,17 @@ class Account:
         path = self._directory / KEY_FILE
         return self._opener.read_or_make(path) if may_create else self._opener.read(path)
 
-    async def open(self, *, recovering: bool, resetting: bool = False) -> None:
+    async def open(
+        self, *, recovering: bool = False, resetting: bool = False, linking: bool = False
+    ) -> None:
         """Open the store and find out how far the account has come, or begin it.
 
         Who recovers an account gets a new device where the one here is out of it; who resets it
-        gets one in any case, unless that has begun already.
+        gets one in any case, unless that has begun already. With `linking` it begins as a device
+        that another one of the account has to take in.
 
         Raises:
+            AccountExists: (with `linking`) the account is on this machine already.
             StoreError: the store cannot be used.
             KeyFileError: the key is not the one of this account.
         """
@@ -221,9 +227,11 @@ class Account:
         )
         await self.writer.start()
         record = await self.writer.read(lambda store: store.record())
-        if self.is_owner and _must_begin(record, recovering=recovering):
+        if linking and record is not None and record.stage not in _UNFINISHED:
+            raise AccountExists(f"{self._directory}: this device is in the account already")
+        if self.is_owner and _must_begin(record, recovering=recovering, linking=linking):
             begun, vault = await asyncio.to_thread(
-                self._begin, recovering=recovering, resetting=resetting
+                self._begin, recovering=recovering, resetting=resetting, linking=linking
             )
             record = await self.writer.write(lambda store: store.begin(begun, vault, _now_ms()))
         elif self.is_owner and record is not None and recovering:
@@ -260,13 +268,17 @@ class Account:
             await asyncio.to_thread(renewal.settle, path, self._directory / STORE_FILE)
         return pinned
 
-    def _begin(self, *, recovering: bool, resetting: bool) -> tuple[AccountRecord, NewVault]:
+    def _begin(
+        self, *, recovering: bool = False, resetting: bool = False, linking: bool = False
+    ) -> tuple[AccountRecord, NewVault]:
         """Make what a device begins with: keys, and words and a genesis link for a new account.
 
         Who resets an account has new words too; the link for that needs the chain that is there.
         """
         device = device_id(self.key.public)
         vault = new_vault(self.key, device)
+        if linking:
+            return AccountRecord(name=self.name, device=device, stage=Stage.LINKING), vault
         line = words.new_words(self._language)
         if recovering:
             record = AccountRecord(
@@ -384,7 +396,7 @@ class Account:
         self._lock.release()
 
 
-class AccountStore(DeviceStore, TrustStore, RotatingStore):
+class AccountStore(HandingStore, DeviceStore, TrustStore, RotatingStore):
     """The store of an account together with the row that says whose it is."""
 
     def __init__(self, connection: sqlite3.Connection, key: bytes | None = None) -> None:
@@ -412,9 +424,13 @@ class AccountStore(DeviceStore, TrustStore, RotatingStore):
         return read_account(self._connection)
 
     def begin(self, record: AccountRecord, vault: NewVault, now_ms: int) -> AccountRecord:
-        """Keep what the account begins with."""
+        """Keep what the account begins with; keys that are here already stay what they are.
+
+        Another device may have added them to the chain by now, whatever the user begins instead.
+        """
         write_account(self._connection, record)
-        Vault.begin(self._connection, vault, now_ms)
+        if Vault.fallback(self._connection) is None:
+            Vault.begin(self._connection, vault, now_ms)
         self._be(record.name, record.device, self._key)
         return record
 
@@ -449,8 +465,15 @@ def _now_ms() -> int:
     return int(time.time() * 1000)
 
 
-def _must_begin(record: AccountRecord | None, *, recovering: bool) -> bool:
-    """Tell whether there is no record, or one of a registration that a recovery replaces."""
+_UNFINISHED: Final = frozenset({Stage.LINKING, Stage.REGISTERING})
+"""What can become a device to be linked. A registration that never came to its end is what somebody
+leaves behind who has tried the name on a new machine first; one that did is the account itself."""
+
+
+def _must_begin(record: AccountRecord | None, *, recovering: bool, linking: bool) -> bool:
+    """Tell whether there is no record, or one of something that is not gone on with."""
     if record is None:
         return True
-    return recovering and record.stage is Stage.REGISTERING
+    if linking:
+        return record.stage is Stage.REGISTERING
+    return recovering and record.stage in _UNFINISHED

@@ -26,7 +26,7 @@ from jim.client.presence import Presence
 from jim.core.names import normalise
 from jim.crypto.invites import Invite
 from jim.crypto.keys import SigningKey
-from jim.errors import AccountMissing, JimError, Revoked
+from jim.errors import AccountMissing, JimError, LinkUnfinished, Revoked
 
 if TYPE_CHECKING:
     from jim.client.feed import Feed
@@ -215,6 +215,8 @@ class Background:
             await asyncio.to_thread(account.prepare, share=options.share)
             await account.open(recovering=options.recovery is not None, resetting=options.resetting)
             account.writer.failed.add_done_callback(lambda failed: self._fail(failed.result()))
+            if account.record.stage is Stage.LINKING and options.recovery is None:
+                raise LinkUnfinished
             courier = Courier(account, self.feed, self.presence, self._fail)
             await courier.load()
             self._courier, self.server_id = courier, server_id

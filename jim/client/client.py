@@ -1,3 +1,4 @@
+# long module: everything that a front end may ask, most of it one call further
 """The client that front ends use: one account on one server, kept connected in the background.
 
 It shows nothing and asks nothing. What happens comes as events; what was sent is durable when
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 import msgspec
 
+from jim.client import approving
 from jim.client.accounts import default_data_dir
 from jim.client.background import Background, Options
 from jim.client.devices import checked_name, find_device
@@ -36,7 +38,8 @@ if TYPE_CHECKING:
     from jim.client.devices import Device
     from jim.client.key_opener import KeyOpener
     from jim.crypto.invites import Invite
-    from jim.protocol.messages import AnnouncedLimits
+    from jim.crypto.link_code import LinkCode
+    from jim.protocol.messages import AnnouncedLimits, Offer
 
 ResultT = TypeVar("ResultT")
 
@@ -316,6 +319,27 @@ class Client(Trusting):
         if link is None:
             raise ConnectFailed("not connected")
         return await self._background.presence.ask(link, watch=watch)
+
+    async def find_device(self, code: LinkCode) -> Offer | None:
+        """Give the new device that waits and shows this code; None if none does.
+
+        Raises:
+            JimError: the server's refusal, or there is no link.
+        """
+        return await approving.find(self._background, code)
+
+    async def take_in(self, offer: Offer, code: LinkCode, shown_id: int) -> str:
+        """Take a new device into the account, after the user has agreed; its history follows.
+
+        Gives the digits that both devices show. `shown_id` is the last message of others that
+        somebody has seen here: the new device shows what came after it.
+
+        Raises:
+            OfferGone: the device does not wait any more.
+            JimError: the server's refusal, or the end of the link; it may have been added then.
+        """
+        added = await approving.take_in(self._background, offer, code, shown_id)
+        return added.confirmation
 
     async def notice_shown(self, notice_id: int) -> None:
         """Tell no more of something that is missing: the user has seen it."""

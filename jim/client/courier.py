@@ -1,3 +1,4 @@
+# long module: every effect of `sync`, and what the server says, meet here
 """Carry out what `sync` decides: between the account's store, the link, and the listeners.
 
 Everything runs on the event loop; the store's thread answers in the order in which it was asked,
@@ -22,11 +23,13 @@ from jim.client.events import (
     BEHIND,
     CANCELLED,
     RESTORED,
+    HistoryMoved,
     Message,
     MissingNotice,
     OwnChanged,
     Received,
 )
+from jim.client.handing_over import HandingOver
 from jim.client.intake import Intake
 from jim.client.link import Link, protocol_error
 from jim.client.mailbox import FromDevice
@@ -85,6 +88,7 @@ class Courier:
         self.comparing = Comparing(account.name, feed.publish, self._write_and_send)
         self._handlers: dict[str, Callable[[FromDevice], None]] = {SAS: self.comparing.take}
         self._intake = Intake(account, self.errands, self._kept, fail)
+        self._handing = HandingOver(account, self._is_idle, self.notice, feed.publish, fail)
         self._sealing: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._seen = _Seen()
@@ -173,6 +177,23 @@ class Courier:
     def _tell_changed(self) -> None:
         self.changed.set()
         self.changed = asyncio.Event()
+        self._handing.look()
+
+    # --- new devices ------------------------------------------------------------------------------
+
+    async def hand_over(self, device: str, shown_id: int) -> None:
+        """Hand the history over to a device, as soon as it is in our chain; durable at once."""
+        await self._account.writer.write(lambda store: store.begin_handing(device, shown_id))
+
+    async def taken_in(self, added: m.Link) -> None:
+        """Take up the link by which this device has added another one, and tell it our name."""
+        await self._account.learn_own([added])
+        await self._account.writer.write(lambda store: store.tell_name_to(added.device))
+        self.notice()
+        self._handing.wake()
+
+    def _is_idle(self) -> bool:
+        return self._leads and self._link is not None and not self._outbox.rows
 
     # --- the link -------------------------------------------------------------------------------
 
@@ -193,6 +214,7 @@ class Courier:
         self._run(self.own.welcomed(welcome))
         self._run(self.errands.offer_keys(welcome.one_time_keys))
         await self._ask_receipts(link)
+        self._handing.begin(limits.text_bytes)
 
     async def calm(self) -> None:
         """Wait until nothing is on its way to the store."""
@@ -283,18 +305,21 @@ class Courier:
 
     def _publish_news(self, news: Iterable[News]) -> None:
         for new in news:
-            if isinstance(new, MissingNotice):
+            if isinstance(new, (MissingNotice, HistoryMoved)):
                 self._feed.publish(new)
             elif isinstance(new, FromDevice):
                 if (handler := self._handlers.get(new.kind)) is not None:
                     handler(new)
             else:
                 self._feed.publish(OwnChanged(new) if new.outgoing else Received(new))
+            if isinstance(new, HistoryMoved) and not new.incoming:
+                self._handing.wake()
 
     def _learned(self, news: Iterable[News]) -> None:
         """Tell what a device chain has brought; there may be something to say to a new device."""
         self._publish_news(news)
         self.notice()
+        self._handing.wake()
 
     def _note_missing(self, code: str, time_ms: int) -> None:
         self._write(lambda store: store.note(code, time_ms), self._feed.publish)

@@ -112,6 +112,10 @@ class DeviceStore(MailboxStore):
         self._sql.execute(_NAME, (device, name, time_ms))
         self._tell_name(device, self._other_ids())
 
+    def tell_name_to(self, device: str) -> None:
+        """Tell a device that is new in the account what this one is called."""
+        self._tell_name(self._device, [device])
+
     def _tell_name(self, device: str, to: Iterable[str]) -> None:
         """Queue what a device is called for some of the others, if it is called anything."""
         row = self._sql.execute(

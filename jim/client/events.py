@@ -234,6 +234,20 @@ class DevicesChanged(Struct, frozen=True):
     chain_seq: int
 
 
+class HistoryMoved(Struct, frozen=True):
+    """A part of the history went from one device of this account to another one that is new.
+
+    `device` is the other one. Of `total` messages `done` are there, as far as this side knows;
+    `ended` says that nothing more follows.
+    """
+
+    device: str
+    incoming: bool
+    done: int
+    total: int
+    ended: bool = False
+
+
 class Fatal(Struct, frozen=True):
     """The client has stopped for good."""
 
@@ -250,5 +264,6 @@ Event = (
     | MissingNotice
     | ComparisonChanged
     | DevicesChanged
+    | HistoryMoved
     | Fatal
 )

@@ -97,11 +97,15 @@ class Newcomer(Struct, frozen=True, kw_only=True):
 
 
 class Joined(Struct, frozen=True):
-    """A device that is in an account now: the record to log in with, and what to compare."""
+    """A device that is in an account now: the record to log in with, and what to compare.
+
+    `links` are the account's chain, verified, which `state` sums up.
+    """
 
     record: AccountRecord
     state: ChainState
     confirmation: str
+    links: list[m.Link]
 
 
 async def join(link: Connected, greeting: Greeting, who: Newcomer) -> Joined:
@@ -200,7 +204,7 @@ async def _joined(who: Newcomer, record: AccountRecord, shown: list[m.Link]) -> 
     )
     await who.save(record)
     digits = link_code.confirmation(record.name, state.root, who.login_key)
-    return Joined(record, state, digits)
+    return Joined(record, state, digits, shown)
 
 
 # --- a device of the account ------------------------------------------------------------------

@@ -12,7 +12,7 @@ from jim.client.encryption import opening
 from jim.client.encryption.contacts import Learned, Trust
 from jim.client.encryption.content import AGAIN, HERE, SINCE, TEXT, Number, Since
 from jim.client.encryption.opening import Lacking, Opened, Opening, Refused
-from jim.client.events import Message, MessageState, MissingNotice
+from jim.client.events import HistoryMoved, Message, MessageState, MissingNotice
 from jim.client.mark import digest_of
 from jim.client.store import RESENT, Again, Draft, MessageStore
 from jim.errors import ChainInvalid
@@ -73,7 +73,7 @@ class FromDevice(Struct, frozen=True):
     body: str
 
 
-News = Message | MissingNotice | FromDevice
+News = Message | MissingNotice | HistoryMoved | FromDevice
 
 
 class Kept(Struct):

@@ -147,6 +147,16 @@ MIGRATIONS: Final = (
         n INTEGER NOT NULL DEFAULT 0,
         digest BLOB
     ) STRICT;
+    CREATE TABLE handovers (
+        device TEXT PRIMARY KEY,
+        plan BLOB NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE handed (
+        device TEXT PRIMARY KEY,
+        parts INTEGER NOT NULL DEFAULT 0,
+        tries INTEGER NOT NULL DEFAULT 0
+    ) STRICT, WITHOUT ROWID;
+    ALTER TABLE messages ADD COLUMN handed INTEGER NOT NULL DEFAULT 0;
     CREATE TABLE device_names (
         device TEXT PRIMARY KEY,
         name TEXT NOT NULL,
@@ -198,6 +208,10 @@ sealed; `plain` that it was not sealed, `withheld` that it is not shown because 
 what goes out, until it is stored. `passed` has
 positions and numbers of what left no message behind, and digests of ciphertexts that are found
 again by nothing else.
+
+`handovers` says for a new device of this account how far the history has been handed over to it,
+`handed` on that device what has come of it, by the device that it came from (handing.py). Of a
+message, `handed` says that it came in that way: 1 if it had been read there, 2 if it had not.
 
 `rotation` has a row while this device has to be replaced by a new one (rotation.py): why, and how
 far that has come. `former` are the devices that this store was before."""

@@ -85,8 +85,10 @@ PAGE_BEFORE: Final = """
     ORDER BY place DESC, pending DESC, message_id DESC LIMIT ?2
 """
 RECEIVED_AFTER: Final = """
-    SELECT * FROM messages WHERE NOT outgoing AND message_id > ? ORDER BY message_id LIMIT ?
+    SELECT * FROM messages WHERE NOT outgoing AND message_id > ? AND handed <> 1
+    ORDER BY message_id LIMIT ?
 """
+"""What was handed over and had been read on another device is no news here."""
 LAST_OF_EACH: Final = """
     WITH RECURSIVE peers (peer) AS (
         SELECT min(peer) FROM messages
@@ -98,9 +100,10 @@ LAST_OF_EACH: Final = """
         SELECT (SELECT message_id FROM messages WHERE peer = peers.peer AND kind = 'text'
                 ORDER BY place DESC, pending DESC, message_id DESC LIMIT 1)
         FROM peers
-    ) ORDER BY message_id DESC
+    ) ORDER BY time_ms DESC, message_id DESC
 """
-"""Every peer costs two look-ups in an index, however many messages there are."""
+"""Every peer costs two look-ups in an index, however many messages there are. By time, because what
+was handed over has no numbers that say when it was written."""
 
 PASSED: Final = "INSERT INTO passed (position, n) VALUES (?, ?)"
 OPENED: Final = "INSERT INTO passed (position, digest) VALUES (?, ?)"

@@ -1,3 +1,4 @@
+# long module: one check after the other
 """What has to be true of an account's local store; pure checks over its rows, in their order.
 
 A hole in a conversation is not always a loss. This module tells the holes apart by what the rows
@@ -188,6 +189,8 @@ class Row(Struct, frozen=True, kw_only=True):
     error_code: str | None
     identity: bytes | None
     content_id: str = ""
+    handed: bool = False
+    """Another device of the account has handed it over."""
 
 
 class _Hole(Struct):
@@ -272,8 +275,9 @@ class ConversationAudit:
         self._first = self._first or row.seq
         self._last = row.seq
         self._messages += 1
-        if not self._whose.wrote(row):
-            # Own messages have their number from before they were sent, so it says nothing.
+        if not (row.handed or self._whose.wrote(row)):
+            # Own messages have their number from before they were sent, so it says nothing, and
+            # what was handed over from long after it came.
             if self._holes:
                 self._holes[-1].before_id = min(self._holes[-1].before_id, row.message_id)
             self._came = row.message_id

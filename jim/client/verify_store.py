@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 _ROWS: Final = """
     SELECT message_id, peer, outgoing, sender, device, n, text, seq, place, state, error_code,
-        identity, {content_id}
+        identity, {content_id}, {handed}
     FROM messages WHERE {texts} ORDER BY peer, seq, message_id
 """
 _CONFIRMED: Final = """
@@ -194,10 +194,13 @@ def _close(audit: ConversationAudit | None, report: Report) -> None:
 
 def _rows(connection: sqlite3.Connection, version: int) -> Iterator[Row]:
     is_new = version >= SEALED_SINCE
-    content_id, texts = ("content_id", "kind = 'text'") if is_new else ("''", "1")
-    for columns in connection.execute(_ROWS.format(content_id=content_id, texts=texts)):
+    content_id, handed, texts = "''", "0", "1"
+    if is_new:
+        content_id, handed, texts = "content_id", "handed", "kind = 'text'"
+    query = _ROWS.format(content_id=content_id, handed=handed, texts=texts)
+    for columns in connection.execute(query):
         number, peer, outgoing, sender, device, n, text, seq, place, state, code, *rest = columns
-        identity, content_id = rest
+        identity, content_id, handed = rest
         yield Row(
             message_id=number,
             peer=peer,
@@ -212,4 +215,5 @@ def _rows(connection: sqlite3.Connection, version: int) -> Iterator[Row]:
             error_code=code,
             identity=identity,
             content_id=content_id,
+            handed=bool(handed),
         )

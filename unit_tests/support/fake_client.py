@@ -58,7 +58,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from jim.client.console.library import Messenger
-    from jim.protocol.messages import AnnouncedLimits
+    from jim.crypto.link_code import LinkCode
+    from jim.protocol.messages import AnnouncedLimits, Offer
 
 NUMBER = " ".join(f"{group:05}" for group in range(12345, 12357))
 
@@ -98,6 +99,8 @@ class Fake:
         self.fingerprint: str | None = "aaaa bbbb"
         self.state = LinkState.CONNECTING
         self.notices_shown: list[int] = []
+        self.waiting: list[tuple[LinkCode, Offer]] = []
+        self.taken_in: list[tuple[Offer, LinkCode, int]] = []
         self.limits: AnnouncedLimits = Limits().announced()
         self.error: JimError | None = None
         self.messages: dict[int, Message] = {}
@@ -247,6 +250,15 @@ class Fake:
         if self.state is not LinkState.ONLINE:
             raise ConnectFailed(reason="network")
         return Contacts(["bob"], ["carol"])
+
+    async def find_device(self, code: LinkCode) -> Offer | None:
+        if self.state is not LinkState.ONLINE:
+            raise ConnectFailed(reason="network")
+        return next((offer for waiting, offer in self.waiting if waiting.text == code.text), None)
+
+    async def take_in(self, offer: Offer, code: LinkCode, shown_id: int) -> str:
+        self.taken_in.append((offer, code, shown_id))
+        return "12345 67890 12345 67890"
 
     async def contact(self, name: str) -> ContactInfo:
         usual = ContactInfo(name=name, known=True, devices=1)

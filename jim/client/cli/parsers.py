@@ -1,3 +1,4 @@
+# long module: one parser after the other
 """What the command line looks like. argparse cannot mix plain positionals with subcommands.
 
 So the first argument decides: a known subcommand has a parser of its own, everything else is the
@@ -27,6 +28,7 @@ SUBCOMMANDS: Final = {
     "trust": N_("compare keys with somebody by 60 digits, or accept changed ones"),
     "plain": N_("allow unencrypted messages with somebody, or forbid them"),
     "doctor": N_("check everything that a connection needs, and say how to mend it"),
+    "link": N_("make this machine a further device of an account, or take one in"),
     "recover": N_("bring an account to this machine with its twelve words"),
     "reset": N_("put every other device out of an account, with new recovery words"),
     "devices": N_("list the devices of the account, remove or rename one"),
@@ -218,6 +220,24 @@ def _add_recover(parser: argparse.ArgumentParser) -> None:
     _add_account(parser, pin=False)
 
 
+def _add_link(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("to", metavar=_("NAME"), nargs="?", help=_("name of the account"))
+    parser.add_argument(
+        "address", nargs="?", help=_("server: HOST or HOST:PORT (default: localhost)")
+    )
+    parser.add_argument(
+        "--approve",
+        metavar=_("CODE"),
+        nargs="+",
+        help=_("on a device of the account: take in the new device that shows this code"),
+    )
+    parser.add_argument(
+        "--yes", action="store_true", help=_("with --approve: take it in without asking")
+    )
+    _add_timeout(parser, None, _("end after so many seconds"))
+    _add_account(parser)
+
+
 def _add_reset(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("to", metavar=_("NAME"), help=_("name of the account"))
     parser.add_argument(
@@ -324,6 +344,7 @@ _ADDERS: Final[dict[str, Callable[[argparse.ArgumentParser], None]]] = {
     "trust": _add_trust,
     "plain": _add_plain,
     "doctor": _add_doctor,
+    "link": _add_link,
     "recover": _add_recover,
     "reset": _add_reset,
     "devices": _add_devices,

@@ -59,6 +59,12 @@ async def run(client: Messenger, intention: Run, console: Console) -> list[Line]
     Raises:
         JimError: of the client library.
     """
+    if intention.action is Action.LINK:
+        return list(await console.question.answer(client, intention.name, console))
+    return await _run(client, intention, console)
+
+
+async def _run(client: Messenger, intention: Run, console: Console) -> list[Line]:
     look = console.screen.look
     match intention.action:
         case Action.HELP:

@@ -28,6 +28,7 @@ class Action(Enum):
     RETRY = "retry"
     CANCEL = "cancel"
     RESEND = "resend"
+    LINK = "link"
     VERIFY = "verify"
     TRUST = "trust"
     PLAIN = "plain"
@@ -109,6 +110,12 @@ COMMANDS: Final = (
         ("/resend", "/заново"),
         N_("send failed message NUMBER again"),
         arguments=N_("NUMBER"),
+    ),
+    Command(
+        Action.LINK,
+        ("/link", "/связать"),
+        N_("take in the new device that shows CODE (jim link)"),
+        arguments=N_("CODE"),
     ),
     Command(
         Action.VERIFY,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from jim.client.console import actions, view
 from jim.client.console.dialogue import Hint, Run, Send
 from jim.client.console.explain import Exit, code_exit, exit_code, startup_exit
+from jim.client.console.newcomer import Question
 from jim.client.console.reactions import Reactions
 from jim.client.console.starting import started
 from jim.client.console.trusting import Trusting
@@ -53,6 +54,7 @@ class Console:
         self.trusting = Trusting()
         self._session = session
         self.client: Messenger | None = None
+        self.question = Question()
         self._pipe = pipe
         self._refusals: list[Exit] = []
         self._sent: list[int] = []

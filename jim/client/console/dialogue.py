@@ -154,7 +154,15 @@ class Dialogue:
             return (
                 Run(command.action, number=int(number)) if _is_number(number) else _usage(command)
             )
+        if command.action is Action.LINK:
+            return self._link(command, arguments)
         return Run(command.action)
+
+    def _link(self, command: Command, arguments: str) -> Intention:
+        """Take a code; never in a pipe, where nobody looks at whom it takes in."""
+        if self._literal:
+            return Hint((_("A pipe takes no device in: jim link --approve CODE --yes"),))
+        return Run(Action.LINK, arguments) if arguments.strip() else _usage(command)
 
     def _message(self, name: str, text: str, names: Iterable[str]) -> Intention:
         """Send at once if everything is there, otherwise ask for what is missing."""

@@ -64,6 +64,8 @@ _EXITS: Final[Mapping[type[errors.JimError], Exit]] = {
     errors.DeviceUnknown: Exit.USAGE,
     errors.DeviceNameInvalid: Exit.USAGE,
     errors.AccountMissing: Exit.USAGE,
+    errors.AccountExists: Exit.USAGE,
+    errors.LinkUnfinished: Exit.AUTH,
 }
 """What is not here, and has no ancestor here, is a plain failure (1)."""
 
@@ -94,7 +96,8 @@ _SENTENCES: Final[Mapping[type[errors.JimError], str]] = {
         "Nobody has typed the code on another device of the account in time. Begin again."
     ),
     errors.OfferGone: N_(
-        "The new device does not wait any more, or does not answer. Begin again there."
+        "The new device does not wait any more, or shows another code by now. Look there, and type "
+        "the code that it shows."
     ),
     errors.Revoked: N_(
         "This device was removed from its account: it gets and sends nothing any more. What is "
@@ -145,6 +148,12 @@ _SENTENCES: Final[Mapping[type[errors.JimError], str]] = {
     errors.AccountInUse: N_(
         "Another client already works with this account. Use that one, or close it first; jim "
         "send and jim history work beside it."
+    ),
+    errors.AccountExists: N_(
+        "This account is on this machine already. There is nothing to link: start jim -n NAME."
+    ),
+    errors.LinkUnfinished: N_(
+        "This device waits to be taken in by another one of the account. Go on with: jim link NAME"
     ),
     errors.AccountMissing: N_("This machine has no such account. Name it: --name NAME."),
     errors.KeyFileError: N_("The key file of this account cannot be used. jim doctor tells more."),

@@ -129,6 +129,10 @@ _ABOUT_ME["rotated"] = N_(
     "This machine goes on as a new device of your account: its files were restored from a copy, or "
     "come from an earlier version. What was sent to the old device meanwhile is asked for again."
 )
+_ABOUT_ME["history_incomplete"] = N_(
+    "Not all of the history came that your other device has handed over. Take this device out and "
+    "link it again."
+)
 _ABOUT_ME["verified_changed"] = _ABOUT_ME["keys_changed"]
 
 _UNKNOWN: Final = N_("Something has happened that this version cannot explain: {code}")
@@ -136,7 +140,9 @@ _UNKNOWN: Final = N_("Something has happened that this version cannot explain: {
 _IN_PASSING: Final = frozenset({"undecryptable", "device_added", "device_removed"})
 """Ordinary among others; nobody has to do anything about it."""
 
-_WORTH_A_LOOK: Final = frozenset({"dropped", "keys_changed", "cloned", "rotated"})
+_WORTH_A_LOOK: Final = frozenset(
+    {"dropped", "keys_changed", "cloned", "rotated", "history_incomplete"}
+)
 
 
 def notice(event: MissingNotice, own_name: str, look: Look) -> list[Line]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from jim.client import events
 from jim.client.console import notices, status, trust_view, view
+from jim.client.console.newcomer import Progress
 from jim.client.console.shown import after
 from jim.client.console.states import OwnStates
 from jim.client.console.status import Link
@@ -79,7 +80,13 @@ class Reactions:
         self._words: tuple[str, ...] | None = None
         self.has_notes = False
         """Something has been reported of which it is noted when it was shown."""
+        self._history = Progress()
         self._noting: list[asyncio.Future[None]] = []
+
+    @property
+    def shown_id(self) -> int:
+        """The last message of others that was shown, 0 if nothing is known of it."""
+        return self._shown.number if self._shown is not None else 0
 
     async def take(self, event: events.Event, client: Messenger) -> None:
         """React to one event: what is about the account first, then what is about messages."""
@@ -136,6 +143,9 @@ class Reactions:
                 self.names.add(name)
             case events.DevicesChanged():
                 self._screen.report(view.devices_changed(self._screen.look))
+            case events.HistoryMoved():
+                look, now_s = self._screen.look, time.monotonic()
+                self._screen.report(self._history.told(event, now_s, look))
 
     def end(self, error: JimError, name: str) -> None:
         """The client has stopped for good, or has not even begun: say why, and wake who waits."""

@@ -1,0 +1,167 @@
+"""`jim link` on both devices, as processes against a real server that may be killed in between."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from unit_tests.support.processes import DEADLINE_S, Program, World, world
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+
+CODE = r"^[a-z2-7]{4}( [a-z2-7]{2,4}){6}$"
+DIGITS = r"^  (\d{5} ?){4}$"
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Iterator[World]:
+    """A server, and alice who has talked to bob."""
+    with world(tmp_path) as running:
+        assert running.client("bob").finish("3") == 0
+        assert running.client("alice").finish("1", "bob", "from alice", "3") == 0
+        assert running.client("bob").finish("1", "alice", "from bob", "3") == 0
+        seeing = running.client("alice")
+        seeing.expect("from bob")
+        assert seeing.finish("3") == 0
+        yield running
+
+
+def new_device(here: World, *flags: str, name: str = "alice") -> Program:
+    address = f"127.0.0.1:{here.port}"
+    return here.jim("laptop", "link", name, address, *flags, JIM_NAME="")
+
+
+def code_of(program: Program, count: int = 1) -> str:
+    return program.expect(CODE, count)[-1]
+
+
+def approve(here: World, code: str, *flags: str) -> Program:
+    return here.jim("alice", "link", *flags, "--approve", *code.split())
+
+
+def history(here: World, home: str) -> list[str]:
+    program = here.jim(home, "history", "bob", JIM_NAME="alice")
+    assert program.wait() == 0
+    return [line.split(": ", 1)[1] for line in program.lines]
+
+
+def listen(here: World, home: str, count: int = 1) -> list[str]:
+    flags = ("--count", str(count), "--timeout", "20")
+    program = here.jim(home, "listen", *flags, JIM_NAME="alice")
+    assert program.wait() == 0
+    return [line.split(": ", 1)[1] for line in program.lines]
+
+
+def expect_errors(program: Program, text: str) -> None:
+    """Wait until something stands on standard error."""
+    end = time.monotonic() + DEADLINE_S
+    while not any(text in line for line in program.errors):
+        assert time.monotonic() < end, program.errors
+        time.sleep(0.05)
+
+
+def test_a_device_is_linked_and_has_the_history(here: World) -> None:
+    new = new_device(here)
+    old = approve(here, code_of(new), "--yes")
+    assert old.wait() == 0
+    assert new.wait() == 0
+    assert new.expect(DIGITS) == old.expect(DIGITS)
+    assert any("127.0.0.1" in line for line in old.errors)
+    assert new.expect("history of your other device is here: 2 messages")
+    assert any("fingerprint" in line for line in new.errors)
+    assert history(here, "laptop") == history(here, "alice") != []
+    assert here.client("bob").finish("1", "alice", "to both", "3") == 0
+    assert listen(here, "laptop") == listen(here, "alice") == ["to both"]
+    assert here.jim("laptop", "send", "bob", "from the laptop", JIM_NAME="alice").wait() == 0
+    bob = here.client("bob")
+    bob.expect("from the laptop")
+    assert bob.finish("3") == 0
+    for home in ("laptop", "alice"):
+        assert here.jim(home, "verify", JIM_NAME="alice").wait() == 0
+
+
+def test_nothing_is_taken_in_by_accident(here: World) -> None:
+    new = new_device(here)
+    code = code_of(new)
+    unasked = approve(here, code)
+    assert unasked.finish("yes") == 2
+    assert any("--yes" in line for line in unasked.errors)
+    assert approve(here, "abcd efgh").wait() == 2
+    wrong = approve(here, code[:-1] + ("a" if code[-1] != "a" else "b"), "--yes")
+    assert wrong.wait() == 1
+    assert any("shows this code" in line for line in wrong.errors)
+    running = here.client("alice")
+    running.expect("established")
+    beside = approve(here, code, "--yes")
+    assert beside.wait() == 1
+    assert any(f"/link {code}" in line for line in beside.errors)
+    running.say(f"/link {code}")
+    expect_errors(running, "--approve CODE --yes")
+    assert running.finish("3") == 0
+    assert new.process.poll() is None
+
+
+def test_ends_that_are_told(here: World) -> None:
+    assert here.jim("laptop", "link", JIM_NAME="").wait() == 2
+    late = new_device(here, "--timeout", "3")
+    assert late.wait() == 6
+    there = here.jim("alice", "link", "alice", f"127.0.0.1:{here.port}")
+    assert there.wait() == 2
+    assert any("already" in line for line in there.errors)
+    waits = here.jim("laptop", "send", "bob", "x", JIM_NAME="alice")
+    assert waits.wait() == 4
+    assert any("jim link" in line for line in waits.errors)
+
+
+def test_killed_while_waiting_either_side_goes_on(here: World) -> None:
+    first = new_device(here)
+    before = code_of(first)
+    first.kill()
+    new = new_device(here)
+    code = code_of(new)
+    assert code != before
+    here.kill_server()
+    here.start_server()
+    expect_errors(new, "Connected again")
+    old = approve(here, code, "--yes")
+    assert old.wait() == 0
+    assert new.wait() == 0
+    assert history(here, "laptop") == history(here, "alice") != []
+
+
+@pytest.mark.parametrize("which", ["old", "new", "server"])
+def test_killed_in_the_middle_of_the_history(here: World, which: str) -> None:
+    long = [part for n in range(16) for part in ("1", "bob", f"long {n} " + "x" * 4000)]
+    assert here.client("alice").finish(*long, "3") == 0
+    new = new_device(here)
+    old = approve(here, code_of(new), "--yes")
+    expect_errors(old, "History to the new device")
+    if which == "server":
+        here.kill_server()
+        here.start_server()
+    else:
+        (old if which == "old" else new).kill()
+    if which == "old":
+        again = here.client("alice")  # goes on by itself
+        expect_errors(again, "has your history")
+        assert again.finish("3") == 0
+    else:
+        assert old.wait() == 0
+    if which == "new":
+        here.client("laptop", "-n", "alice").finish("3")
+    else:
+        assert new.wait() == 0
+    expected = history(here, "alice")
+    assert len(expected) == 18
+    end = time.monotonic() + DEADLINE_S
+    while history(here, "laptop") != expected:
+        assert time.monotonic() < end
+        here.client("laptop", "-n", "alice").finish("3")
+    for home in ("laptop", "alice"):
+        assert here.jim(home, "verify", JIM_NAME="alice").wait() == 0
