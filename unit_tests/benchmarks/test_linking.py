@@ -23,6 +23,7 @@ def test_the_new_device_has_the_same_history_in_the_same_order(tmp_path: Path) -
         )
         assert kept == given
         assert len(kept) == 200 / PEERS
+        assert min(len(text) for text, _ in kept) == 100
     # A part less the end, and never as few bytes as the texts have.
     assert len(link.taking) > 2
     assert link.wire_bytes > 200 * 100
