@@ -256,7 +256,7 @@ class Account:
         if stays:
             return record
         path = self._directory / KEY_FILE
-        self._key = key = await asyncio.to_thread(renewal.make_key, path)
+        self._key = key = await asyncio.to_thread(renewal.make_key, path, self._opener)
         begun, vault = await asyncio.to_thread(self._begin, recovering=True, resetting=resetting)
         pinned = msgspec.structs.replace(
             begun, chain_seq=record.chain_seq, chain_head=record.chain_head
@@ -439,6 +439,7 @@ class AccountStore(HandingStore, DeviceStore, TrustStore, RotatingStore):
     ) -> AccountRecord:
         """Be a new device, with the messages that are here."""
         self._key = key
+        self.leave_behind()
         self.renew(record.device, vault, key, now_ms)
         write_account(self._connection, record)
         return record

@@ -12,24 +12,29 @@ from typing import TYPE_CHECKING, Final
 from jim.client.account_record import read_account
 from jim.client.schema import open_database
 from jim.crypto import key_files
-from jim.crypto.keys import SigningKey, device_id
+from jim.crypto.keys import device_id
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from jim.client.key_opener import KeyOpener
+    from jim.crypto.keys import SigningKey
 
 NEW_KEY: Final = ".new"
 """Behind the name of the key file, until the store belongs to the new key."""
 
 
-def make_key(path: Path) -> SigningKey:
+def make_key(path: Path, opener: KeyOpener) -> SigningKey:
     """Make the key that is going to take the place of one, durably beside it. Blocks.
+
+    It is sealed with the passphrase of the one that `opener` has read, if that is sealed.
 
     Raises:
         KeyFileError: it cannot be written.
     """
     new = _new(path)
     new.unlink(missing_ok=True)
-    return key_files.load_or_create(new)
+    return opener.read_or_make(new)
 
 
 def settle(path: Path, store: Path) -> None:

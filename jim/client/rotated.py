@@ -160,9 +160,14 @@ class RotatingStore(MailboxStore):
             drafts.append(Draft(name, body, 0, None, SINCE, device))
         return drafts
 
+    def leave_behind(self) -> None:
+        """Note that this store is going to be another device: nothing has to be replaced then."""
+        self._sql.execute("INSERT OR IGNORE INTO former VALUES (?)", (self._device,))
+        self._sql.execute("DELETE FROM rotation")
+
     def _leave_device(self) -> None:
         """Drop what means nothing to another device; it has a mailbox and ratchets of its own."""
-        self._sql.execute("INSERT OR IGNORE INTO former VALUES (?)", (self._device,))
+        self.leave_behind()
         for table in _OF_THE_OLD:
             self._sql.execute(f"DELETE FROM {table}")  # noqa: S608 - names of our own
         self._sql.execute("UPDATE messages SET position = 0 WHERE position <> 0")

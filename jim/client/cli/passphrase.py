@@ -32,6 +32,7 @@ def run(options: argparse.Namespace) -> int:
     """
     from jim.client.accounts import KEY_FILE, LOCK_FILE, NEXT_KEY_FILE
     from jim.client.lock import FileLock
+    from jim.client.renewal import NEW_KEY
 
     chosen = account(options)
     place = account_place(chosen.address, chosen.name, options.data_dir)
@@ -41,7 +42,11 @@ def run(options: argparse.Namespace) -> int:
     if not lock.acquire():
         raise AccountInUse
     try:
-        paths = [place / name for name in (KEY_FILE, NEXT_KEY_FILE) if (place / name).exists()]
+        paths = [
+            place / name
+            for name in (KEY_FILE, NEXT_KEY_FILE, KEY_FILE + NEW_KEY)
+            if (place / name).exists()
+        ]
         return _change(options, paths)
     finally:
         lock.release()
