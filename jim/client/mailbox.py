@@ -1,3 +1,4 @@
+# long module: everything that may come with one frame, in one transaction
 """What comes in: the part of an account's store that keeps it, opens it and says what is wrong."""
 
 from __future__ import annotations

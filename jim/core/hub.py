@@ -1,3 +1,4 @@
+# long module: the one place in which all sessions of a node meet
 """The hub: from messages of all sessions to batches for the store, from commits to deliveries.
 
 Store durably first, then acknowledge, then push. A push is only a hint: the truth is the mailbox
