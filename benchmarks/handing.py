@@ -133,7 +133,7 @@ def measured(options: argparse.Namespace) -> dict[str, Any]:
         )
         link.close()
     return {
-        "machine": own.machine("linking", options.scratch),
+        "machine": own.machine("handing", options.scratch),
         "messages": messages,
         "arrived": arrived,
         "parts": len(link.taking),
@@ -173,7 +173,7 @@ def complaints(figures: dict[str, Any]) -> list[str]:
 
 def main() -> int:
     """Measure and print; fail when something is missing."""
-    options = own.parser("linking", __doc__).parse_args()
+    options = own.parser("handing", __doc__).parse_args()
     return own.reported(lambda: measured(options), text_of, complaints, options.json)
 
 

@@ -38,7 +38,7 @@ def test_what_has_not_arrived_is_a_complaint() -> None:
 
 @pytest.mark.e2e
 def test_the_command_hands_a_history_over(tmp_path: Path) -> None:
-    found = measured("linking", tmp_path, "--quick")
+    found = measured("handing", tmp_path, "--quick")
     assert found["arrived"] == found["messages"]
     assert found["paced_s"] > 0
     assert min(found["old"]["cpu_s"], found["new"]["cpu_s"]) > 0
