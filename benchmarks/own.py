@@ -106,11 +106,18 @@ def pair_names(pairs: int) -> list[str]:
 
 
 def enlist(
-    place: Place, names: Iterable[str], fill: Callable[[Stock], None] = lambda _: None
+    place: Place,
+    names: Iterable[str],
+    fill: Callable[[Stock], None] = lambda _: None,
+    *,
+    sealing: bool = False,
 ) -> list[Member]:
-    """Make the store with accounts for the generator, and with whatever `fill` puts there."""
+    """Make the store with accounts for the generator, and with whatever `fill` puts there.
+
+    With `sealing` their devices have keys of encryption.
+    """
     with stocked(database(place)) as stock:
-        members = stock.enlist(names)
+        members = stock.enlist_sealing(names) if sealing else stock.enlist(names)
         fill(stock)
     lines = (accounts.line(member.account()) for member in members)
     jim.accounts_file(place).write_text("".join(lines), encoding="utf-8")

@@ -14,10 +14,14 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from benchmarks.peer import Account
+from jim.client.encryption.vault import new_vault
 from jim.core.limits import Limits
-from jim.core.model import Batch, Identity, Registration, Run
+from jim.core.model import Batch, Enrolment, Identity, Registration, Run
 from jim.core.names import claim
-from jim.crypto.keys import SigningKey
+from jim.crypto.chain import verify_chain
+from jim.crypto.keys import SigningKey, device_id
+from jim.crypto.links import make_add, make_genesis
+from jim.errors import ChainMoved
 from jim.protocol.codec import FROM_SERVER
 from jim.protocol.messages import Msg, Stored
 from jim.server.identity import load_identity
@@ -42,6 +46,8 @@ class Member(Struct, frozen=True):
     seed: bytes
     head: bytes
     identity: Identity
+    devices: tuple[str, ...] = ()
+    """Those that have keys of encryption."""
 
     def account(self) -> MemberAccount:
         """Give what `benchmarks.peer` logs in with."""
@@ -86,6 +92,10 @@ class Stock:
         """Register accounts."""
         return [self._enlist(name) for name in names]
 
+    def enlist_sealing(self, names: Iterable[str], devices: int = 1) -> list[Member]:
+        """Register accounts with so many devices each, which have keys of encryption."""
+        return [self._enlist_sealing(name, devices) for name in names]
+
     def post(self, messages: Iterable[tuple[Member, int, str, str]]) -> list[Stored]:
         """Store messages (sender, n, name of the addressee, text), and give the answers.
 
@@ -117,6 +127,26 @@ class Stock:
         device = record.devices[0]
         identity = Identity(record.account_id, device.device_id, name, device.device)
         return Member(name, fresh.key.seed, fresh.head, identity)
+
+    def _enlist_sealing(self, name: str, devices: int) -> Member:
+        recovery, now_ms = SigningKey.generate(), _now_ms()
+        first, *others = (SigningKey.generate() for _ in range(devices))
+        vault = new_vault(first, device_id(first.public))
+        chain = [make_genesis(name, first, recovery.public, now_ms, vault.keys)]
+        state = verify_chain(chain, name)
+        wanted = Registration(
+            name, claim(name).skeleton, chain[0], state.head, None, vault.fallback
+        )
+        record = accounts.register(self._connection, wanted, now_ms)
+        for key in others:
+            vault = new_vault(key, device_id(key.public))
+            chain.append(make_add(state, key, recovery, now_ms, vault.keys))
+            state = verify_chain(chain, name)
+            added = Enrolment(record.account_id, chain[-1], state.head, devices, vault.fallback)
+            accounts.grow(self._connection, added, lambda *_: None, lambda _: ChainMoved())
+        device = record.devices[0]
+        identity = Identity(record.account_id, device.device_id, name, device.device)
+        return Member(name, first.seed, state.head, identity, tuple(state.keys))
 
 
 @contextlib.contextmanager

@@ -26,6 +26,7 @@
 
 struct conn;
 struct pair;
+struct account;
 
 struct buffer {
     char *data;
@@ -58,6 +59,7 @@ struct user {
     uint64_t sent, done; /* done: acknowledged, or arrived where nothing is */
     struct backlog backlog;
     uint64_t position; /* JIM: last mailbox position taken */
+    const struct account *account; /* JIM: NULL before its first login */
 };
 
 struct conn {
@@ -113,6 +115,7 @@ struct options {
     const struct protocol *protocol;
     enum use use;
     int port, tls, server_pid;
+    int sealed; /* JIM: bodies go as ciphertexts for the receiver's device */
     unsigned pairs, window, rounds, logins_at_once, senders;
     size_t body;
     double rate, comings, warm_s, measure_s, store_s;

@@ -1,6 +1,6 @@
 /* JIM, docs/protocol.md: hello, challenge, auth of a known device, sync; then msg, stored, ack.
  * Every read of a receiver is confirmed by one `ack` up to its last position. By day it also
- * watches presence. */
+ * watches presence. Bodies can go as ciphertexts: the server must not look into them anyway. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -95,7 +95,7 @@ static void prove(struct conn *c, const char *line, size_t size, const struct ac
 
 static void authenticate(struct conn *c, const char *line, size_t size)
 {
-    const struct account *account = account_of(c->user->name);
+    const struct account *account = c->user->account = account_of(c->user->name);
     unsigned char signature[SIGNATURE], sig[TEXT(SIGNATURE)], head[TEXT(32)];
     prove(c, line, size, account, signature);
     EVP_EncodeBlock(sig, signature, SIGNATURE);
@@ -166,10 +166,11 @@ static void pushed(struct conn *c, const char *line, size_t size)
 {
     char *end;
     uint64_t position = strtoull(line + sizeof PUSHED - 1, &end, 10);
-    const char *text = FIND(end, size - (size_t)(end - line), "\"message\":\"");
+    const char *key = options.sealed ? "\"ciphertext\":\"" : "\"message\":\"";
+    const char *text = find(end, size - (size_t)(end - line), key, strlen(key));
     if (!text)
         die("%s: no message in %.*s", c->user->name, (int)size, line);
-    text += sizeof "\"message\":\"" - 1;
+    text += strlen(key);
     const char *stop = line + size - 2; /* the quote and brace that end it, with no mark behind */
     if (position != c->user->position + 1)
         message_disordered();
@@ -215,15 +216,18 @@ static void jim_turn(struct conn *c)
 
 static void jim_put(struct conn *c, const struct user *to, const char *body, size_t size)
 {
-    char *place = conn_room(c, size + 128);
+    char *place = conn_room(c, size + 160);
     unsigned long long n = ++c->n;
-    int head = sprintf(place,
-                       "{\"action\":\"msg\",\"id\":%llu,\"n\":%llu,\"to\":\"%s\","
-                       "\"message\":\"",
-                       n, n, to->address);
+    int head = sprintf(place, "{\"action\":\"msg\",\"id\":%llu,\"n\":%llu,\"to\":\"%s\",", n, n,
+                       to->address);
+    if (options.sealed)
+        head += sprintf(place + head, "\"ciphertexts\":{\"%s\":\"", to->account->device);
+    else
+        head += sprintf(place + head, "\"message\":\"");
+    const char *end = options.sealed ? "\"}}\n" : "\"}\n";
     memcpy(place + head, body, size);
-    memcpy(place + head + size, "\"}\n", 3);
-    conn_used(c, (size_t)head + size + 3);
+    memcpy(place + head + size, end, strlen(end));
+    conn_used(c, (size_t)head + size + strlen(end));
 }
 
 static void jim_leave(struct conn *c) { conn_print(c, "{\"action\":\"quit\",\"id\":5}\n"); }

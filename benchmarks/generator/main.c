@@ -141,6 +141,7 @@ static void set(int which, const char *value)
     case 'p': options.port = atoi(value); break;
     case 't': options.tls = atoi(value); break;
     case 's': options.server_pid = atoi(value); break;
+    case 'e': options.sealed = atoi(value); break;
     case 'n': options.pairs = (unsigned)atoi(value); break;
     case 'w': options.window = (unsigned)atoi(value); break;
     case 'S': options.senders = (unsigned)atoi(value); break;
@@ -167,6 +168,7 @@ static void parse(int count, char **arguments)
                                           {"port", 1, 0, 'p'},
                                           {"tls", 1, 0, 't'},
                                           {"server-pid", 1, 0, 's'},
+                                          {"sealed", 1, 0, 'e'},
                                           {"pairs", 1, 0, 'n'},
                                           {"window", 1, 0, 'w'},
                                           {"senders", 1, 0, 'S'},
@@ -192,6 +194,8 @@ static void check(void)
     if (!options.protocol || !options.port || !options.pairs || !options.window ||
         !options.logins_at_once || !options.senders || !options.waiting || options.rate <= 0)
         die("--protocol and --port are needed; numbers are above 0");
+    if (options.sealed && (options.protocol != &jim || options.use != PAIRS))
+        die("--sealed is for JIM, where everybody stays");
     if (options.body < LEAST_BODY || options.body > MOST_BODY)
         die("--body is %d to %d bytes", LEAST_BODY, MOST_BODY);
 }

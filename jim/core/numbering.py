@@ -13,6 +13,7 @@ its deliveries, and everything for one socket or mailbox is encoded in one go.
 
 from __future__ import annotations
 
+from collections.abc import KeysView
 from typing import TYPE_CHECKING
 
 from msgspec import UNSET, Struct
@@ -70,7 +71,7 @@ class _Stretch(Struct):
     name: str
     """Its name."""
     conversation: ConversationCounters
-    sealed_for: frozenset[str] | None
+    sealed_for: KeysView[str] | None
     """For these devices, in ciphertexts; None where the messages are plain."""
     boxes: list[Open]
     """The mailboxes that get a copy: the addressee's first, then the sender's other devices'."""
@@ -358,19 +359,17 @@ def _end_of_sequence(messages: Sequence[Msg], begin: int, limit: int) -> int:
     """Give where messages end that follow `begin` with the next number and all else alike."""
     first = messages[begin]
     n, to, ciphertexts = first.n, first.to, first.ciphertexts
+    devices = None if ciphertexts is UNSET else ciphertexts.keys()
     end = begin + 1
     for message in messages[end:limit]:
         n += 1
         if message.n != n or message.to != to:
             break
-        if message.ciphertexts is not ciphertexts and not _sealed_alike(message, first):
+        sealed = message.ciphertexts
+        if sealed is UNSET:
+            if devices is not None:
+                break
+        elif message.only or sealed.keys() != devices:
             break
         end += 1
     return end
-
-
-def _sealed_alike(one: Msg, other: Msg) -> bool:
-    """Tell whether two messages, of which one at least is sealed, are so for the same devices."""
-    if one.ciphertexts is UNSET or other.ciphertexts is UNSET or one.only:
-        return False
-    return one.ciphertexts.keys() == other.ciphertexts.keys()

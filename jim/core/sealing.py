@@ -14,6 +14,8 @@ from jim.core.limits import ciphertext_bytes
 from jim.errors import BadRequest, DevicesChanged, TextTooLong
 
 if TYPE_CHECKING:
+    from collections.abc import KeysView
+
     from jim.core.counters import AccountView, DeviceCounters
     from jim.protocol.messages import Msg
 
@@ -41,7 +43,7 @@ def check(message: Msg, text_bytes: int) -> None:
 
 def check_devices(
     message: Msg, addressee: AccountView, own: AccountView, sender: DeviceCounters
-) -> frozenset[str] | None:
+) -> KeysView[str] | None:
     """Give the devices that a message is sealed for, None for a plain one.
 
     Raises:
@@ -49,12 +51,14 @@ def check_devices(
     """
     if message.ciphertexts is UNSET:
         return None
-    wanted = _wanted(addressee, own, sender)
+    named = message.ciphertexts.keys()
+    theirs = [each.device for each in _sealed_for(addressee, sender)]
     foreign = addressee.account_id != own.account_id
-    unreachable = foreign and not any(each.has_keys for each in addressee.devices)
-    if unreachable or message.ciphertexts.keys() != wanted.keys():
+    wanted = theirs + [each.device for each in _sealed_for(own, sender)] if foreign else theirs
+    unreachable = foreign and not theirs
+    if unreachable or len(named) != len(wanted) or not named >= set(wanted):
         raise DevicesChanged(devices=sorted(wanted))
-    return frozenset(wanted)
+    return named
 
 
 def only_device(
@@ -65,23 +69,19 @@ def only_device(
     Raises:
         DevicesChanged: it is none of those that there are; with `devices`, which are.
     """
-    wanted = _wanted(addressee, own, sender)
+    wanted = {
+        each.device: each for account in (own, addressee) for each in _sealed_for(account, sender)
+    }
     for device, ciphertext in (message.ciphertexts or {}).items():
         if device in wanted:
             return wanted[device], ciphertext
     raise DevicesChanged(devices=sorted(wanted))
 
 
-def _wanted(
-    addressee: AccountView, own: AccountView, sender: DeviceCounters
-) -> dict[str, DeviceCounters]:
-    """Give the devices with keys of both accounts but the sending one.
+def _sealed_for(account: AccountView, sender: DeviceCounters) -> list[DeviceCounters]:
+    """Give the devices of an account that have keys, but never the sending one.
 
     A mailbox that takes nothing for now counts: it may have been collected by the time of the next
     attempt, and the list is one that the sender can know from the chains.
     """
-    return {
-        each.device: each
-        for each in (*own.devices, *addressee.devices)
-        if each.has_keys and each is not sender
-    }
+    return [each for each in account.devices if each.has_keys and each is not sender]

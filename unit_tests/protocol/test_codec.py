@@ -209,6 +209,33 @@ def test_lines_without_a_bracket_make_no_room_for_a_deep_one(levels: int) -> Non
     ]
 
 
+def sealed(levels: int = 2) -> bytes:
+    """A sealed message with an unknown field of so many levels."""
+    frame = encode(m.Msg(id=5, n=5, to="bob", ciphertexts={"A" * 16: "1mAAAA"}))
+    return frame[:-2] + b',"x":' + b'{"y":' * (levels - 1) + b"1" + b"}" * levels + b"\n"
+
+
+def test_many_sealed_messages_come_whole_and_a_deep_one_among_them_is_found() -> None:
+    good = m.Msg(id=5, n=5, to="bob", ciphertexts={"A" * 16: "1mAAAA"})
+    wide = Decoder(FROM_CLIENT, 1 << 20)
+    assert wide.feed(sealed(MAX_DEPTH) * 64) == [good] * 64
+    data = sealed() * 40 + sealed(MAX_DEPTH + 1) + b"\n" * 99 + sealed() * 23
+    malformed = ("malformed", None, False)
+    expected = [good] * 40 + [malformed] + [good] * 23
+    assert [comparable(item) for item in wide.feed(data)] == [
+        item if item is malformed else comparable(item) for item in expected
+    ]
+
+
+@pytest.mark.parametrize("kind", [b"[", b"{"])
+def test_a_sealed_message_in_front_makes_no_room_for_a_deep_one(kind: bytes) -> None:
+    inner = kind * 3000
+    deep = b'{"action":"probe","id":1,"x":' + inner + b"\n"
+    wide = Decoder(FROM_CLIENT, 1 << 20)
+    found = [comparable(item) for item in wide.feed(sealed() + deep)]
+    assert found[1:] == [("malformed", None, False)]
+
+
 def test_brackets_inside_a_text_are_no_nesting() -> None:
     text = '[{"' * 200 + "\\" * 7
     message = m.Msg(id=1, n=1, to="bob", message=text)

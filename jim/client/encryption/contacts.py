@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from msgspec import Struct
 
+from jim.client.encryption.content import Head
 from jim.crypto import chain
 from jim.crypto.chain import ChainState
 from jim.crypto.transcript import link_hash
@@ -17,8 +18,6 @@ from jim.protocol.messages import RESET, Link
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
-
-    from jim.client.encryption.content import Head
 
 _READ: Final = "SELECT links, trust, plain FROM contacts WHERE name = ?"
 _KEEP: Final = """
@@ -65,8 +64,17 @@ class Contact(Struct, frozen=True):
         """The number of the last link that is known, -1 for no chain."""
         return self.links[-1].seq if self.links else -1
 
+    @property
+    def head(self) -> Head:
+        """The end of the chain; only where there is one."""
+        if self.state is None:
+            raise LookupError(f"no chain of {self.name} is known")
+        return Head(self.state.seq, self.state.head)
+
     def has(self, head: Head) -> bool:
         """Tell whether the chain contains a link that somebody saw as its end."""
+        if self.state is not None and head.seq == self.state.seq:
+            return head.head == self.state.head
         place = head.seq - chain.FIRST_SEQ
         return place < len(self.links) and link_hash(self.links[place]) == head.head
 

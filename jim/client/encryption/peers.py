@@ -17,6 +17,16 @@ MAX_MISSING: Final = 1000
 
 _BEGIN: Final = "INSERT OR IGNORE INTO peers (name, device) VALUES (?, ?)"
 _PEER: Final = "SELECT sent, voids, received, repaired_ms FROM peers WHERE name = ? AND device = ?"
+_COUNT: Final = """
+    INSERT INTO peers (name, device, sent) VALUES (?, ?, 1)
+    ON CONFLICT (name, device) DO UPDATE SET sent = sent + 1
+    RETURNING sent, voids
+"""
+_RECEIVED: Final = "SELECT received, unopened FROM peers WHERE name = ? AND device = ?"
+_RECEIVE: Final = """
+    INSERT INTO peers (name, device, received) VALUES (?1, ?2, ?3)
+    ON CONFLICT (name, device) DO UPDATE SET received = ?3, unopened = 0
+"""
 _FORGET_COUNT: Final = (
     "DELETE FROM missing WHERE name = ? AND device = ? AND count = ? RETURNING count"
 )
@@ -35,12 +45,7 @@ class Peers:
 
     def next_count(self, name: str, device: str, message_id: int) -> tuple[int, list[int]]:
         """Take the next count for a message; also gives what was given up before."""
-        self._sql.execute(_BEGIN, (name, device))
-        sent, voids, _, _ = self._sql.execute(_PEER, (name, device)).fetchone()
-        count = sent + 1
-        self._sql.execute(
-            "UPDATE peers SET sent = ? WHERE name = ? AND device = ?", (count, name, device)
-        )
+        [(count, voids)] = self._sql.execute(_COUNT, (name, device)).fetchall()
         self._sql.execute(
             "INSERT INTO sealed VALUES (?, ?, ?, ?)", (name, device, count, message_id)
         )
@@ -87,24 +92,18 @@ class Peers:
         `voids` are those of the sender: nothing is missing with them. What came and could not be
         opened is missing too, but does not count as never come.
         """
-        self._sql.execute(_BEGIN, (name, device))
-        _, _, received, _ = self._sql.execute(_PEER, (name, device)).fetchone()
+        row = self._sql.execute(_RECEIVED, (name, device)).fetchone()
+        received, unopened = row or (0, 0)
         for void in voids:
             self.forget(name, device, void)
         if count <= received:
             return self.forget(name, device, count), 0
         first = max(received + 1, count - MAX_MISSING)
         gap = [each for each in range(first, count) if each not in voids]
-        (unopened,) = self._sql.execute(
-            "SELECT unopened FROM peers WHERE name = ? AND device = ?", (name, device)
-        ).fetchone()
         self._sql.executemany(
             "INSERT OR IGNORE INTO missing VALUES (?, ?, ?)", [(name, device, c) for c in gap]
         )
-        self._sql.execute(
-            "UPDATE peers SET received = ?, unopened = 0 WHERE name = ? AND device = ?",
-            (count, name, device),
-        )
+        self._sql.execute(_RECEIVE, (name, device, count))
         return True, max(0, len(gap) - unopened)
 
     def note_unopened(self, name: str, device: str) -> None:

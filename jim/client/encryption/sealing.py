@@ -8,11 +8,10 @@ import msgspec
 from msgspec import Struct, field
 
 from jim.client.encryption.contacts import Contacts, Trust
-from jim.client.encryption.content import TEXT, Content, Head, Party, write_content
+from jim.client.encryption.content import TEXT, Content, Party, write_content
 from jim.client.sync import Payload
 from jim.crypto.device_keys import verify_key
-from jim.crypto.transcript import link_hash
-from jim.errors import AuthFailed, CannotDecrypt, ContactChanged
+from jim.errors import AuthFailed, ContactChanged
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from jim.client.encryption.contacts import Contact
     from jim.client.encryption.peers import Peers
     from jim.client.encryption.vault import Vault
+    from jim.crypto.keys import EncryptionKeys
     from jim.protocol.messages import PublicKey
 
 NO_KEYS: Final = "no_keys"
@@ -134,7 +134,7 @@ class Sealing:
         self, message: Outgoing, me: Contact, contact: Contact, targets: Iterable[tuple[str, str]]
     ) -> Payload:
         self._peers.give_up(message.message_id)
-        heads = {self._name: _head(me), message.to: _head(contact)}
+        heads = {self._name: me.head, message.to: contact.head}
         keys = {
             name: each.state.keys
             for name, each in ((self._name, me), (message.to, contact))
@@ -172,23 +172,23 @@ class Sealing:
         """
         contact = self._contacts.get(name)
         state = contact.state if contact else None
+        signed: dict[str, tuple[EncryptionKeys, bytes]] = {}
         whole = True
         for device in devices:
             public, pair = keys.get(device), state.keys.get(device) if state else None
-            if public is None or pair is None:
+            if public is None or pair is None or not _is_signed(public, device, pair):
                 whole = False
-                continue
-            try:
-                verify_key(public, device, pair.ed)
-                self._vault.begin_session(name, device, pair, public.key)
-            except (AuthFailed, CannotDecrypt):
-                whole = False
-        return whole
+            else:
+                signed[device] = pair, public.key
+        return not self._vault.begin_sessions(name, signed) and whole
 
 
-def _head(contact: Contact) -> Head:
-    last = contact.links[-1]
-    return Head(last.seq, link_hash(last))
+def _is_signed(public: PublicKey, device: str, pair: EncryptionKeys) -> bool:
+    try:
+        verify_key(public, device, pair.ed)
+    except AuthFailed:
+        return False
+    return True
 
 
 def write_payload(payload: Payload) -> bytes:

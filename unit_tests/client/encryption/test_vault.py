@@ -42,8 +42,8 @@ class Owner:
 
     def begin(self, other: Owner) -> None:
         """Begin a session by the other one's fallback key."""
-        fallback = other.new.fallback.key
-        self.vault.begin_session(other.name, other.device, other.new.keys, fallback)
+        keys = {other.device: (other.new.keys, other.new.fallback.key)}
+        assert self.vault.begin_sessions(other.name, keys) == []
 
     def seal(self, other: Owner, text: bytes) -> str:
         return self.vault.seal(other.name, other.device, text)
@@ -68,6 +68,18 @@ def test_nothing_is_sealed_without_a_session(both: tuple[Owner, Owner]) -> None:
     assert not alice.vault.can_seal(bob.name, bob.device)
     with pytest.raises(LookupError):
         alice.seal(bob, b"hi")
+
+
+def test_a_key_of_nobody_does_not_keep_other_devices_from_a_session(
+    both: tuple[Owner, Owner],
+) -> None:
+    alice, bob = both
+    good = (bob.new.keys, bob.new.fallback.key)
+    small_order = (bob.new.keys, bytes(32))
+    keys = {"first": small_order, bob.device: good}
+    assert alice.vault.begin_sessions("bob", keys) == ["first"]
+    assert not alice.vault.can_seal("bob", "first")
+    assert bob.open(alice, alice.seal(bob, b"hello")) == b"hello"
 
 
 def test_what_opens_no_session_changes_nothing(both: tuple[Owner, Owner]) -> None:
