@@ -39,7 +39,8 @@ _KEEP_PAST: Final = """
     INSERT INTO messages
         (peer, outgoing, sender, device, n, text, time_ms, seq, place, state, identity, content_id,
          plain, withheld, handed)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?13,
+        ?13 AND NOT EXISTS (SELECT 1 FROM contacts WHERE name = ?1 AND contacts.plain), ?14)
     ON CONFLICT (identity) DO NOTHING
     RETURNING *
 """
@@ -102,7 +103,6 @@ class TakingStore(MailboxStore):
                 *(past.peer, past.outgoing, sender, past.device, past.n, text, past.time),
                 *(past.seq, past.seq or past.place, _state_of(past)),
                 *(identity_of(frame, text, past.content_id), past.content_id, past.plain),
-                past.plain and not self._allows_plain(past.peer),
                 2 if past.unread else 1,
             ),
         )

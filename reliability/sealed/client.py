@@ -105,7 +105,7 @@ class Client:
         for new in news:
             if isinstance(new, MissingNotice):
                 self.server.book.noticed(self.machine, new)
-            else:
+            elif isinstance(new, Message):
                 self.server.book.shown(self.machine, new)
 
     # --- the front end ----------------------------------------------------------------------------
@@ -260,7 +260,7 @@ class Client:
         fresh: frozenset[str] = frozenset()
         while frames:
             kept = self.machine.disk.change(
-                lambda store, f=frames, a=fresh: store.keep(f, self.server.now_ms, a),
+                lambda store, f=frames, a=fresh: store.keep(f, self.server.now_ms, a),  # type: ignore[misc]
                 lambda kept: self._see(kept.news),
             )
             if kept.position:

@@ -18,6 +18,7 @@ from jim.client.verify import Report
 from jim.client.verify_store import verify_store
 from jim.core.limits import Limits
 from jim.crypto import links
+from jim.protocol.messages import Delivery
 from unit_tests.client.encryption.post import Device, Post, rows_of, settle
 
 if TYPE_CHECKING:
@@ -358,6 +359,25 @@ def test_parts_are_below_the_longest_text(post: Post) -> None:
             alice.send_all()
         assert max(sizes) <= min(text_bytes, handing.PART_BYTES)
         laptop.receive()
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_an_unencrypted_message_is_withheld_as_it_was(post: Post, allowed: bool) -> None:
+    alice, bob = people(post)
+    bob.change(lambda store: store.allow_plain("alice", allowed=True))
+    frame = Delivery(
+        position=0, seq=1, sender="bob", device=bob.device, n=1, to="alice", time=1, message="plain"
+    )
+    post.put(alice, frame)
+    alice.receive()
+    if allowed:
+        alice.change(lambda store: store.allow_plain("bob", allowed=True))
+    laptop = linked(post, alice)
+    hand_over(alice, laptop)
+    assert texts(laptop, "bob") == texts(alice, "bob") == (["plain"] if allowed else [""])
+    laptop.change(lambda store: store.allow_plain("bob", allowed=True))
+    assert texts(laptop, "bob") == ["plain"]
+    assert is_complete(laptop)
 
 
 def test_failed_and_queued_messages_stay_where_they_are(post: Post) -> None:
