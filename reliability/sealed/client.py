@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Sequence
 
     from jim.client.accounts import AccountStore
-    from jim.client.mailbox import News
+    from jim.client.mailbox import Frame, Kept, News
     from reliability.sealed.machine import Machine
     from reliability.sealed.server import Server
 
@@ -105,7 +105,7 @@ class Client:
         for new in news:
             if isinstance(new, MissingNotice):
                 self.server.book.noticed(self.machine, new)
-            elif isinstance(new, Message):
+            else:
                 self.server.book.shown(self.machine, new)
 
     # --- the front end ----------------------------------------------------------------------------
@@ -260,8 +260,7 @@ class Client:
         fresh: frozenset[str] = frozenset()
         while frames:
             kept = self.machine.disk.change(
-                lambda store, f=frames, a=fresh: store.keep(f, self.server.now_ms, a),  # type: ignore[misc]
-                lambda kept: self._see(kept.news),
+                partial(_keep, frames, self.server.now_ms, fresh), lambda kept: self._see(kept.news)
             )
             if kept.position:
                 fresh = frozenset()
@@ -345,6 +344,10 @@ def run(errand: Coroutine[Any, Any, Any]) -> Any:
 
 def _move_cursor(effect: sync.MoveCursor, store: AccountStore) -> None:
     store.move_cursor(effect.epoch, effect.position)
+
+
+def _keep(frames: Sequence[Frame], now_ms: int, fresh: frozenset[str], store: AccountStore) -> Kept:
+    return store.keep(frames, now_ms, fresh)
 
 
 def _msg(effect: sync.Transmit) -> m.Msg:

@@ -331,15 +331,15 @@ class World:
 
     # --- the end ----------------------------------------------------------------------------------
 
-    def heal(self) -> None:
-        """Let everything come to rest, twice with time to mend and something new between."""
+    def heal(self, rounds: int = 2) -> None:
+        """Let everything come to rest, `rounds` times with time to mend and something new."""
         self.book.trace.append("-- heal")
         self.server.honest()
         self.server.is_full = False
         for machine in self.machines:
             machine.disk.dies_at = None
             machine.network.heal()
-        for _ in range(2):
+        for _ in range(rounds):
             self._rest()
             self.server.now_ms += 2 * REPAIR_MS
             for machine in self._here():  # something new shows every gap

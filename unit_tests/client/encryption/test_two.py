@@ -114,6 +114,24 @@ def test_what_is_sealed_anew_says_so_of_everything_that_was_on_its_way(post: Pos
     assert bob.codes() == []
 
 
+def test_what_is_sealed_behind_a_refused_message_is_let_go_with_it(post: Post) -> None:
+    """Whatever happens before it is sealed anew, the receiver must not miss the refused one."""
+    alice, bob = post.join("alice"), post.join("bob")
+    first, second = (alice.write("bob", text).message_id for text in ("one", "two"))
+    for number in (first, second):
+        alice.seal(number)
+    alice.change(lambda store: store.refuse(sync.Refuse(first, "mailbox_full")))
+    alice.reopen()
+    [(row, _)] = alice.store.queued_after(0)
+    assert row.message_id == second
+    assert row.payload is None
+    assert row.released
+    alice.send_all()
+    bob.receive()
+    assert bob.texts() == ["two"]
+    assert bob.codes() == []
+
+
 def test_a_chain_from_before_a_device_was_added_says_nothing_to_it(post: Post) -> None:
     alice, bob = post.join("alice"), post.join("bob")
     phone = post.join("alice", alice)

@@ -93,6 +93,16 @@ def test_what_never_comes_to_rest_is_a_failure(monkeypatch: pytest.MonkeyPatch) 
     assert broken[0][0] == "restless"
 
 
+GONE = "2/971578340 write:119898576 lose:396980756 connect:97103166 revoke:417252550"
+"""Shrunk from seed 92: the answer with a device's key is lost, and then the device is revoked."""
+
+
+def test_a_device_that_is_gone_does_not_fail_a_text() -> None:
+    assert running.judge(read(GONE)) == []
+    with named("removed_device_waited_for").planted():
+        assert [rule for rule, _ in running.judge(read(GONE))] == ["refused"]
+
+
 def test_what_is_not_met_is_said_of_enough_runs_only() -> None:
     assert running.Tally(runs=running.FAULTS_FROM_RUNS - 1).unmet() == []
     assert set(FAULTS) < set(running.Tally(runs=running.FAULTS_FROM_RUNS).unmet())
