@@ -108,10 +108,6 @@ class TakingStore(MailboxStore):
         )
         return [message for message in kept if past.unread and not message.outgoing]
 
-    def _allows_plain(self, peer: str) -> bool:
-        contact = self._contacts.get(peer)
-        return contact is not None and contact.plain
-
     def _take_end(self, frame: Delivery, body: str, now_ms: int) -> list[News]:
         end, device = history.read_end(body), frame.device
         row = self._sql.execute(
