@@ -1,181 +1,198 @@
-"""What handing a history over to a new device takes: `python -m benchmarks.linking`, half a minute.
+"""What it takes to hand a history over to a new device: `python -m benchmarks.linking`.
 
-Two devices of an account with real stores on a disk; the old one has 10,000 messages of 100 bytes
-in ten conversations. Every part is queued, sealed, opened and kept as in two clients, one after the
-other, with nothing between them. What a real server adds is its rate limit: from the bytes follows
-how long the whole takes at the usual one.
+A server of ours without flood limits, an old device whose store was filled with messages that
+somebody else has written, and a new one that is linked to it. Time counts from the moment in which
+the new device is in the account until everything is on its disk; the bytes are those of the frames
+that the old one sends. At the usual limits the bytes make the time: `Limits.bytes_per_s`.
 """
 
 from __future__ import annotations
 
+import argparse
+import asyncio
+import os
+import sys
+import time
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from msgspec import UNSET
+from msgspec import Struct
 
 from benchmarks import own
-from benchmarks.devices import SENDER, TIME_MS, Device, chain_of, msg_of
-from benchmarks.report import table
-from benchmarks.sealing import Taken, timed
-from benchmarks.workloads import BODY_BYTES
+from jim.client import Address, Client
+from jim.client.events import HistoryMoved, LinkChanged
+from jim.client.joining import Wish, join
+from jim.client.link import Link
 from jim.core.limits import Limits
-from jim.protocol.codec import encode
 from jim.protocol.messages import Delivery
 
 if TYPE_CHECKING:
-    import argparse
+    from collections.abc import Callable, Iterator
 
-    from jim.client.events import HistoryMoved, Message
+    from jim.client.accounts import AccountStore
+    from jim.client.events import Event, FirstContact
+    from jim.client.feed import Subscription
+    from jim.crypto.link_code import LinkCode
+    from jim.errors import JimError
 
 MESSAGES: Final = 10_000
-"""The issue's number."""
+TEXT_BYTES: Final = 100
+"""The figures of the issue that asked for linking."""
 
-QUICK_MESSAGES: Final = 500
+PEERS: Final = 20
+"""Conversations that the messages are spread over."""
 
-PEERS: Final = 10
-"""Conversations that they are spread over."""
-
-PAGE: Final = 64
-"""Messages of a transaction while the history is made."""
+BATCH: Final = 1_000
 
 
-def remember(device: Device, messages: int) -> None:
-    """Give a device so many messages, every other one its own account's from a former device."""
-    for index in range(PEERS):
-        device.allow_plain(f"peer{index}")  # where it is not, texts are withheld
-    frames = [_of_before(device, number) for number in range(1, messages + 1)]
-    for first in range(0, messages, PAGE):
-        device.receive(frames[first : first + PAGE])
+class Handed(Struct, frozen=True):
+    """What handing over took."""
 
+    messages: int
+    seconds: float
+    sent_bytes: int
 
-def _of_before(device: Device, number: int) -> Delivery:
-    turn, peer = divmod(number, PEERS)
-    ends = (device.name, f"peer{peer}")
-    sender, to = ends if turn % 2 else ends[::-1]
-    device.position += 1
-    return Delivery(
-        position=device.position,
-        seq=turn + 1,
-        sender=sender,
-        device="A" * 16,
-        n=number,
-        to=to,
-        time=TIME_MS,
-        message=f"{number} ".ljust(BODY_BYTES, "x"),
-        ciphertext=UNSET,
-    )
-
-
-class Link:
-    """An old device and a new one of its account, with a session between them."""
-
-    def __init__(self, folder: Path, messages: int) -> None:
-        """Make both, and the history of the old one; all of it has been read."""
-        self.old, self.new = Device(folder, SENDER), Device(folder, SENDER)
-        chain = chain_of([self.old, self.new])
-        for device in (self.old, self.new):
-            device.learn(SENDER, chain)
-        remember(self.old, messages)
-        keys = {self.new.device: self.new.one_time.popleft()}
-        self.old.change(lambda store: store.use_keys(SENDER, [self.new.device], keys))
-        shown_id = self.old.store.standing().highest_id
-        self.old.change(lambda store: store.begin_handing(self.new.device, shown_id))
-        self.giving: list[Taken] = []
-        self.taking: list[Taken] = []
-        self.wire_bytes = 0
-        self.done = 0
-
-    def hand_over(self) -> None:
-        """Carry everything over, and time both sides."""
-        while self._hand_on():
-            pass
-
-    def _hand_on(self) -> bool:
-        moved: list[HistoryMoved | None] = []
-        self.giving.append(timed(lambda: moved.append(self._next_part())))
-        if moved[0] is None:
-            return False
-        self.done = moved[0].done
-        for row, message in self.old.store.queued_after(0):
-            self._carry(row.message_id, message)
-        return True
-
-    def _next_part(self) -> HistoryMoved | None:
-        text_bytes = Limits().text_bytes
-        return self.old.change(  # type: ignore[no-any-return]
-            lambda store: store.hand_on(text_bytes, TIME_MS)
+    @property
+    def text(self) -> str:
+        """Word it, also for a server with the usual limits."""
+        limits = Limits()
+        paced_s = max(0.0, (self.sent_bytes - limits.byte_burst / 2) / limits.bytes_per_s)
+        return (
+            f"{self.messages:,} messages of {TEXT_BYTES} B: {self.seconds:.1f} s, "
+            f"{self.sent_bytes / 1e6:.2f} MB sent ({self.sent_bytes / self.messages:.0f} B each); "
+            f"at the usual limits {paced_s:.0f} s"
         )
 
-    def _carry(self, message_id: int, message: Message) -> None:
-        self.giving.append(timed(lambda: self.old.payload(message)))
-        payload = self.old.payload(message)
-        self.wire_bytes += len(encode(msg_of(message, payload)))
-        frame = self.new.delivery(self.old, message, payload)
-        self.taking.append(timed(lambda: self.new.receive([frame])))
-        self.giving.append(timed(lambda: self.old.confirm(message)))
 
-    def close(self) -> None:
-        """Close both stores."""
-        self.old.close()
-        self.new.close()
+class _Quiet:
+    """A new device's screen; a `Waiting`."""
+
+    def __init__(self) -> None:
+        self.code: asyncio.Future[LinkCode] = asyncio.get_running_loop().create_future()
+
+    def met(self, contact: FirstContact) -> None:
+        """Show nothing."""
+
+    def show(self, code: LinkCode, expires_s: int) -> None:
+        """Hand the code on."""
+        if expires_s and not self.code.done():
+            self.code.set_result(code)
+
+    def expired(self) -> None:
+        """Show nothing."""
+
+    def refused(self) -> None:
+        """Show nothing."""
+
+    def lost(self, error: JimError, retry_in_s: float) -> None:
+        """Show nothing."""
 
 
-def measured(options: argparse.Namespace) -> dict[str, Any]:
-    """Hand a history over; give the figures."""
-    messages = QUICK_MESSAGES if options.quick else MESSAGES
-    with TemporaryDirectory(dir=options.scratch, prefix="bench-") as folder:
-        link = Link(Path(folder), messages)
-        link.hand_over()
-        arrived = sum(
-            len(link.new.store.history(each.peer, None, messages))
-            for each in link.new.store.conversations()
+def deliveries(count: int) -> Iterator[Delivery]:
+    """Make what others have written, as it stands in a mailbox; texts of `TEXT_BYTES`."""
+    for position in range(1, count + 1):
+        number, peer = divmod(position - 1, PEERS)
+        yield Delivery(
+            position=position,
+            seq=number + 1,
+            sender=f"peer-{peer}",
+            device="d" * 16,
+            n=position,
+            to="alice",
+            time=1_700_000_000_000 + position,
+            message=f"{position} ".ljust(TEXT_BYTES, "x"),
         )
-        link.close()
-    return {
-        "machine": own.machine("linking", options.scratch),
-        "messages": messages,
-        "arrived": arrived,
-        "parts": len(link.taking),
-        "wire_bytes": link.wire_bytes,
-        "paced_s": link.wire_bytes / Limits().bytes_per_s,
-        "old": _seconds(link.giving),
-        "new": _seconds(link.taking),
-    }
 
 
-def _seconds(taken: list[Taken]) -> dict[str, float]:
-    cpu, wall = (sum(column) / 1e6 for column in zip(*taken, strict=True))
-    return {"cpu_s": cpu, "wall_s": wall}
+async def handed_over(address: Address, folder: Path, messages: int) -> Handed:
+    """Fill a store, link a new device to it, and wait until everything is there."""
+    sent = _Counted()
+    old = Client(address, "alice", data_dir=folder / "old")
+    events = old.events()
+    await old.start()
+    await _until(events, _is_online)
+    account = await old._background.account()  # noqa: SLF001 - no front end fills a store
+    waiting = list(deliveries(messages))
+    for start in range(0, messages, BATCH):
+        await account.writer.write(_keeping(waiting[start : start + BATCH]))
+    screen = _Quiet()
+    wish = Wish(address=address, name="alice", data_dir=folder / "new")
+    joining = asyncio.create_task(join(wish, screen))
+    code = await screen.code
+    offer = await old.find_device(code)
+    if offer is None:
+        raise SystemExit("the server does not pass the offer on")
+    await old.take_in(offer, code, await old.highest_id())
+    began_s = time.monotonic()
+    await joining
+    new = Client(address, "alice", data_dir=folder / "new")
+    arrived = new.events()
+    await new.start()
+    await _until(arrived, lambda event: isinstance(event, HistoryMoved) and event.ended)
+    seconds = time.monotonic() - began_s
+    found = sum([len(await new.history(f"peer-{n}", limit=messages)) for n in range(PEERS)])
+    await new.aclose()
+    await old.aclose()
+    sent.end()
+    if found != messages:
+        raise SystemExit(f"{found} of {messages} messages have come")
+    return Handed(messages, seconds, sent.size_bytes)
 
 
-def text_of(figures: dict[str, Any]) -> str:
-    """Give everything for people."""
-    old, new = figures["old"], figures["new"]
-    rows = [
-        ["parts", f"{figures['parts']:,}"],
-        ["bytes on the wire", f"{figures['wire_bytes']:,}"],
-        ["bytes a message", f"{figures['wire_bytes'] / figures['messages']:,.0f}"],
-        ["old device, s of processor (wall)", f"{old['cpu_s']:.2f} ({old['wall_s']:.2f})"],
-        ["new device, s of processor (wall)", f"{new['cpu_s']:.2f} ({new['wall_s']:.2f})"],
-        ["at the usual rate limit, s", f"{figures['paced_s']:.0f}"],
-    ]
-    head = ["messages handed over", f"{figures['messages']:,}"]
-    return "\n\n".join([table(head, rows), *complaints(figures)])
+class _Counted:
+    """Counts the bytes of the frames that are sent at their pace: messages, nothing else.
+
+    To be made before the connection, which is told by what it sends.
+    """
+
+    def __init__(self) -> None:
+        self.size_bytes = 0
+        self._before = before = Link.send_paced
+
+        def counted(link: Link, frames: bytes) -> None:
+            self.size_bytes += len(frames)
+            before(link, frames)
+
+        Link.send_paced = counted  # type: ignore[method-assign,assignment]
+
+    def end(self) -> None:
+        """Count no longer."""
+        Link.send_paced = self._before  # type: ignore[method-assign]
 
 
-def complaints(figures: dict[str, Any]) -> list[str]:
-    """Say when not everything has arrived."""
-    if figures["arrived"] == figures["messages"]:
-        return []
-    return [f"{figures['arrived']:,} of {figures['messages']:,} messages have arrived"]
+def _keeping(part: list[Delivery]) -> Callable[[AccountStore], object]:
+    return lambda store: store.keep(part)
+
+
+def _is_online(event: Event) -> bool:
+    return isinstance(event, LinkChanged) and event.state == "online"
+
+
+async def _until(events: Subscription, fits: Callable[[Event], bool]) -> None:
+    async for event in events:
+        if fits(event):
+            return
+    raise SystemExit("the client has ended")
+
+
+def measured(scratch: Path, messages: int) -> Handed:
+    """Serve, link and measure."""
+    with own.directory(scratch) as place:
+        own.enlist(place, [])
+        with own.serving(place):
+            address = Address("127.0.0.1", place.tls_port)
+            return asyncio.run(handed_over(address, place.directory, messages))
 
 
 def main() -> int:
-    """Measure and print; fail when something is missing."""
-    options = own.parser("linking", __doc__).parse_args()
-    return own.reported(lambda: measured(options), text_of, complaints, options.json)
+    """Measure and print."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.linking", description=__doc__)
+    parser.add_argument("--messages", type=int, default=MESSAGES)
+    parser.add_argument("--scratch", type=Path, default=Path(os.environ.get("TMPDIR", "/var/tmp")))
+    options = parser.parse_args()
+    print(measured(options.scratch, options.messages).text)
+    return 0
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    sys.exit(main())

@@ -29,6 +29,9 @@ LATE_MS: Final = 120_000
 LATEST_MS: Final = 32_503_680_000_000
 """The start of the year 3000: Windows knows no local time beyond it, and a server may send any."""
 
+FORM_CELLS: Final = 27
+"""The longest form of a command in the help; what it does stands behind it in a column."""
+
 TWO_COLUMNS: Final = 60
 """Narrower screens get a list below each other instead of beside."""
 
@@ -320,4 +323,4 @@ _SAME: Final = N_("the same; asks for what is missing")
 def _help_row(form: str, summary: str, look: Look) -> list[Line]:
     if look.width and look.width < TWO_COLUMNS:
         return [line(form), *paragraph(summary, look, indent=4)]
-    return [line(f"{form:<24}{summary}")]
+    return [line(f"{form:<{FORM_CELLS}} {summary}")]

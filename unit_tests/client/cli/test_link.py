@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import sys
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 
-from unit_tests.support.processes import DEADLINE_S, Program, World, world
+from unit_tests.support.processes import DEADLINE_S, Program, World, environment, world
+from unit_tests.support.terminal import Terminal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -165,3 +168,34 @@ def test_killed_in_the_middle_of_the_history(here: World, which: str) -> None:
         here.client("laptop", "-n", "alice").finish("3")
     for home in ("laptop", "alice"):
         assert here.jim(home, "verify", JIM_NAME="alice").wait() == 0
+
+
+def at_terminal(here: World, owner: str, *arguments: str, columns: int = 80) -> Terminal:
+    env = environment(here.home(owner), TERM="xterm-256color", JIM_NAME="")
+    program = [sys.executable, "-m", "jim.client", "link", *arguments]
+    return Terminal(program, {**env, "LC_ALL": "C.UTF-8"}, columns, 40)
+
+
+def test_on_terminals_there_is_a_picture_a_clock_and_a_question(here: World) -> None:
+    new = at_terminal(here, "laptop", "alice", f"127.0.0.1:{here.port}", columns=40)
+    new.expect("The code is good for 9:5")
+    new.expect("█ ▄▄▄▄▄ █")  # a corner of the picture, light on dark
+    assert max(len(row) for row in new.everything.split("\n")) <= 40
+    found = re.search(r"^/link ([a-z2-7 ]+)$", new.everything, re.MULTILINE)
+    assert found is not None
+    code = found.group(1)
+    for answer, status in (("no", 2), ("yes", 0)):
+        old = at_terminal(here, "alice", "-n", "alice", "--approve", *code.split())
+        old.expect("Take this device in? yes/no:")
+        old.line(answer)
+        assert old.wait() == status
+    assert new.wait() == 0
+    new.expect("history of your other device")
+
+
+def test_ctrl_c_says_how_it_goes_on(here: World) -> None:
+    new = at_terminal(here, "laptop", "alice", f"127.0.0.1:{here.port}")
+    new.expect("The code is good for 9:5")
+    new.send("\x03")
+    assert new.wait() == 130
+    new.expect("Nothing is lost")
