@@ -174,8 +174,14 @@ class Hub:
             try:
                 if len(taken) >= room:
                     raise WindowExceeded(n=message.n, limit=self._limits.window)
-                if not self._is_sure(message):
-                    sealing.check(message, self._limits.text_bytes)
+                text = message.message
+                if (
+                    text is UNSET
+                    or message.ciphertexts is not UNSET
+                    or message.only
+                    or len(text) > self._sure_characters
+                ):
+                    self._check(message)
             except WireError as error:
                 refused.append((message, error))
             else:
@@ -192,20 +198,20 @@ class Hub:
             gathered += messages
         link.outstanding += len(messages)
 
-    def _is_sure(self, message: m.Msg) -> bool:
-        """Tell whether `sealing.check` would find nothing; it is asked for each message."""
-        text, ciphertexts = message.message, message.ciphertexts
-        if message.only:
-            return False
-        if ciphertexts is UNSET:
-            return text is not UNSET and len(text) <= self._sure_characters
-        if text is not UNSET:
-            return False
-        # One that is longer may still be right: it is longer than its text.
-        for ciphertext in ciphertexts.values():
-            if len(ciphertext) > self._limits.text_bytes:
-                return False
-        return True
+    def _check(self, message: m.Msg) -> None:
+        """Check what is no short text; a sealed one of usual length quickly.
+
+        Raises:
+            WireError: as `sealing.check`.
+        """
+        ciphertexts, text_bytes = message.ciphertexts, self._limits.text_bytes
+        if ciphertexts is not UNSET and message.message is UNSET and not message.only:
+            for ciphertext in ciphertexts.values():
+                if len(ciphertext) > text_bytes:  # it may still be right: it is longer than a text
+                    break
+            else:
+                return
+        sealing.check(message, text_bytes)
 
     def acknowledge(self, link: Link, position: int) -> None:
         """Take a confirmation of everything up to `position` for the next batch.
