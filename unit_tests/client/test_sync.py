@@ -1,3 +1,4 @@
+# long module: one suite for both machines
 """The decisions of the client under thousands of schedules, and the ones worth a name of their own.
 
 A failing seed is printed; `World(seed, faults).run(STEPS)` repeats it exactly.

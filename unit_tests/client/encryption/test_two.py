@@ -1,3 +1,4 @@
+# long module: one suite for devices that talk
 """Two and more devices talk: everything arrives once, and nobody else can read it."""
 
 from __future__ import annotations
