@@ -285,13 +285,13 @@ PLANTS: Final = (
         "voids_not_sent",
         "nobody is told which counts were given up",
         replaced(Peers, next_count=_count_without_voids),
-        climate="growing",
+        flow="seal for changed devices",
     ),
     Bug(
         "stale_given_up_late",
         "counts of later messages are not given up before the first is sealed anew",
         replaced(MessageStore, seal=_seal_one_by_one),
-        climate="growing",
+        flow="seal for changed devices",
     ),
     Bug(
         "refused_given_up_late",

@@ -100,7 +100,7 @@ GONE = "2/971578340 write:119898576 lose:396980756 connect:97103166 revoke:41725
 def test_a_device_that_is_gone_does_not_fail_a_text() -> None:
     assert running.judge(read(GONE)) == []
     with named("removed_device_waited_for").planted():
-        assert [rule for rule, _ in running.judge(read(GONE))] == ["refused"]
+        assert {rule for rule, _ in running.judge(read(GONE))} == {"refused"}
 
 
 def test_what_is_not_met_is_said_of_enough_runs_only() -> None:
