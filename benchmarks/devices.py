@@ -152,6 +152,7 @@ class Talk:
             for name, chain in chains.items():
                 device.learn(name, chain)
         self.sender.allow_plain(PLAIN)
+        self.plain.allow_plain(SENDER)
 
     def close(self) -> None:
         """Close all stores."""
