@@ -87,6 +87,8 @@ class MailboxStore(MessageStore):
 
     def _be(self, name: str, device: str, key: bytes | None) -> None:
         super()._be(name, device, key)
+        self._asked: dict[tuple[str, str], int] = {}
+        """The first count that was missing of a device when it was last asked."""
         self._opening = (
             None
             if self._vault is None
@@ -157,12 +159,18 @@ class MailboxStore(MessageStore):
         return self._opening.open(frame, ciphertext, fresh)
 
     def _mend(self, frame: Delivery, now_ms: int) -> None:
-        """Ask for what could not be opened, over a new session if it is time for one."""
+        """Ask for what could not be opened, over a new session if it is time for one.
+
+        What has no place in a conversation may be such a question itself: where none of them can be
+        opened, one would follow the other for ever. What of it is missing shows with the next text.
+        """
         sender, device = frame.sender, frame.device
         self._peers.note_unopened(sender, device)
-        if self._vault is not None and self._peers.may_repair(sender, device, now_ms, REPAIR_MS):
+        mends = self._peers.may_repair(sender, device, now_ms, REPAIR_MS)
+        if self._vault is not None and mends:
             self._vault.wedge(sender, device)
-        self._tell_device(AGAIN, sender, device, now_ms)
+        if mends or frame.seq:
+            self._tell_device(AGAIN, sender, device, now_ms)
 
     def _take(self, frame: Delivery, opened: Opened, now_ms: int) -> list[News]:
         """Take what was opened; gives what is new for the user."""
@@ -172,7 +180,7 @@ class MailboxStore(MessageStore):
             news += self._warn(code, _peer_of(frame, self._name), frame.time)
         if opened.gap:
             news.append(self._note_about(opening.DROPPED, frame))
-        if self._peers.missing(frame.sender, frame.device):
+        if self._is_worth_asking(frame, content):
             self._tell_device(AGAIN, frame.sender, frame.device, now_ms)
         if content.kind == TEXT:
             inserted = self._insert_content(frame, content)
@@ -182,6 +190,20 @@ class MailboxStore(MessageStore):
         if opened.is_new:
             news += self._between_devices(frame, content, now_ms)
         return news
+
+    def _is_worth_asking(self, frame: Delivery, content: Content) -> bool:
+        """Tell whether to ask for what is missing of a device.
+
+        Repetitions end with `HERE`, which says what is still to be had. Where not even the first of
+        what is missing has come by then, or by a question of the other side, asking once more
+        brings nothing: two clients would go on with that for ever. The next text asks again.
+        """
+        which = (frame.sender, frame.device)
+        missing = [] if content.was else self._peers.missing(*which)
+        if not missing or (content.kind in _OWN_BUSINESS and self._asked.get(which) == missing[0]):
+            return False
+        self._asked[which] = missing[0]
+        return True
 
     def _insert_content(self, frame: Delivery, content: Content) -> list[Message]:
         """Store a text in its place; one that was sealed again has it inside."""
