@@ -30,6 +30,7 @@ from jim.client.events import (
     Received,
 )
 from jim.client.handing_over import HandingOver
+from jim.client.hints import Hints
 from jim.client.intake import Intake
 from jim.client.link import Link, protocol_error
 from jim.client.mailbox import FromDevice
@@ -89,6 +90,7 @@ class Courier:
         self._handlers: dict[str, Callable[[FromDevice], None]] = {SAS: self.comparing.take}
         self._intake = Intake(account, self.errands, self._kept, fail)
         self._handing = HandingOver(account, self._is_idle, self.notice, feed.publish, fail)
+        self._hints = Hints(self._run, self._look_at_known, self.errands.offer_keys)
         self._sealing: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._seen = _Seen()
@@ -241,6 +243,7 @@ class Courier:
     def lost(self) -> None:
         """Forget the connection."""
         self._link = self.errands.link = None
+        self._hints.forget()
         self._intake.lose()
         self._pacer.stop()
         self._outbox.disconnected()
@@ -273,9 +276,9 @@ class Courier:
         elif isinstance(message, m.Delivered):
             self._delivered(message.name, message.seq)
         elif isinstance(message, m.DevicesChange):
-            self._run(self._look_at_known({message.name: message.chain_seq}))
+            self._hints.chain(message.name, message.chain_seq)
         elif isinstance(message, m.KeysLeft):
-            self._run(self.errands.offer_keys(message.one_time_keys))
+            self._hints.keys(message.one_time_keys)
 
     def _consider(self, message: Frame, kept: list[Frame]) -> None:
         decision, effects = self._inbox.frame(message.position)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -11,7 +12,7 @@ from msgspec import UNSET
 from jim.client.mailbox import CHAIN_INVALID
 from jim.client.store import SealedRows
 from jim.client.sync import Seal
-from jim.errors import JimError, RecipientUnknown
+from jim.errors import ConnectFailed, JimError, RecipientUnknown
 from jim.protocol import messages as m
 
 if TYPE_CHECKING:
@@ -26,6 +27,11 @@ logger = logging.getLogger(__name__)
 
 KEYS_INVALID: Final = "keys_invalid"
 """Error code of a message for a device of which the server shows no key that it has signed."""
+
+ANSWER_S: Final = 120.0
+"""To wait for an answer: what the server may have queued before it (`Limits.outgoing_bytes`, 1 MiB)
+takes so long at 70 kbit/s. Without a limit a server that swallows one question stops everything
+that has to be sealed or opened, and nobody hears of it."""
 
 MAX_LACKED: Final = 3
 """So often in a row something may be lacking for the same message, although the server answers: the
@@ -54,8 +60,9 @@ class Errands:
         Gives what has become durable, and whether the rest has to wait because there was no answer.
         `addressees` are those of stale messages: their devices, or ours, are others by now.
         """
-        if effect.stale:
-            await self.look_at_all([self._account.name, *addressees])
+        names = {self._account.name, *addressees} if effect.stale else set()
+        if await self.look_at_all(sorted(names)) != names:
+            return SealedRows(), True
         done, rest, lacked = SealedRows(), effect.message_ids, 0
         while rest:
             wanted = Seal(rest, [each for each in effect.stale if each in rest])
@@ -157,8 +164,13 @@ class Errands:
         """
         if self.link is None:
             return None
+        link = self.link
         try:
-            reply = await self.link.request(request)
+            async with asyncio.timeout(ANSWER_S):
+                reply = await link.request(request)
+        except TimeoutError:
+            link.give_up(ConnectFailed("the server does not answer", reason="timeout"))
+            return None
         except RecipientUnknown:
             raise
         except JimError as error:

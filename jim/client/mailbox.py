@@ -96,6 +96,8 @@ class MailboxStore(MessageStore):
 
     def _be(self, name: str, device: str, key: bytes | None) -> None:
         super()._be(name, device, key)
+        self._asked: dict[tuple[str, str], int] = {}
+        """The first count that was missing of a device when it was last asked."""
         self._opening = (
             None
             if self._vault is None
@@ -189,7 +191,7 @@ class MailboxStore(MessageStore):
             news += self._warn(code, _peer_of(frame, self._name), frame.time)
         if opened.gap:
             news.append(self._note_about(opening.DROPPED, frame))
-        if self._peers.missing(frame.sender, frame.device):
+        if self._is_worth_asking(frame, content):
             self._tell_device(AGAIN, frame.sender, frame.device, now_ms)
         if content.kind == TEXT:
             inserted = self._insert_content(frame, content)
@@ -199,6 +201,20 @@ class MailboxStore(MessageStore):
         if opened.is_new:
             news += self._between_devices(frame, content, now_ms)
         return news
+
+    def _is_worth_asking(self, frame: Delivery, content: Content) -> bool:
+        """Tell whether to ask for what is missing of a device.
+
+        Repetitions end with `HERE`, which says what is still to be had. Where not even the first of
+        what is missing has come by then, or by a question of the other side, asking once more
+        brings nothing: two clients would go on with that for ever. The next text asks again.
+        """
+        which = (frame.sender, frame.device)
+        missing = [] if content.was else self._peers.missing(*which)
+        if not missing or (content.kind in _OWN_BUSINESS and self._asked.get(which) == missing[0]):
+            return False
+        self._asked[which] = missing[0]
+        return True
 
     def _insert_content(self, frame: Delivery, content: Content) -> list[Message]:
         """Store a text in its place; one that was sealed again has it inside."""

@@ -120,12 +120,13 @@ class MessageStore:
     def enqueue(self, draft: Draft, *, released: bool) -> tuple[Message, bool]:
         """Queue a message under the next number; give it, and whether it is new.
 
-        `released` also makes it ready to be transmitted, if nothing is lacking for that.
+        `released` also makes it ready to be transmitted, if nothing is lacking for that and nothing
+        has to be sealed before it: the receiver takes counts that come out of order for a loss.
         """
         if draft.key is not None and (existing := self._by_key(draft.key)) is not None:
             return existing, False
         [queued] = self._queue(draft)
-        if released:
+        if released and not self._sql.execute(sql.UNSEALED, (queued.message_id,)).fetchone():
             self._seal_row(queued.message_id, SealedRows())
         return queued, True
 

@@ -140,6 +140,9 @@ REVEAL: Final = """
 NOTICES_OF: Final = """
     SELECT code, time_ms, notice_id, peer FROM notices WHERE peer = ? ORDER BY notice_id
 """
+UNSEALED: Final = """
+    SELECT 1 FROM messages WHERE state = 'queued' AND payload IS NULL AND message_id < ? LIMIT 1
+"""
 IS_QUEUED: Final = """
     SELECT 1 FROM messages WHERE state = 'queued' AND kind = ? AND only_for = ? LIMIT 1
 """

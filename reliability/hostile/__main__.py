@@ -1,4 +1,7 @@
-"""`python -m reliability.hostile`: everything malformed against codec, server and client."""
+"""`python -m reliability.hostile`: everything malformed against codec, server and client.
+
+`python -m reliability.hostile traitor` plays the attacks of a malicious server alone.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,7 @@ from reliability.hostile.honest import Pair
 from reliability.hostile.report import Report, Section
 from reliability.hostile.server import AttackedServer
 from reliability.hostile.server_check import Attack, check_health
+from reliability.hostile.treason import check as treason
 from reliability.progress import Progress
 
 if TYPE_CHECKING:
@@ -101,7 +105,14 @@ def run(options: argparse.Namespace) -> Report:
     return Report(time.monotonic() - began_s, sections)
 
 
+def _treason(progress: Progress) -> Section:
+    with tempfile.TemporaryDirectory(prefix="jim-treason-") as name:
+        return asyncio.run(treason.check(Path(name), tell=progress.say))
+
+
 def _parts(options: argparse.Namespace, progress: Progress) -> list[Section]:
+    if options.part == "traitor":
+        return [_treason(progress)]
     every = options.every or (SHORT_EVERY if options.short else 1)
     progress.say("codec")
     sections = [codec_check.run(every=max(1, every // SHORT_EVERY))]
@@ -112,6 +123,7 @@ def _parts(options: argparse.Namespace, progress: Progress) -> list[Section]:
         sections.append(asyncio.run(client_check.check_library(directory, every)))
         progress.say("client programs, lying server")
         sections.append(asyncio.run(program_check.check_programs(directory / "programs")))
+    sections.append(_treason(progress))
     fuzz_s = options.fuzz_s
     if fuzz_s is None:
         fuzz_s = SHORT_FUZZ_S if options.short else LONG_FUZZ_S
@@ -134,7 +146,11 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m reliability.hostile",
         description="Malformed input against codec, a live server and the client: corpora, torture"
-        " sets and fuzzing. Longer fuzzing: python -m reliability.hostile.fuzz.",
+        " sets and fuzzing; a server that is malicious. Longer fuzzing: python -m"
+        " reliability.hostile.fuzz.",
+    )
+    parser.add_argument(
+        "part", nargs="?", choices=["traitor"], help="the malicious server alone (default: all)"
     )
     parser.add_argument("--short", action="store_true", help="a share of everything, 90 s at most")
     parser.add_argument("--every", type=positive, metavar="N", help="send only every N-th case")

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
+from jim.client import errands
 from jim.client.errands import KEYS_INVALID, MAX_LACKED, Errands
 from jim.client.events import MissingNotice
 from jim.client.intake import Intake
 from jim.client.mailbox import CHAIN_INVALID
 from jim.client.sync import Seal
-from jim.errors import ConnectFailed, RecipientUnknown
+from jim.errors import ConnectFailed, JimError, RecipientUnknown, TooOften
 from jim.protocol import messages as m
 from unit_tests.client.encryption.post import Device, Post
 
@@ -44,7 +45,7 @@ class Server:
     def __init__(self, post: Post) -> None:
         self.post = post
         self.asked: list[Any] = []
-        self.given_up: list[Exception] = []
+        self.given_up: list[JimError] = []
         self.answer: Callable[[Any], Any] = self.honest
         self.opened = asyncio.Event()
         self.opened.set()
@@ -68,7 +69,7 @@ class Server:
         await self.opened.wait()
         return self.answer(request)
 
-    def give_up(self, error: Exception) -> None:
+    def give_up(self, error: JimError) -> None:
         self.given_up.append(error)
 
 
@@ -202,6 +203,34 @@ async def test_what_is_stale_is_sealed_for_the_devices_that_there_are(post: Post
     done, _ = await alice.seal(message, stale=("bob",))
     assert second.device in done.payloads[message].ciphertexts
     assert len(done.payloads[message].ciphertexts) == 2
+
+
+async def test_what_is_stale_waits_until_the_devices_are_known(post: Post) -> None:
+    alice, _, server = talk(post)
+    message = alice.write("bob", "hi")
+    await alice.seal(message)
+    post.join("bob")
+
+    def refuse(_: Any) -> Any:
+        raise TooOften
+
+    server.answer = refuse
+    done, waits = await alice.seal(message, stale=("bob",))
+    assert (done.payloads, done.failed, waits) == ({}, {}, True)
+    server.answer = server.honest
+    done, waits = await alice.seal(message, stale=("bob",))
+    assert (len(done.payloads[message].ciphertexts), waits) == (2, False)
+
+
+async def test_a_server_that_does_not_answer_is_given_up(
+    post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice, _, server = talk(post)
+    monkeypatch.setattr(errands, "ANSWER_S", 0.01)
+    server.opened.clear()
+    done, waits = await asyncio.wait_for(alice.seal(alice.write("bob", "hi")), 5)
+    assert (done.payloads, waits) == ({}, True)
+    assert [error.fields["reason"] for error in server.given_up] == ["timeout"]
 
 
 async def test_keys_are_given_again_until_the_server_has_them(post: Post) -> None:

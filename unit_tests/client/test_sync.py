@@ -309,6 +309,21 @@ def test_a_server_that_refuses_for_ever_is_given_up_until_the_next_welcome() -> 
     assert isinstance(last, sync.Disconnect)
 
 
+def test_what_is_refused_for_its_devices_for_ever_fails_and_the_next_one_goes_on() -> None:
+    sealed = sync.Payload({"d" * 16: "1msealed"})
+    outbox = sync.Outbox(0, rows(2), window=1)
+    request = 1
+    outbox.welcomed(0)
+    outbox.rows[0].payload = sealed
+    for _ in range(sync.MAX_FRUITLESS):
+        (seal,) = outbox.refused(request, DevicesChanged())
+        assert seal == sync.Seal([1], [1])
+        outbox.sealed({1: sealed})
+        request += 1
+    assert outbox.refused(request, DevicesChanged()) == [sync.Refuse(1, "devices_changed")]
+    assert sent(outbox.done()) == [(1, "text 2")]
+
+
 def test_nothing_new_goes_out_while_answers_to_the_old_are_missing() -> None:
     outbox = sync.Outbox(0, rows(2), window=8)
     outbox.welcomed(0)

@@ -204,6 +204,10 @@ _MESSAGE_CODES: Final = {
         "The server gave keys for a device of the recipient that the device has not signed. "
         "Nothing was sent. Tell whoever runs the server."
     ),
+    "devices_changed": N_(
+        "The server wants it for other devices than it shows. Nothing was sent. Ask the recipient "
+        "and whoever runs the server what has happened."
+    ),
     "contact_changed": N_(
         "You had verified the recipient, whose keys are others now. Nothing was sent. Compare "
         "anew: /verify NAME; or go on without comparing: /trust NAME"
@@ -213,7 +217,7 @@ _MESSAGE_CODES: Final = {
         "sent. Ask the recipient and whoever runs the server what has happened."
     ),
 }
-"""Codes that only the client's own store gives to a message (`jim.client.events`)."""
+"""Codes that only the client itself gives to a message (`jim.client.events`)."""
 
 _KEY_REASONS: Final = {
     "locked": N_(

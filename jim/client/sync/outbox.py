@@ -262,6 +262,8 @@ class Outbox:
         if isinstance(error, NumberGap):
             return self._gap(flight, error)
         if isinstance(error, DevicesChanged) and flight.row.payload is not None:
+            if self._is_fruitless(flight):
+                return self._refuse(flight, error.code)
             return self._reseal()
         if (error.retryable or error.fatal) and not isinstance(error, MailboxFull):
             return self._rewind()
@@ -319,6 +321,13 @@ class Outbox:
         self._rewinding = True
         self._rewinds = 0
         return [self._block(Refuse(flight.row.message_id, code))]
+
+    def _is_fruitless(self, flight: _Flight) -> bool:
+        """Tell whether the server wants other devices than it shows, however often it is asked.
+
+        It will never take this message, which must not hold up those to everybody else.
+        """
+        return self._rewinds >= MAX_FRUITLESS and not self._rewinding and self._is_next(flight)
 
     def _reseal(self) -> list[OutboxEffect]:
         """Let everything be sealed anew that was on its way: the server refuses all of it.

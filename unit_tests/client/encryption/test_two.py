@@ -20,6 +20,7 @@ from jim.client.mailbox import (
     KEYS_CHANGED,
     VERIFIED_CHANGED,
 )
+from jim.client.store import Draft
 from jim.protocol.messages import Delivery
 from unit_tests.client.encryption.post import HOUR_MS, Device, Post, rows_of, settle
 
@@ -43,6 +44,19 @@ def test_two_talk_and_the_server_sees_no_text(post: Post) -> None:
     assert alice.codes() == bob.codes() == []
     message = bob.store.history("alice", None, 1)[0]
     assert not message.plain
+
+
+def test_counts_follow_the_order_in_which_messages_go_out(post: Post) -> None:
+    alice, bob = post.join("alice"), post.join("bob")
+    alice.send("bob", "one")
+    bob.receive()
+    first, second = (Draft("bob", text, post.now_ms) for text in ("two", "three"))
+    alice.change(lambda store: store.enqueue(first, released=False))
+    alice.change(lambda store: store.enqueue(second, released=True))
+    alice.send_all()
+    bob.receive()
+    assert bob.texts() == ["one", "two", "three"]
+    assert bob.codes() == [], "nothing was missing"
 
 
 def test_sizes_tell_little(post: Post) -> None:

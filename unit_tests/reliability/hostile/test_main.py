@@ -32,6 +32,7 @@ def test_a_small_run_of_everything_is_clean(
         "server",
         "client library",
         "client programs",
+        "client library",
         *(f"fuzz {target}" for target in ("codec", "session", "sync")),
     ]
     assert all(section.cases for section in report.sections)
