@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from msgspec import UNSET
 
+from jim.client.encryption.sealing import NO_OWN_KEYS
 from jim.client.mailbox import CHAIN_INVALID
 from jim.client.store import SealedRows
 from jim.client.sync import Seal
@@ -74,12 +75,17 @@ class Errands:
             if not rest or not found.needs:
                 break
             lacked = lacked + 1 if rest[0] == before else 1
-            code = KEYS_INVALID if lacked > MAX_LACKED else await self.fetch(found.needs)
+            code = await self.fetch(found.needs) if lacked <= MAX_LACKED else self._given_up(found)
             if code is None:
                 return done, True
             if code:
                 done.failed[rest.pop(0)] = code
         return done, False
+
+    def _given_up(self, found: SealedRows) -> str:
+        """Say why something still cannot be sealed, whatever the server answers."""
+        is_own = self._account.name in found.needs.chains
+        return NO_OWN_KEYS if is_own else KEYS_INVALID
 
     async def fetch(self, needs: Needs) -> str | None:
         """Get what is lacking to seal something.

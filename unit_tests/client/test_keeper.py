@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from jim.client.address import Address
-from jim.client.events import Fatal, LinkState, PresenceChanged
+from jim.client.events import Fatal, LinkState, PresenceChanged, Received
 from jim.client.feed import Feed
 from jim.client.keeper import Keeper
 from jim.client.policy import MAX_DELAY_S, STEADY_S, Backoff
@@ -114,14 +114,18 @@ async def test_a_full_disk_stops_the_client_before_anything_is_acknowledged(tmp_
         await account.writer.read(
             lambda store: store._connection.execute("PRAGMA max_page_count = 1").fetchone()
         )
-        sent = await alice.client.send("bob", "x" * 16_000)
-        await alice.client.wait_stored(sent.message_id, 10)
+        texts = [str(number) * 16_000 for number in range(4)]  # more than pages that are free
+        for text in texts:
+            await alice.client.send("bob", text)
+        await alice.client.flush(10)
         (fatal,) = await bob.wait(Fatal)
         assert isinstance(fatal.error, StoreFull)
         assert bob.client.state is LinkState.STOPPED
         await bob.aclose()
         again = await (await launch(server.port, "bob", tmp_path / "bob")).online()
-        assert [message.text for message in await again.received(1)] == ["x" * 16_000]
+        await again.wait(Received, lambda event: event.message.text == texts[-1])
+        history = await again.client.history("alice")
+        assert [message.text for message in history] == texts
         await again.aclose()
         await alice.aclose()
 

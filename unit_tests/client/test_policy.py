@@ -111,6 +111,7 @@ def test_what_stops_the_client() -> None:
     assert stopping == {
         *("auth_failed", "name_taken", "name_invalid", "registration_closed", "invite_required"),
         *("invite_invalid", "too_many_devices", "unsupported_version", "replaced"),
+        "revoked",
     }
     assert ServerIdentityChanged.final
     assert StoreFull.final

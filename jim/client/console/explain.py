@@ -199,6 +199,10 @@ _MESSAGE_CODES: Final = {
         "No device of the recipient can read encrypted messages, and this was not sent "
         "unencrypted. To allow that: /plain NAME"
     ),
+    "no_own_keys": N_(
+        "This device has no keys for encryption in its account. Start jim again; if that does not "
+        "help: jim recover NAME"
+    ),
     "device_gone": N_("It was for one device alone, which is in its account no longer."),
     "keys_invalid": N_(
         "The server gave keys for a device of the recipient that the device has not signed. "

@@ -91,7 +91,7 @@ class Sealing:
         if lacking or me is None or me.state is None or contact is None:
             return Needs(chains=lacking)
         if self._device not in me.state.keys:
-            return Unsealable(NO_OWN_KEYS)
+            return Needs(chains={self._name})  # it may have been added since
         if contact.trust is Trust.CHANGED and message.kind == TEXT:
             return Unsealable(ContactChanged.code)
         targets = self._targets(message, me, contact)
