@@ -7,12 +7,14 @@ import contextlib
 import shutil
 import sqlite3
 from typing import TYPE_CHECKING
+from unittest.mock import patch
 
 import msgspec
 import pytest
 
 from jim.client import Address, Client
 from jim.client.accounts import STORE_FILE
+from jim.client.device_store import DeviceStore
 from jim.client.events import ROTATED, MissingNotice, Registered
 from jim.client.schema import WALKED_SINCE, open_database
 from jim.client.verify import NOTES, Finding, Kind, Report
@@ -49,36 +51,51 @@ async def exchange(sender: Listening, to: Listening, *texts: str) -> None:
         await sender.client.wait_stored(sent.message_id, 10)
 
 
+async def deaf(sender: Listening) -> None:
+    """Let a client seal nothing again, whoever asks: what was lost stays so."""
+    account = await sender.client._background.account()
+    await account.writer.read(lambda store: setattr(store, "_seal_again", lambda *_: None))
+
+
 # --- a second device, whose mailbox was full ------------------------------------------------------
 
 
 async def traffic(folder: Path) -> None:
-    """Bob's second device gets what his first one wrote, too, and then is told what it misses."""
+    """Bob's second device gets what his first one wrote, too, and then is told what it misses.
+
+    Devices do not say what they are called: the mailbox has nothing but what people write.
+    """
     limits = msgspec.structs.replace(QUICK, waiting_messages=3)
+    quiet = patch.object(DeviceStore, "_tell_name", lambda *_: None)
     async with serving(folder / "server", limits) as server:
-        house = Household(server.port, folder)
-        alice, bob = await house.join("alice"), await house.join("bob")
-        (registered,) = await bob.wait(Registered)
-        address = Address("127.0.0.1", server.port)
-        words = " ".join(registered.words or ())
-        heir = Listening(Client.recover(address, "bob", words, data_dir=folder / "second"))
-        house.clients.append(heir)
-        await heir.client.start()
-        await heir.online()
-        await heir.aclose()
-        await exchange(alice, bob, "0")
-        await exchange(bob, alice, "1")
-        for count, text in enumerate("234", 2):
-            await exchange(alice, bob, text)
-            await bob.received(count)
-        back = await house.join("bob", "second")
-        await back.wait(MissingNotice)
-        await exchange(alice, bob, "5")
-        assert [m.text for m in await back.received(3)] == ["0", "2", "5"]
-        await bob.received(5)
-        for name in ("alice", "bob"):
-            assert verify_account(home(folder, name)).findings == []
-        await house.aclose()
+        with quiet:
+            await _talk(Household(server.port, folder), server.port, folder)
+
+
+async def _talk(house: Household, port: int, folder: Path) -> None:
+    alice, bob = await house.join("alice"), await house.join("bob")
+    (registered,) = await bob.wait(Registered)
+    address = Address("127.0.0.1", port)
+    words = " ".join(registered.words or ())
+    heir = Listening(Client.recover(address, "bob", words, data_dir=folder / "second"))
+    house.clients.append(heir)
+    await heir.client.start()
+    await heir.online()
+    await heir.aclose()
+    await deaf(alice)
+    await exchange(alice, bob, "0")
+    await exchange(bob, alice, "1")
+    for count, text in enumerate("234", 2):
+        await exchange(alice, bob, text)
+        await bob.received(count)
+    back = await house.join("bob", "second")
+    await back.wait(MissingNotice)
+    await exchange(alice, bob, "5")
+    assert [m.text for m in await back.received(3)] == ["0", "2", "5"]
+    await bob.received(5)
+    for name in ("alice", "bob"):
+        assert verify_account(home(folder, name)).findings == []
+    await house.aclose()
 
 
 @pytest.fixture(scope="module")
