@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from msgspec import UNSET
 
-from jim.client.mailbox import CHAIN_INVALID
+from jim.client.notice_store import CHAIN_INVALID
 from jim.client.store import SealedRows
 from jim.client.sync import Seal
 from jim.errors import ConnectFailed, JimError, RecipientUnknown

@@ -8,7 +8,7 @@ import pytest
 from msgspec import UNSET
 
 from jim.client.events import ContactInfo, Message, MissingNotice
-from jim.client.mailbox import DEVICE_ADDED, KEYS_CHANGED, VERIFIED_CHANGED
+from jim.client.notice_store import DEVICE_ADDED, KEYS_CHANGED, VERIFIED_CHANGED
 from jim.errors import OwnAccount
 from jim.protocol.messages import Delivery
 from unit_tests.client.encryption.post import Device, Post
