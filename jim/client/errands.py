@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from msgspec import UNSET
 
 from jim.client.encryption.sealing import NO_OWN_KEYS
-from jim.client.mailbox import CHAIN_INVALID
+from jim.client.notice_store import CHAIN_INVALID
 from jim.client.store import SealedRows
 from jim.client.sync import Seal
 from jim.errors import ConnectFailed, JimError, RecipientUnknown

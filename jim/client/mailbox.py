@@ -15,7 +15,15 @@ from jim.client.encryption.content import AGAIN, HERE, SINCE, TEXT, Number, Sinc
 from jim.client.encryption.opening import Lacking, Opened, Opening, Refused
 from jim.client.events import HistoryMoved, Message, MessageState, MissingNotice
 from jim.client.mark import digest_of
-from jim.client.store import RESENT, Again, Draft, MessageStore
+from jim.client.notice_store import (
+    CHAIN_INVALID,
+    DEVICE_ADDED,
+    DEVICE_REMOVED,
+    KEYS_CHANGED,
+    VERIFIED_CHANGED,
+    NoticeStore,
+)
+from jim.client.store import MAX_ASKED, RESENT, Again, Draft
 from jim.errors import ChainInvalid
 from jim.protocol.messages import Delivery, Link, Notice
 
@@ -33,30 +41,8 @@ MAX_RESENT: Final = 1000
 """Messages sealed again for a device that is new, the latest ones: those that nobody has collected.
 More would keep the outbox busy for minutes at the usual rate."""
 
-DEVICE_ADDED: Final = "device_added"
-"""Code of a notice: an account has a further device."""
-DEVICE_REMOVED: Final = "device_removed"
-"""Code of a notice: a device was taken out of an account."""
-KEYS_CHANGED: Final = "keys_changed"
-"""Code of a notice: an account began anew with other keys, by its recovery words."""
-VERIFIED_CHANGED: Final = "verified_changed"
-"""Code of a notice: so did one that the user had verified; nothing is sent there any more."""
-CHAIN_INVALID: Final = "chain_invalid"
-"""Code of a notice: the server shows a device chain that cannot be that of this account."""
-
-ABOUT_KEYS: Final = frozenset(
-    {
-        *(DEVICE_ADDED, DEVICE_REMOVED, KEYS_CHANGED, VERIFIED_CHANGED, CHAIN_INVALID),
-        *(opening.FORKED, opening.FORKED_OWN, opening.CLONED),
-    }
-)
-"""Codes of notices with which no message is missing."""
-
 _OWN_BUSINESS: Final = frozenset({AGAIN, HERE, SINCE})
 """Kinds that the store deals with by itself; all others are told as `FromDevice`."""
-
-_ONCE: Final = frozenset({opening.FORKED, opening.FORKED_OWN, CHAIN_INVALID})
-"""Said once of each conversation: the server would be caught with every message again."""
 
 Frame = Delivery | Notice
 
@@ -91,7 +77,7 @@ class Kept(Struct):
     lacking: str = ""
 
 
-class MailboxStore(MessageStore):
+class MailboxStore(NoticeStore):
     """The messages of one account on this device, those that come in too."""
 
     def _be(self, name: str, device: str, key: bytes | None) -> None:
@@ -116,7 +102,7 @@ class MailboxStore(MessageStore):
         kept = Kept()
         for frame in frames:
             if isinstance(frame, Notice):
-                kept.news.append(self.note(frame.code, frame.time, position=frame.position))
+                kept.news.append(self.note_of_server(frame.code, frame.time, frame.position))
             elif frame.ciphertext is UNSET:
                 text = "" if frame.message is UNSET else frame.message
                 kept.news += self._insert(frame, text, plain=True)
@@ -138,7 +124,7 @@ class MailboxStore(MessageStore):
         if isinstance(opened, Refused) and self._is_known(frame, ciphertext):
             return True
         if isinstance(opened, Refused):
-            kept.news.append(self._note_about(opened.code, frame, position=frame.position))
+            kept.news += self._refuse(opened, frame)
             if opened.code == opening.UNDECRYPTABLE:
                 self._mend(frame, now_ms)
             return True
@@ -148,6 +134,13 @@ class MailboxStore(MessageStore):
             position = 0 if is_text else frame.position
             self._sql.execute(sql.OPENED, (position, digest_of([ciphertext])))
         return True
+
+    def _refuse(self, refused: Refused, frame: Delivery) -> list[News]:
+        """Say why a frame is not believed: once for all of a kind that follow each other."""
+        if self._was_said(refused.code, _peer_of(frame, self._name)):
+            self._sql.execute(sql.PASSED, (frame.position, 0))
+            return []
+        return [self._note_about(refused.code, frame, position=frame.position)]
 
     def _is_known(self, frame: Delivery, ciphertext: str) -> bool:
         """Tell whether this was opened before, and note that it stands here too.
@@ -201,6 +194,9 @@ class MailboxStore(MessageStore):
         if opened.is_new:
             news += self._between_devices(frame, content, now_ms)
         return news
+
+    def _note_about(self, code: str, frame: Delivery, position: int = 0) -> MissingNotice:
+        return self.note(code, frame.time, position=position, peer=_peer_of(frame, self._name))
 
     def _is_worth_asking(self, frame: Delivery, content: Content) -> bool:
         """Tell whether to ask for what is missing of a device.
@@ -331,7 +327,7 @@ class MailboxStore(MessageStore):
         try:
             learned = self._contacts.learn(name, links)
         except ChainInvalid:
-            return self._warn(CHAIN_INVALID, name, now_ms)
+            return [*self._warn(CHAIN_INVALID, name, now_ms)]
         joined = name == self._name and self._device in learned.added
         if learned.is_new or joined:
             return []  # what was before us is no news
@@ -361,38 +357,6 @@ class MailboxStore(MessageStore):
         if self._vault is not None:
             self._vault.offer_taken(keys)
 
-    # --- notices --------------------------------------------------------------------------------
-
-    def note(self, code: str, time_ms: int, *, position: int = 0, peer: str = "") -> MissingNotice:
-        """Keep something that the user has to know, behind everything that is here."""
-        found = self._sql.execute(sql.NOTE_MISSING, (code, time_ms, position, peer)).fetchone()
-        return MissingNotice(code, time_ms, found[0], peer)
-
-    def _note_about(self, code: str, frame: Delivery, position: int = 0) -> MissingNotice:
-        return self.note(code, frame.time, position=position, peer=_peer_of(frame, self._name))
-
-    def _warn(self, code: str, peer: str, time_ms: int) -> list[News]:
-        """Keep a warning, unless it was kept before and is one to be said once."""
-        known = self._sql.execute(
-            "SELECT 1 FROM notices WHERE code = ? AND peer = ? LIMIT 1", (code, peer)
-        ).fetchone()
-        return [] if known and code in _ONCE else [self.note(code, time_ms, peer=peer)]
-
-    def unshown_notices(self) -> list[MissingNotice]:
-        """Read the notices that nobody is known to have seen, in their order."""
-        found = self._sql.execute(
-            "SELECT code, time_ms, notice_id, peer FROM notices WHERE NOT shown ORDER BY notice_id"
-        )
-        return [MissingNotice(*row) for row in found]
-
-    def notices_of(self, peer: str) -> list[MissingNotice]:
-        """Read every notice of a conversation, in their order."""
-        return [MissingNotice(*row) for row in self._sql.execute(sql.NOTICES_OF, (peer,))]
-
-    def notice_shown(self, notice_id: int) -> None:
-        """Note that somebody has seen a notice."""
-        self._sql.execute("UPDATE notices SET shown = 1 WHERE notice_id = ?", (notice_id,))
-
     def move_cursor(self, epoch: str, position: int) -> None:
         """Set where the mailbox is read from: what was known of it up to here counts no more."""
         self._sql.execute(
@@ -409,9 +373,12 @@ def _peer_of(frame: Delivery, name: str) -> str:
 
 
 def _counts(body: str) -> list[int]:
-    """Read the counts that a device asks for; nothing where it asks for nonsense."""
+    """Read the counts that a device asks for; nothing where it asks for nonsense.
+
+    No more than an honest one asks for: each is a search in the store.
+    """
     try:
-        return msgspec.json.decode(body, type=list[Number])
+        return msgspec.json.decode(body, type=list[Number])[:MAX_ASKED]
     except msgspec.MsgspecError:
         return []
 

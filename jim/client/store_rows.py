@@ -71,6 +71,12 @@ NOTE_MISSING: Final = """
     SELECT ?, ?, ?, ?, coalesce(max(message_id), 0) FROM messages
     RETURNING notice_id
 """
+WAS_SAID: Final = """
+    SELECT 1 FROM notices WHERE code = ?1 AND peer = ?2 AND NOT EXISTS (
+        SELECT 1 FROM messages
+        WHERE peer = ?2 AND kind = 'text' AND message_id > notices.behind_id)
+    LIMIT 1
+"""
 STANDING: Final = """
     SELECT confirmed_n, epoch, position, (SELECT coalesce(max(message_id), 0) FROM messages)
     FROM account

@@ -171,6 +171,7 @@ class Session:
             while items := await self._server.receive():
                 for item in items:
                     if not isinstance(item, Invalid):
+                        self._traitor.said.append(encode(item))
                         self._tell(item)
                 await self._client.drain()
 
@@ -226,6 +227,8 @@ class Traitor:
         """The latest one of each device."""
         self.heard: list[bytes] = []
         """Everything that clients have ever said, as it came out of TLS."""
+        self.said: list[bytes] = []
+        """Everything that the real server has ever said to them."""
         self.unreadable: list[str] = []
         """Frames of clients that are no messages: there must never be any."""
 

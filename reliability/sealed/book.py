@@ -10,7 +10,7 @@ from msgspec import Struct, field
 from jim.client.encryption import opening
 from jim.client.encryption.sealing import NO_KEYS
 from jim.client.events import UNKNOWN_OUTCOME, MessageState
-from jim.client.mailbox import CHAIN_INVALID
+from jim.client.notice_store import CHAIN_INVALID
 from reliability.promise import Violation
 
 if TYPE_CHECKING:

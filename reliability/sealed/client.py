@@ -105,7 +105,7 @@ class Client:
         for new in news:
             if isinstance(new, MissingNotice):
                 self.server.book.noticed(self.machine, new)
-            else:
+            elif isinstance(new, Message):
                 self.server.book.shown(self.machine, new)
 
     # --- the front end ----------------------------------------------------------------------------

@@ -15,7 +15,7 @@ import msgspec
 from jim.client.encryption import opening
 from jim.client.encryption.vault import new_vault
 from jim.client.errands import KEYS_INVALID
-from jim.client.mailbox import CHAIN_INVALID
+from jim.client.notice_store import CHAIN_INVALID
 from jim.crypto import links
 from jim.crypto.chain import verify_chain
 from jim.crypto.keys import SigningKey, device_id

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, cast
 
+import msgspec
 import pytest
 
-from jim.client import errands
+from jim.client import errands, intake
 from jim.client.errands import KEYS_INVALID, MAX_LACKED, Errands
 from jim.client.events import MissingNotice
 from jim.client.intake import Intake
-from jim.client.mailbox import CHAIN_INVALID
+from jim.client.notice_store import CHAIN_INVALID
 from jim.client.sync import Seal
 from jim.errors import ConnectFailed, JimError, RecipientUnknown, TooOften
 from jim.protocol import messages as m
@@ -305,6 +306,29 @@ async def test_without_the_chain_the_connection_is_given_up(post: Post) -> None:
     await bob.intake.add(bob.waiting())
     await bob.intake.settled()
     assert bob.device.texts() == ["one"]
+
+
+async def test_what_waits_for_a_chain_has_a_limit(
+    post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, bob, server = await sent(post, *(f"{number} {'x' * 200}" for number in range(20)))
+    monkeypatch.setattr(intake, "HELD_BYTES", 10_000)
+    frames = bob.waiting()
+    await bob.intake.add(frames[:1])
+    await bob.intake.settled()
+    assert server.given_up == [], "what need not wait is not counted"
+    stranger = [msgspec.structs.replace(each, sender="carol") for each in frames[1:]]
+    server.opened.clear()
+    waiting = iter(stranger)
+    while not server.given_up:  # from then on nothing more is read
+        await bob.intake.add([next(waiting)])
+    assert "too much" in str(server.given_up[0])
+    server.opened.set()
+    await bob.intake.settled()
+    assert bob.device.store.standing().position == 1, "the rest comes again"
+    await bob.intake.add(frames[1:])
+    await bob.intake.settled()
+    assert len(bob.device.texts()) == 20
 
 
 async def test_a_store_that_fails_is_told(post: Post) -> None:

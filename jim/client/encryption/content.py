@@ -74,7 +74,7 @@ class Content(Struct, frozen=True, kw_only=True, omit_defaults=True, rename={"se
     to: Party
     chat: str
     count: Number
-    voids: list[Number] = []
+    voids: Annotated[list[Number], Meta(max_length=MAX_VOIDS)] = []
     mine: Head
     yours: Head
     kind: str = TEXT

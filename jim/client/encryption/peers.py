@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 MAX_MISSING: Final = 1000
-"""Counts noted as missing at once: a count far ahead (a liar's) must not fill the disk."""
+"""Counts of a device that are noted as missing, the latest ones: counts far ahead (a liar's) must
+not fill the disk."""
 
 _BEGIN: Final = "INSERT OR IGNORE INTO peers (name, device) VALUES (?, ?)"
 _PEER: Final = "SELECT sent, voids, received, repaired_ms FROM peers WHERE name = ? AND device = ?"
@@ -30,6 +31,11 @@ _RECEIVE: Final = """
 _FORGET_COUNT: Final = (
     "DELETE FROM missing WHERE name = ? AND device = ? AND count = ? RETURNING count"
 )
+_FORGET_OLD: Final = """
+    DELETE FROM missing WHERE name = ? AND device = ? AND count <= (
+        SELECT count FROM missing WHERE name = ? AND device = ?
+        ORDER BY count DESC LIMIT 1 OFFSET ?)
+"""
 
 _decode_counts = msgspec.json.Decoder(list[int]).decode
 
@@ -103,6 +109,8 @@ class Peers:
         self._sql.executemany(
             "INSERT OR IGNORE INTO missing VALUES (?, ?, ?)", [(name, device, c) for c in gap]
         )
+        if gap:
+            self._sql.execute(_FORGET_OLD, (name, device, name, device, MAX_MISSING))
         self._sql.execute(_RECEIVE, (name, device, count))
         return True, max(0, len(gap) - unopened)
 

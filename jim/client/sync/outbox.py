@@ -1,3 +1,4 @@
+# long module: one machine, every event and every effect
 """The outbox: what is sent, in which order, under which number, and what the answers mean.
 
 Numbers are never kept with a message here: the messages of the outbox always have the numbers that

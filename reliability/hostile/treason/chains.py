@@ -120,6 +120,24 @@ class UnsignedDevice(StrangersDevice):
         return [*shown, replace(self.added(shown), sig=bytes(64))]
 
 
+class OwnDevice(StrangersDevice):
+    """A device of a stranger's is added to the own account, as the own device is shown it."""
+
+    victim = "alice"
+    told: ClassVar = {"alice": {"chain_invalid"}}
+
+    async def play(self) -> None:
+        """Let alice hear of it; what she writes goes to bob alone."""
+        alice, bob = await self.two()
+        self.begin()
+        session = await self.scene.session(alice)
+        session.push(m.DevicesChange(name=alice.client.name, chain_seq=1, time=present_ms()))
+        await alice.is_told("chain_invalid")
+        demand(alice.told_of("chain_invalid") == [alice.client.name], "another conversation")
+        await alice.send(bob, "for bob alone")
+        await bob.reads("for bob alone")
+
+
 class StrangersDeviceAtFirst(OnChain):
     """The same at the first contact: nothing is pinned that could be used instead."""
 
@@ -400,6 +418,7 @@ class Withheld(Attack):
 ATTACKS: Final[dict[str, type[Attack]]] = {
     "a device is added that a stranger has signed": StrangersDevice,
     "a device is added without a signature": UnsignedDevice,
+    "a stranger's device is added to the own account": OwnDevice,
     "a device is added at the first contact": StrangersDeviceAtFirst,
     "a chain is exchanged for another one": Substituted,
     "a chain is rolled back": RolledBack,

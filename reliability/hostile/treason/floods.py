@@ -165,6 +165,34 @@ class BetweenDevicesDamaged(Attack):
         await alice.reads("then", "the first victim")
 
 
+class GarbageFlood(Attack):
+    """Hundreds of frames that nobody can open, and of devices that nobody has."""
+
+    told: ClassVar = {"alice": {"undecryptable", "unknown_device"}}
+
+    async def play(self) -> None:
+        """Demand one notice of each kind, and that alice still talks."""
+        alice, bob = await self.two()
+        session = await self.scene.session(alice)
+        frame = m.Delivery(
+            position=0,
+            seq=50,
+            sender=bob.client.name,
+            device=await bob.device(),
+            n=50,
+            to=alice.client.name,
+            time=present_ms(),
+            ciphertext=f"1m{'A' * 400}",
+        )
+        for number in range(300):
+            garbage = replace(frame, seq=50 + number, n=50 + number)
+            session.push(garbage, replace(garbage, device="0123456789abcdef"))
+        await alice.is_told("unknown_device")
+        await bob.send(alice, "meanwhile")
+        await alice.reads("meanwhile")
+        demand(len(alice.told) <= FEW, f"{len(alice.told)} notices for 600 frames")
+
+
 class HeldFlood(Attack):
     """Message upon message of somebody whose chain is not shown."""
 
@@ -208,5 +236,6 @@ ATTACKS: Final[dict[str, type[Attack]]] = {
     "`too_often` for ever": TooOften,
     "a message and all its repetitions are dropped": RepeatsDropped,
     "everything between devices is damaged": BetweenDevicesDamaged,
+    "hundreds of frames that cannot be opened": GarbageFlood,
     "endless messages behind a chain that is not shown": HeldFlood,
 }

@@ -179,6 +179,27 @@ class Invented(Attack):
         await alice.until(lambda: len(alice.withheld) == 2, "the second invented text")
 
 
+class Ventriloquist(Attack):
+    """The server says what only a client can find out, to have an account given up."""
+
+    told: ClassVar = {
+        "alice": {
+            "server: keys_changed",
+            "server: verified_changed",
+            "server: forked_own",
+            "server: cloned",
+        }
+    }
+
+    async def play(self) -> None:
+        """Demand that it is told as what the server says."""
+        alice, _ = await self.two()
+        session = await self.scene.session(alice)
+        for code in ("keys_changed", "verified_changed", "forked_own", "cloned"):
+            session.push(m.Notice(position=0, code=code, time=present_ms()))
+        await alice.is_told("server: cloned")
+
+
 async def is_withheld(witness: Witness) -> None:
     """Demand that a plain text is marked, and not given."""
     await witness.until(lambda: bool(witness.withheld), "the plain text")
@@ -398,6 +419,7 @@ ATTACKS: Final[dict[str, type[Attack]]] = {
     "a ciphertext is damaged": Damaged,
     "a sealed message is replaced by a plain one": Stripped,
     "plain messages are invented": Invented,
+    "warnings are said in the client's voice": Ventriloquist,
     "`from` is altered": WrongSender,
     "`device` is altered to another one of the sender's": WrongDevice,
     "`device` is altered to an unknown one": UnknownDevice,

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from jim import i18n
-from jim.client import mailbox
+from jim.client import notice_store
 from jim.client.console import explain, notices, status, trust_view, view
 from jim.client.console.actions import conversation
 from jim.client.console.lines import Line, Style, as_text
@@ -37,8 +37,8 @@ MISSING = ("mailbox_full", BEHIND, RESTORED)
 ABOUT_KEYS = (
     *(opening.UNDECRYPTABLE, opening.UNKNOWN_DEVICE, opening.FORGED, opening.CLONED),
     *(opening.DROPPED, opening.FORKED, opening.FORKED_OWN),
-    *(mailbox.DEVICE_ADDED, mailbox.DEVICE_REMOVED, mailbox.KEYS_CHANGED),
-    *(mailbox.VERIFIED_CHANGED, mailbox.CHAIN_INVALID),
+    *(notice_store.DEVICE_ADDED, notice_store.DEVICE_REMOVED, notice_store.KEYS_CHANGED),
+    *(notice_store.VERIFIED_CHANGED, notice_store.CHAIN_INVALID),
 )
 SEVEN = tuple((each.sign, each.name) for each in EMOJI[:7])
 
@@ -78,24 +78,29 @@ def test_missing_messages_are_called_so_and_nothing_else_is(code: str) -> None:
 
 
 def test_no_alarm_where_nothing_has_to_be_done() -> None:
-    for code in (mailbox.DEVICE_ADDED, mailbox.DEVICE_REMOVED, opening.UNDECRYPTABLE):
+    for code in (notice_store.DEVICE_ADDED, notice_store.DEVICE_REMOVED, opening.UNDECRYPTABLE):
         shown = notices.notice(told(code), "alice", LINE)
         assert shown[0][0].style is Style.DIM
         assert not said(shown).startswith("!")
         assert "nothing to do" in said(shown)
-    own = notices.notice(told(mailbox.DEVICE_ADDED, "alice"), "alice", LINE)
+    own = notices.notice(told(notice_store.DEVICE_ADDED, "alice"), "alice", LINE)
     assert own[0][0].style is Style.STRONG
     assert "Your account has a further device" in said(own)
-    for code in (opening.FORGED, opening.FORKED, mailbox.VERIFIED_CHANGED, mailbox.CHAIN_INVALID):
+    for code in (
+        opening.FORGED,
+        opening.FORKED,
+        notice_store.VERIFIED_CHANGED,
+        notice_store.CHAIN_INVALID,
+    ):
         assert notices.notice(told(code), "alice", LINE)[0][0].style is Style.BAD
-    advice = said(notices.notice(told(mailbox.VERIFIED_CHANGED), "alice", LINE))
+    advice = said(notices.notice(told(notice_store.VERIFIED_CHANGED), "alice", LINE))
     assert "/verify bob" in advice
     assert "/trust bob" in advice
 
 
 def test_a_code_of_a_later_version_and_a_wicked_name() -> None:
     assert "odd‹1B›" in said(notices.notice(told("odd\x1b"), "alice", LINE))
-    shown = said(notices.notice(told(mailbox.DEVICE_ADDED, "b\x1b[2Jb"), "alice", LINE))
+    shown = said(notices.notice(told(notice_store.DEVICE_ADDED, "b\x1b[2Jb"), "alice", LINE))
     assert "\x1b" not in shown
 
 
@@ -209,9 +214,9 @@ def test_the_history_has_notices_where_they_belong() -> None:
         message(1, text="one", time_ms=1_000_000),
         message(2, text="two", time_ms=3_000_000),
     )
-    between = MissingNotice(mailbox.DEVICE_ADDED, 2_000_000, 1, "bob")
-    before = MissingNotice(mailbox.KEYS_CHANGED, 500_000, 1, "bob")
-    after = MissingNotice(mailbox.DEVICE_REMOVED, 4_000_000, 1, "bob")
+    between = MissingNotice(notice_store.DEVICE_ADDED, 2_000_000, 1, "bob")
+    before = MissingNotice(notice_store.KEYS_CHANGED, 500_000, 1, "bob")
+    after = MissingNotice(notice_store.DEVICE_REMOVED, 4_000_000, 1, "bob")
     shown = [
         as_text(each) for each in conversation([first, last], [before, between, after], "a", PIPE)
     ]

@@ -10,7 +10,7 @@ from jim.client.account_record import AccountRecord, Stage
 from jim.client.device_store import DEVICE_NAME
 from jim.client.encryption.vault import new_vault, pickle_key
 from jim.client.events import UNKNOWN_OUTCOME, MessageState
-from jim.client.mailbox import DEVICE_ADDED, DEVICE_REMOVED
+from jim.client.notice_store import DEVICE_ADDED, DEVICE_REMOVED
 from jim.client.store import Draft
 from jim.client.verify import Report
 from jim.client.verify_store import verify_store

@@ -1,3 +1,4 @@
+# long module: one suite for handing over
 """The history on its way to a new device: whole, once, in order, trusted no more than before."""
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from jim.client.encryption import history
 from jim.client.encryption.contacts import Trust
 from jim.client.encryption.history import End, Past
 from jim.client.events import HistoryMoved, Message, MissingNotice
-from jim.client.mailbox import CHAIN_INVALID
+from jim.client.notice_store import CHAIN_INVALID
 from jim.client.store import Draft
 from jim.client.verify import Report
 from jim.client.verify_store import verify_store

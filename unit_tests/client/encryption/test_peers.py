@@ -32,6 +32,14 @@ def test_every_device_has_counts_of_its_own(peers: Peers) -> None:
     assert peers.message_of(*OTHER, 2) is None
 
 
+def test_what_is_missing_has_a_limit_however_often_counts_jump(peers: Peers) -> None:
+    for jump in range(1, 5):
+        peers.take(*BOB, jump * 10 * MAX_MISSING, [])
+    missing = peers.missing(*BOB)
+    assert len(missing) == MAX_MISSING
+    assert missing[-1] == 40 * MAX_MISSING - 1, "the latest ones"
+
+
 def test_what_is_given_up_is_told_with_everything_later(peers: Peers) -> None:
     for message_id in (7, 8):
         peers.next_count(*BOB, message_id)

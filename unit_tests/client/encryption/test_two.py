@@ -14,7 +14,7 @@ from msgspec import UNSET
 from jim.client import sync
 from jim.client.encryption import opening
 from jim.client.encryption.contacts import Contact, Contacts, Trust
-from jim.client.mailbox import (
+from jim.client.notice_store import (
     DEVICE_ADDED,
     DEVICE_REMOVED,
     KEYS_CHANGED,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -10,9 +11,6 @@ from jim.client.encryption.opening import Opening
 from reliability.hostile.treason import check
 from reliability.hostile.treason.attack import Attack, run
 from reliability.hostile.treason.scene import CANARY
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 THIRD = len(check.ATTACKS) // 3 + 1
 
@@ -23,6 +21,14 @@ async def test_every_attack_has_its_outcome(tmp_path: Path, part: int) -> None:
     section = await check.check(tmp_path, names)
     assert section.violations == []
     assert section.cases == len(names) > 10
+
+
+def test_every_code_is_in_the_table_for_reviewers() -> None:
+    table = (Path(__file__).parents[3] / "docs" / "security.md").read_text(encoding="utf-8")
+    told = [codes for attack in check.ATTACKS.values() for codes in attack.told.values()]
+    ours = {code for codes in told for code in codes if not code.startswith("server: ")}
+    assert {code for code in ours if f"`{code}`" not in table} == {"device_added"}, "the usual one"
+    assert f"{len(check.ATTACKS)} attacks" in table
 
 
 class Gossip(Attack):
