@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+from asyncio import timeout as in_time
 import logging
 import time
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -172,7 +172,7 @@ class Errands:
             return None
         link = self.link
         try:
-            async with asyncio.timeout(ANSWER_S):
+            async with in_time(ANSWER_S):
                 reply = await link.request(request)
         except TimeoutError:
             link.give_up(ConnectFailed("the server does not answer", reason="timeout"))

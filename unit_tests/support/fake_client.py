@@ -190,7 +190,12 @@ class Fake:
             await self._changed.wait_for(lambda: self.messages[message_id].settled)
         return self.messages[message_id]
 
-    async def flush(self, timeout_s: float | None = None) -> bool:
+    async def flush(
+        self,
+        timeout_s: float | None = None,
+        *,
+        everything: bool = False,
+    ) -> bool:
         try:
             for number in list(self.messages):
                 await self.wait_stored(number, timeout_s)

@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 NOTED_S: Final = 1.0
 """For noting that the last thing shown was shown: one transaction, once the screen has taken it."""
 
+BETWEEN_S: Final = 2.0
+"""For what goes between devices, at the end: nobody sees it, and it may go out the next time. Two
+seconds are a few round trips of a bad link."""
+
 CLOSE_S: Final = 3.0
 """To say goodbye to the server; whatever is not out by then is in the outbox on disk."""
 
@@ -126,7 +130,10 @@ class Console:
                     return False
                 for number in self._sent:
                     self.seen.own_changed(await self.client.wait_stored(number))
-                return await self.client.flush(timeout_s)
+                stored = await self.client.flush(timeout_s)
+                if stored:  # what others have not collected goes to a new device of theirs, say
+                    await self.client.flush(min(timeout_s, BETWEEN_S), everything=True)
+                return stored
         except (TimeoutError, JimError):
             return False
 
