@@ -13,10 +13,14 @@ import datetime
 import itertools
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Self
 
+from msgspec import UNSET
+
+from jim.client.encryption.vault import new_vault
 from jim.common.stream import MessageStream
 from jim.core.limits import Limits
 from jim.crypto import certificate, handshake, tls
 from jim.crypto.keys import SigningKey, device_id
+from jim.crypto.links import make_genesis
 from jim.crypto.transcript import link_hash
 from jim.protocol import messages as m
 from jim.protocol.codec import FROM_CLIENT, Invalid, encode
@@ -60,8 +64,9 @@ class Liar:
         self._tls = tls.server_tls(certificate.ensure_certificate(directory / "liar.pem", [], now))
         self._identity = SigningKey.generate()
         self._server: asyncio.Server | None = None
-        self._device = ""
-        self._head = bytes(32)
+        self._name = self._device = ""
+        self._chains: dict[str, m.Link] = {}
+        self._keys: dict[str, m.PublicKey] = {}
         self._seqs = itertools.count(1)
         self.scripts: asyncio.Queue[Script] = asyncio.Queue()
         self.ended: asyncio.Queue[tuple[Script, Ending]] = asyncio.Queue()
@@ -146,6 +151,31 @@ class Liar:
             stream.send(m.Contacts(id=item.id, response=200, time=1, online=[], offline=[]))
         elif isinstance(item, m.Probe):
             stream.send(m.Pong(id=item.id))
+        else:
+            self._reply_about_keys(stream, item)
+
+    def _reply_about_keys(self, stream: MessageStream[m.ClientMessage], item: Any) -> None:
+        """Let everybody exist whom the client asks for, with one device."""
+        if isinstance(item, m.ChainRequest):
+            link = self._chain(self._name if item.name is UNSET else item.name)
+            links = [] if item.after is not UNSET and item.after >= link.seq else [link]
+            stream.send(m.Chain(id=item.id, response=200, time=1, links=links))
+        elif isinstance(item, m.Keys):
+            count = len(item.one_time)
+            stream.send(m.KeysReply(id=item.id, response=200, time=1, one_time_keys=count))
+        elif isinstance(item, m.Claim):
+            keys = {each: self._keys[each] for each in item.devices if each in self._keys}
+            stream.send(m.Claimed(id=item.id, response=200, time=1, keys=keys))
+
+    def _chain(self, name: str) -> m.Link:
+        """Give the one link of somebody's chain: the client's own, or one that is made up."""
+        if name not in self._chains:
+            key = SigningKey.generate()
+            vault = new_vault(key, device_id(key.public))
+            recovery = SigningKey.generate().public
+            self._chains[name] = make_genesis(name, key, recovery, 1, vault.keys)
+            self._keys[device_id(key.public)] = vault.fallback
+        return self._chains[name]
 
     def _challenge(self, hello: m.Hello, script: Script) -> m.Challenge:
         """Prove the identity, for odd terms too: a liar may sign whatever it likes."""
@@ -167,8 +197,8 @@ class Liar:
     def _welcome(self, item: m.Auth | m.Register) -> m.Welcome:
         """Let anybody in, into a new lineage where nothing is stored and nothing waits."""
         if isinstance(item, m.Register):
-            self._device = device_id(item.genesis.login_key)
-            self._head = link_hash(item.genesis)
+            self._name, self._device = item.name, device_id(item.genesis.login_key)
+            self._chains[item.name] = item.genesis
         lineage = next(self._seqs)
         return m.Welcome(
             id=item.id,
@@ -181,7 +211,7 @@ class Liar:
             acked=0,
             epoch=f"lineage {lineage}",
             chain_seq=0,
-            chain_head=self._head,
+            chain_head=link_hash(self._chain(item.name)),
         )
 
 

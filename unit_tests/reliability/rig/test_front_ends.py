@@ -81,7 +81,7 @@ def dora(tmp_path: Path, ledger: Ledger) -> FrontEnd:
     with closing(sqlite3.connect(store)) as connection:
         connection.execute(
             "CREATE TABLE messages (message_id INTEGER PRIMARY KEY, outgoing, device, text, state,"
-            " seq, n, error_code)"
+            " seq, n, error_code, kind DEFAULT 'text')"
         )
     return dora
 

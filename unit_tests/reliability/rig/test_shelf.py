@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 ROWS = """
 INSERT INTO device VALUES (1, 1, 'a1', x''), (2, 2, 'b1', x'');
-INSERT INTO sending VALUES (1, 2, x'01', '');
+INSERT INTO sending (device_id, last_n, answers, last_mark) VALUES (1, 2, x'01', '');
 """
 
 
