@@ -32,8 +32,10 @@ NOT_KEPT: Final = (
     "strange: .* was acknowledged and is not kept for ",
     "strange: .* saw ✓ for its number ",
     "strange: the store is damaged: ",
+    r"strange: cycle \d+: \w+ ended: the proof of identity was not accepted",
 )
-"""What `rig.shelf.broken_promises` says of a store that lacks what was acknowledged."""
+"""What is said of a store that lacks what was acknowledged: by `rig.shelf.broken_promises`, and by
+people whose accounts are gone (a cut may come before the first ✓, never before the names)."""
 
 WENT_ON: Final = (
     "strange: the server goes on after the error",

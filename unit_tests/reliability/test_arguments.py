@@ -17,6 +17,7 @@ from reliability.faults import __main__ as faults
 from reliability.hostile import __main__ as hostile
 from reliability.hostile.fuzz import __main__ as fuzz
 from reliability.load import __main__ as load
+from reliability.sealed import __main__ as sealed
 from reliability.simulate import __main__ as simulate
 from reliability.virtual import __main__ as virtual
 
@@ -33,6 +34,7 @@ PROGRAMS: dict[str, Main] = {
     "reliability.hostile.fuzz": fuzz.main,
     "reliability.load": load.main,
     "reliability.planted": planted.main,
+    "reliability.sealed": sealed.main,
     "reliability.campaign": campaign.main,
 }
 
