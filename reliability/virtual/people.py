@@ -7,6 +7,7 @@ import functools
 from typing import TYPE_CHECKING, Any
 
 from jim.client import Address, Client
+from jim.client.encryption.opening import DROPPED
 from jim.client.events import (
     UNKNOWN_OUTCOME,
     Fatal,
@@ -177,7 +178,8 @@ class Person:
                 self.loop.create_task(
                     self._quietly(functools.partial(self.client.notice_shown, event.notice_id))
                 )
-            if event.code != MailboxFull.code:  # nobody has restored an older store here
+            # Nobody has restored an older store here; what a full mailbox did not take is missed.
+            if event.code not in {MailboxFull.code, DROPPED}:
                 self._world.report(
                     f"{self.device} was told that something is missing: {event.code}"
                 )
