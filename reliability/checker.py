@@ -147,10 +147,13 @@ class _Reader:
             return
         self._follow(event.device, event.uid, event.position)
         pair, key, index = _pair(written), _way(written), self._index[event.uid]
-        if index < device.last.get(key, -1) and event.uid not in self._two_lives:
-            self._break("sender_order", f"{event.uid} on {event.device} after a later one")
         last = device.seqs.get(pair, 0)
-        if event.seq and event.seq <= last:
+        # What a device was told to miss it asks for; that comes behind later ones, into its place.
+        is_late = device.told and event.seq < last
+        in_two_lives = event.uid in self._two_lives
+        if index < device.last.get(key, -1) and not in_two_lives and not is_late:
+            self._break("sender_order", f"{event.uid} on {event.device} after a later one")
+        if event.seq and event.seq <= last and not is_late:
             self._break("order", f"{event.uid} on {event.device}: {event.seq} after {last}")
         self._note(device, event.uid, event.seq)
         if event.seq:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import functools
 import tempfile
 from pathlib import Path
+from unittest import mock
 
 import msgspec
 
+from jim.client.device_store import DeviceStore
 from reliability.virtual.cast import DEVICES, Cast, empty_cast, tmpfs
 from reliability.virtual.scenario import Conditions, Scenario, draw
 from reliability.virtual.world import Result, World
@@ -18,7 +20,16 @@ MAKING_S = 60.0
 
 @functools.cache
 def the_cast() -> Cast:
-    """Let everybody register, once in this process."""
+    """Let everybody register, once in this process.
+
+    Nobody says what their device is called: the server of a run has the accounts alone, and would
+    know nothing of messages that the disks have.
+    """
+    with mock.patch.object(DeviceStore, "_tell_name", return_value=None):
+        return _make_cast()
+
+
+def _make_cast() -> Cast:
     cast = empty_cast()
     world = World(Scenario(seed=0, conditions=Conditions(), actions=[]), cast)
     try:

@@ -12,6 +12,6 @@ ROW = re.compile(r"^\| \*\*(\w+)\*\* \|(.+)\|$", re.MULTILINE)
 
 
 def test_the_page_says_of_every_rule_which_layer_judges_it() -> None:
-    rows = {name: cells.split(" | ") for name, cells in ROW.findall(PAGE.read_text("utf-8"))}
-    assert list(rows) == list(RULES)
-    assert all(len(cells) == 4 for cells in rows.values())
+    found = [(name, cells.split(" | ")) for name, cells in ROW.findall(PAGE.read_text("utf-8"))]
+    # The rules of the schedules with encryption have a table of their own, without layers.
+    assert [name for name, cells in found if len(cells) == 4] == list(RULES)
