@@ -18,7 +18,7 @@ from jim.client import sync
 from jim.core.hub import Hub
 from jim.core.model import Stored
 from jim.core.numbering import _Planner
-from jim.errors import RecipientUnknown
+from jim.errors import WireError
 from jim.server.catch_up import CatchUp
 from reliability import planner_bugs
 from reliability.plants import CAUGHT_WITHIN_S
@@ -166,7 +166,7 @@ def refusal_takes_number() -> Plant:
     def begin(self: _Planner, me: Identity, sender: DeviceCounters, *rest: Any) -> Any:
         try:
             return usual(self, me, sender, *rest)
-        except RecipientUnknown:
+        except WireError:
             sender.last_n += 1
             sender.answers.append(Stored(sender.last_n, 0, 0))
             self._devices[sender.device_id] = sender
