@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from asyncio import timeout as in_time
 import logging
 import time
+from asyncio import timeout as in_time
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from msgspec import UNSET
