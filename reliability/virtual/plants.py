@@ -26,13 +26,13 @@ from reliability.virtual import plants_client
 from reliability.virtual.edges import replaced
 from reliability.virtual.play import play_seed, the_cast
 from reliability.virtual.serving import MemoryDisk
-from reliability.virtual.store import SlowStore, finish_now
+from reliability.virtual.store import SlowStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from jim.core.counters import DeviceCounters
-    from jim.core.model import Batch, Committed, Identity, Segment
+    from jim.core.model import Identity, Segment
     from jim.core.ports import Store
     from reliability.virtual.loop import VirtualLoop
 
@@ -69,28 +69,6 @@ def _patch(owner: object, name: str, value: object) -> Plant:
 
 
 # --- the server's store ---------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def ack_before_commit() -> Iterator[None]:
-    """The server acknowledges and delivers, and commits later; a crash in between loses it."""
-    usual_crash = SlowStore.crash
-
-    async def commit(self: SlowStore, batch: Batch, now_ms: int) -> Committed:
-        before = copy.deepcopy(self._memory.__dict__)
-        committed = finish_now(self._memory.commit(batch, now_ms))
-        self._watcher.stored(batch, committed)
-        self.__dict__.setdefault("undo", []).append(before)
-        self._loop.scheduler.after(self._pace.commit_s[1] + 0.02, self.__dict__["undo"].clear)
-        return committed
-
-    def crash(self: SlowStore) -> None:
-        usual_crash(self)
-        if undo := self.__dict__.get("undo"):
-            self._memory.__dict__.update(undo[0])
-
-    with _patch(SlowStore, "commit", commit), _patch(SlowStore, "crash", crash):
-        yield
 
 
 def lying_disk() -> Plant:
@@ -256,7 +234,6 @@ def gap_not_seen() -> Plant:
 PLANTS: Final[dict[str, Callable[[], Plant]]] = {
     plant.__name__: plant
     for plant in (
-        ack_before_commit,
         lying_disk,
         dedupe_forgotten,
         positions_again,
