@@ -87,6 +87,7 @@ def test_killed_front_ends_lose_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.e2e
+@pytest.mark.timeout(240)  # up to eight cycles of many programs, for three seeds
 @pytest.mark.parametrize("name", ["shown_is_not_noted", "noted_before_shown", "send_without_key"])
 def test_a_front_end_that_notes_wrongly_is_caught(tmp_path: Path, name: str) -> None:
     assert catch(name, tmp_path).rule
