@@ -93,7 +93,7 @@ faults: $(DEV) ## break everything for a few minutes and see the promise hold
 	@echo '-- the pure core under seeded schedules'
 	@$(BIN)/python -m reliability.simulate --seeds 20000 --jobs 2
 	@echo '-- server and client whole on a virtual loop'
-	@$(BIN)/python -m reliability.virtual --runs 2000 --jobs 2
+	@$(BIN)/python -m reliability.virtual --runs 1000 --jobs 2
 	@echo '-- devices that seal for each other under seeded schedules'
 	@$(BIN)/python -m reliability.sealed --seeds 120 --jobs 2
 	@echo '-- a death at every commit of what is sealed and opened'
