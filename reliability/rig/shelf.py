@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 _UID: Final = re.compile(rb'"message":"([^ "]+) ')
 """The name that each text of the harness begins with, in a frame as it goes onto the wire."""
 
+_NUMBER: Final = re.compile(rb'"device":"([^"]+)","n":(\d+)')
+"""Who sent a frame and under which number: all that a sealed one shows of itself."""
+
 _LAST: Final = "SELECT device, last_n FROM device JOIN sending USING (device_id)"
 _WAITING: Final = "SELECT device, frames FROM device JOIN mailbox USING (device_id)"
 
@@ -36,7 +39,7 @@ class Shelf(Struct, frozen=True):
     Attributes:
         damage: what SQLite found, "ok" if nothing; the rest is empty if it could not be read.
         last_n: each device's last number stored.
-        waiting: each device's messages that wait for it, by name.
+        waiting: each device's messages that wait for it, by name or by sender and number.
     """
 
     damage: str
@@ -64,6 +67,7 @@ def _read(connection: sqlite3.Connection) -> Shelf:
         waiting: dict[str, set[str]] = {}
         for device, frames in connection.execute(_WAITING):
             names = {name.decode() for name in _UID.findall(frames)}
+            names |= {f"{sent.decode()}/{int(n)}" for sent, n in _NUMBER.findall(frames)}
             waiting.setdefault(device, set()).update(names)
         return Shelf(str(damage), dict(connection.execute(_LAST)), waiting)
     except (sqlite3.DatabaseError, StoreError) as error:
@@ -76,8 +80,10 @@ def broken_promises(ledger: Ledger, shelf: Shelf) -> list[str]:
         return [f"the store is damaged: {shelf.damage}"]
     found = []
     with ledger.news:
+        numbers = {event.uid: event.n for event in ledger.events(Acked)}
         for uid, devices in ledger.unshown.items():
-            lost = [device for device in devices if uid not in shelf.waiting.get(device, ())]
+            names = {uid, f"{ledger.senders.get(uid)}/{numbers.get(uid)}"}
+            lost = [device for device in devices if not names & shelf.waiting.get(device, set())]
             if lost:
                 found.append(f"{uid} was acknowledged and is not kept for {', '.join(lost)}")
         for device, n in _highest_acked(ledger).items():

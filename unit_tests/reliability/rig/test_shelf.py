@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from typing import TYPE_CHECKING
 
@@ -80,5 +81,16 @@ async def test_what_only_the_journal_has_is_kept(
     found = shelf.read(tmp_path / "server.db", tmp_path / "copy")
     assert found.damage == "ok"
     assert found.last_n == {anna.device: 1, boris.device: 0}
-    assert found.waiting == {boris.device: {"anna-1"}}
+    assert found.waiting == {boris.device: {"anna-1", f"{anna.device}/1"}}
     await current.aclose()
+
+
+def test_a_sealed_message_is_known_by_its_sender_and_number(tmp_path: Path) -> None:
+    database = store(tmp_path / "server.db", "anna-1")
+    frame = b'{"position":2,"seq":2,"from":"anna","device":"a1","n":2,"ciphertext":"1mAAAA"}\n'
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        connection.execute("UPDATE mailbox SET frames = CAST(frames || ? AS BLOB)", (frame,))
+        connection.commit()
+    found = shelf.read(database, tmp_path / "copy")
+    assert found.waiting == {"b1": {"anna-1", "a1/2"}}
+    assert shelf.broken_promises(book(2), found) == []
