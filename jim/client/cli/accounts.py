@@ -70,15 +70,15 @@ def account(options: argparse.Namespace) -> KnownAccount:
     Raises:
         AccountMissing: there is none that fits, or several; the detail lists them.
     """
-    from jim.client import accounts
+    from jim.client import local_accounts
 
     name = options.name or os.environ.get("JIM_NAME") or None
     server = options.server or os.environ.get("JIM_SERVER")
     address = parse_target(server).address if server else None
     try:
-        return accounts.choose_account(address, name, options.data_dir)
+        return local_accounts.choose_account(address, name, options.data_dir)
     except AccountMissing:
-        known = accounts.known_accounts(options.data_dir)
+        known = local_accounts.known_accounts(options.data_dir)
         raise AccountMissing(_choice(known)) from None
 
 
@@ -122,13 +122,13 @@ def account_or_new(options: argparse.Namespace) -> tuple[Address, str]:
     Raises:
         AccountMissing: no name, and not exactly one account; or several of that name.
     """
-    from jim.client import accounts
+    from jim.client import local_accounts
 
     name = options.name or os.environ.get("JIM_NAME") or None
     server = options.server or os.environ.get("JIM_SERVER")
     if name and server:
         return parse_target(server).address, name
-    known = accounts.known_accounts(options.data_dir)
+    known = local_accounts.known_accounts(options.data_dir)
     if name and not any(each.name == name.casefold() for each in known):
         return parse_target(server).address, name
     chosen = account(options)

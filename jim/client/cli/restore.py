@@ -26,7 +26,7 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         JimError: it does not open, is damaged, or there is such an account already.
     """
-    from jim.client.accounts import default_data_dir
+    from jim.client.local_accounts import default_data_dir
     from jim.client.restoring import restore
 
     by = _opened_by(options)
