@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from jim.client.cli import unlocking
+from jim.client.cli.output import put
 from jim.client.console.text import safe_line
 from jim.errors import AccountMissing, InviteMalformed, SettingsError
 from jim.i18n import _
@@ -45,6 +46,44 @@ def parse_target(text: str | None, port: str | None = None) -> Target:
         template = _("{text}: no address of a server. It is HOST, HOST PORT or HOST:PORT.")
         raise SettingsError(template.format(text=shown)) from None
     return Target(address)
+
+
+def target_of(options: argparse.Namespace, name: str) -> Target:
+    """Give where `jim [ADDRESS] [PORT]` goes: without an address to the server of the one account.
+
+    With a name that is the account of that name, without one the only account of this machine. A
+    name that is new here, or has accounts at several servers, means localhost, as for the seed.
+
+    Raises:
+        SettingsError: the address is none.
+        JimError: the file of known servers cannot be used.
+    """
+    server = options.address or os.environ.get("JIM_SERVER")
+    if server:
+        return parse_target(server, options.port)
+    usual = usual_account(options, name or None)
+    return Target(usual.address) if usual is not None else parse_target(None)
+
+
+def usual_account(options: argparse.Namespace, name: str | None = None) -> KnownAccount | None:
+    """Give the only account of this machine (of that name), None if there is none or are several.
+
+    Raises:
+        JimError: the file of known servers cannot be used.
+    """
+    from jim.client import local_accounts
+    from jim.errors import NameInvalid
+
+    try:
+        return local_accounts.choose_account(None, name, options.data_dir)
+    except (AccountMissing, NameInvalid):  # the client says what is wrong with a name
+        return None
+
+
+def say_how_to_talk(address: Address, name: str) -> None:
+    """Tell the command that somebody needs next who has just brought an account here."""
+    template = _("To talk from here: jim {address} -n {name}")
+    put(template.format(address=address, name=safe_line(name)))
 
 
 def _invited(text: str) -> Target:
