@@ -143,6 +143,9 @@ def test_two_people_with_two_devices_each(  # noqa: PLR0915 - a story from its b
     phone = alice.at("phone", "link", alice.name, alice.address)
     link(laptop, phone, "yes")
     phone.shows("The history of your other device is here: 2 messages.")
+    laptop.types("/devices")
+    laptop.shows("this device")
+    assert not laptop.has_shown("without a name")
     tablet = boris.at("tablet", "link", boris.name, boris.address)
     link(desk, tablet, "да")
     tablet.shows("История другого устройства пришла: 2 сообщения.")
@@ -177,7 +180,7 @@ def test_two_people_with_two_devices_each(  # noqa: PLR0915 - a story from its b
 
     # The phone is lost: she takes it out, and it is told so and stops.
     laptop.types("/devices")
-    laptop.shows("this device")
+    laptop.shows("this device", 2)
     lost = laptop.finds(re.compile(r"^([a-z2-7]{16})  (?!.*this device)", re.MULTILINE))
     laptop.types(f"/rename {lost} lost phone")
     laptop.shows('"lost phone"')

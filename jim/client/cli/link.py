@@ -39,6 +39,10 @@ SILENT_S: Final = 60.0
 """So long nothing may come of the history before it is not waited for any longer: the other device
 tries again after 30 s at most when its connection is lost (policy.MAX_DELAY_S)."""
 
+INTRODUCED_S: Final = 5.0
+"""To tell the other devices what this one is called: far more than that takes on a connection which
+has just carried the history. Otherwise it is told when the client is next started."""
+
 SECOND_S: Final = 1.0
 
 
@@ -241,6 +245,7 @@ async def _take_history(
                 if event.ended:
                     telling.clear()
                     put(newcomer.at_end(event))
+                    await client.flush(INTRODUCED_S, everything=True)
                     return Exit.OK
                 telling.write(newcomer.progress(event))
             raise client.error or JimError
