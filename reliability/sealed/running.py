@@ -128,7 +128,7 @@ class Caught(Struct, frozen=True):
     seconds: float
 
 
-def catch(plant: Bug, most_s: float, clock: Callable[[], float] = time.perf_counter) -> Caught:
+def catch(plant: Bug, most_s: float, clock: Callable[[], float] = time.process_time) -> Caught:
     """Look for a planted bug for so long: by what it breaks, not by a traceback.
 
     Only what the bug needs to show is run: its flow, or seeds of its climate and with its lie.
