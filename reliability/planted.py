@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 PROCESSES_WITHIN_S: Final = 120.0
 """For bugs in real programs, by the clock on the wall: dozens of them start, and on a busy machine
-the slowest was caught after 63 s (docs/reliability.md), which misses the bar of the other layers."""
+the slowest was caught after 63 s (docs/reliability.md): it misses the bar of the other layers."""
 
 
 class Row(Struct, frozen=True):
