@@ -386,4 +386,6 @@ def _counts(body: str) -> list[int]:
 def _codes_of(learned: Learned) -> list[str]:
     if learned.restarted:
         return [VERIFIED_CHANGED if learned.contact.trust is Trust.CHANGED else KEYS_CHANGED]
-    return [DEVICE_ADDED] * len(learned.added) + [DEVICE_REMOVED] * len(learned.removed)
+    passing = len(learned.passing)
+    added, removed = len(learned.added) + passing, len(learned.removed) + passing
+    return [DEVICE_ADDED] * added + [DEVICE_REMOVED] * removed
