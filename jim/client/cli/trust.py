@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 from jim.client import events
 from jim.client.cli.accounts import client_maker
+from jim.client.cli.asking import ask_yes_or_no
 from jim.client.cli.output import complain, json_line, put
 from jim.client.cli.work import LOOK, run_client
 from jim.client.console import trust_view
-from jim.client.console.commands import Answer, parse_answer
+from jim.client.console.commands import Answer
 from jim.client.console.explain import Exit
 from jim.client.console.lines import as_text
 from jim.client.console.view import Look
@@ -68,11 +69,12 @@ async def _run(client: Client, stream: Events, options: argparse.Namespace) -> i
         return await _verify(client, info.name, number) if same else _differs(info.name)
     _show(trust_view.heading(info, SCREEN))
     _show(trust_view.number(info.name, number, info, SCREEN))
-    match ask(_("Is it the same? (yes, no) ")):
+    match await ask_yes_or_no(_("Is it the same? (yes, no) ")):
         case Answer.YES:
             return await _verify(client, info.name, number)
         case Answer.NO:
             return _differs(info.name)
+    _show(trust_view.unchanged(SCREEN) if sys.stdin.isatty() else [])
     return Exit.OK
 
 
@@ -103,21 +105,15 @@ async def _accept(client: Client, options: argparse.Namespace) -> int:
         _show(trust_view.nothing_changed(info, SCREEN))
         return Exit.OK
     _show(trust_view.changed(info.name, SCREEN))
-    if not options.yes and ask(_("Go on with the new keys? (yes, no) ")) is not Answer.YES:
+    if (
+        not options.yes
+        and await ask_yes_or_no(_("Go on with the new keys? (yes, no) ")) is not Answer.YES
+    ):
         _show(trust_view.unchanged(SCREEN))
         return Exit.FAILURE
     await client.accept_changed(options.to)
     _show(trust_view.accepted(info.name, SCREEN))
     return Exit.OK
-
-
-def ask(question: str) -> Answer | None:
-    """Ask at a terminal; without one there is no answer."""
-    if not sys.stdin.isatty():
-        return None
-    sys.stderr.write(question)
-    sys.stderr.flush()
-    return parse_answer(sys.stdin.readline().strip())
 
 
 def _show(lines: Sequence[Line]) -> None:

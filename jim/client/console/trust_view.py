@@ -94,10 +94,12 @@ def number(name: str, digits: str, info: ContactInfo, look: Look) -> list[Line]:
 
 
 def ask_number(name: str, look: Look) -> list[Line]:
-    """Ask at the prompt whether the numbers are the same."""
-    text = _(
-        "Is it the same? /verify {name} yes, or /verify {name} no. Emoji: /verify {name} emoji"
-    )
+    """Ask at the prompt whether the numbers are the same; a pipe takes no bare words."""
+    text = _("Is it the same? yes or no. To compare emoji instead: /verify {name} emoji")
+    if look.one_line:
+        text = _(
+            "Is it the same? /verify {name} yes, or /verify {name} no. Emoji: /verify {name} emoji"
+        )
     return paragraph(text.format(name=safe_name(name, NAME_CELLS)), look)
 
 
@@ -135,7 +137,9 @@ def changed(name: str, look: Look) -> list[Line]:
 
 def ask_changed(name: str, look: Look) -> list[Line]:
     """Ask at the prompt whether to accept the new keys."""
-    text = _("To go on with the new keys: /trust {name} yes. To compare first: /verify {name}")
+    text = _("Go on with the new keys? yes or no. To compare first: /verify {name}")
+    if look.one_line:
+        text = _("To go on with the new keys: /trust {name} yes. To compare first: /verify {name}")
     return paragraph(text.format(name=safe_name(name, NAME_CELLS)), look)
 
 
@@ -176,7 +180,9 @@ def plain_meaning(info: ContactInfo, look: Look) -> list[Line]:
 
 def ask_plain(name: str, look: Look) -> list[Line]:
     """Ask at the prompt whether to allow unencrypted messages."""
-    text = _("To allow it with {name}, and to see what was withheld: /plain {name} on")
+    text = _("Allow it with {name}, and show what was withheld? yes or no")
+    if look.one_line:
+        text = _("To allow it with {name}, and to see what was withheld: /plain {name} on")
     return paragraph(text.format(name=safe_name(name, NAME_CELLS)), look)
 
 
@@ -220,7 +226,11 @@ def comparison(event: ComparisonChanged, own_name: str, look: Look) -> list[Line
     name = safe_name(event.name, NAME_CELLS)
     match event.stage:
         case "asked":
-            text = _("{name} asks to compare emoji. /verify {name} emoji agrees, /verify {name} no")
+            text = _("{name} asks to compare emoji. Agree? yes or no")
+            if look.one_line:
+                text = _(
+                    "{name} asks to compare emoji. /verify {name} emoji agrees, /verify {name} no"
+                )
             return paragraph(text.format(name=name), look, Style.STRONG)
         case "waiting":
             text = _("Waiting for {name}, who has to type: /verify {own_name} emoji")
@@ -253,9 +263,14 @@ def _emoji(event: ComparisonChanged, name: str, look: Look) -> list[Line]:
             for part in (shown[start : start + columns] for start in range(0, len(shown), columns))
         ]
     ask = _(
-        "Does {name} see the same ones, in this order? Ask on the phone, or when you meet. Then "
-        "/verify {name} yes, or /verify {name} no"
+        "Does {name} see the same ones, in this order? Ask on the phone, or when you meet. Then: "
+        "yes or no"
     )
+    if look.one_line:
+        ask = _(
+            "Does {name} see the same ones, in this order? Ask on the phone, or when you meet. "
+            "Then /verify {name} yes, or /verify {name} no"
+        )
     return [*paragraph(title, look), *rows, *paragraph(ask.format(name=name), look)]
 
 

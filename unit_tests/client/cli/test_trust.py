@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
-from unit_tests.support.processes import World, world
+from unit_tests.support.processes import World, environment, world
+from unit_tests.support.terminal import Terminal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,6 +67,40 @@ def test_what_is_allowed_beside_a_running_client(here: World) -> None:
     alice.say("/plain bob off", "/verify bob")
     alice.expect(r"^\d{5}( \d{5}){11}$")
     assert alice.finish("3") == 0
+
+
+def terminal(here: World, *arguments: str) -> Terminal:
+    env = environment(here.home("alice"), TERM="xterm", JIM_NAME="alice")
+    env["JIM_SERVER"] = f"127.0.0.1:{here.port}"
+    return Terminal([sys.executable, "-m", "jim.client", *arguments], env)
+
+
+def test_questions_at_a_terminal(here: World) -> None:
+    assert here.client("alice").finish("3") == 0
+    assert here.client("bob").finish("1", "alice", "hello", "3") == 0
+    same = terminal(here, "trust", "bob")
+    for typed in ("yess", "maybe", "н"):  # a typing error is no answer, the third one is no
+        same.until(lambda: same.current == "Is it the same? (yes, no)")
+        same.line(typed)
+    same.expect("WARNING")
+    assert same.wait() == 1
+    same = terminal(here, "trust", "bob")
+    same.expect("Is it the same?")
+    same.line("")
+    same.expect("Nothing was changed.")
+    assert same.wait() == 0
+    for command, question in (("trust", "Is it the same?"), ("plain", "Allow it?")):
+        given_up = terminal(here, command, "bob")
+        given_up.expect(question)
+        given_up.send("\x03")
+        assert given_up.wait() == 130
+    allowed = terminal(here, "plain", "bob")
+    for typed in ("on or off?", "y"):
+        allowed.until(lambda: allowed.current == "Allow it? (yes, no)")
+        allowed.line(typed)
+    allowed.expect("are allowed")
+    assert allowed.wait() == 0
+    assert record(here.jim("alice", "trust", "bob", "--json"))["plain"] is True
 
 
 def test_emoji_at_two_prompts(here: World) -> None:
