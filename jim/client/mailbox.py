@@ -334,7 +334,10 @@ class MailboxStore(NoticeStore):
         if name != self._name:
             for device in learned.added:
                 self._seal_for_new(name, device, now_ms)
-        return [self.note(code, now_ms, peer=name) for code in _codes_of(learned)]
+        codes = _codes_of(learned)
+        if name == self._name and not learned.restarted:
+            codes += [DEVICE_ADDED, DEVICE_REMOVED] * len(learned.passed)
+        return [self.note(code, now_ms, peer=name) for code in codes]
 
     def _seal_for_new(self, name: str, device: str, now_ms: int) -> None:
         """Queue for a new device what none of its account has collected so far."""

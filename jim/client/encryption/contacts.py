@@ -13,7 +13,7 @@ from jim.crypto import chain
 from jim.crypto.chain import ChainState
 from jim.crypto.transcript import link_hash
 from jim.errors import ChainInvalid
-from jim.protocol.messages import RESET, Link
+from jim.protocol.messages import ADD, RESET, Link
 
 if TYPE_CHECKING:
     import sqlite3
@@ -85,6 +85,7 @@ class Learned(Struct, frozen=True):
     Attributes:
         added: devices that are new.
         removed: devices that are gone.
+        passed: devices that came and went again meanwhile.
         restarted: the account began anew, with other keys.
         is_new: nothing was known of it before.
     """
@@ -92,6 +93,7 @@ class Learned(Struct, frozen=True):
     contact: Contact
     added: list[str]
     removed: list[str]
+    passed: list[str]
     restarted: bool
     is_new: bool
 
@@ -143,7 +145,8 @@ class Contacts:
         contact = Contact(name, links, state, trust, plain)
         added = [device for device in state.devices if device not in had]
         removed = [device for device in had if device not in state.devices]
-        return Learned(contact, added, removed, restarted, is_new=not known)
+        passed = [link.device for link in new if link.op == ADD and link.device not in added]
+        return Learned(contact, added, removed, passed, restarted, is_new=not known)
 
     def trust(self, name: str, trust: Trust) -> bool:
         """Keep what the user knows; False if there is no such contact."""
