@@ -114,7 +114,11 @@ async def test_what_happened_while_a_device_was_away_is_said_once(house: Househo
     await second.client.revoke(this.id)
     again = await house.start("alice")
     await again.wait(MissingNotice, count=3)
-    assert [code for code, _ in notices(again)] == ["device_added", "device_added", "device_removed"]
+    assert [code for code, _ in notices(again)] == [
+        "device_added",
+        "device_added",
+        "device_removed",
+    ]
 
 
 async def test_a_removed_device_comes_back_as_another_one_with_its_history(

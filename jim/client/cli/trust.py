@@ -1,4 +1,4 @@
-"""`jim trust NAME`: the 60 digits to compare, and whether to go on with changed keys."""
+"""`jim trust NAME`: the 60 digits to compare, and whether to go on with changed or other keys."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 from jim.client import events
 from jim.client.cli.accounts import client_maker
-from jim.client.cli.asking import ask_yes_or_no
+from jim.client.cli.asking import ask, ask_yes_or_no
 from jim.client.cli.output import complain, json_line, put
-from jim.client.cli.work import LOOK, run_client
+from jim.client.cli.work import LOOK, about, run_client
 from jim.client.console import trust_view
 from jim.client.console.commands import Answer
 from jim.client.console.explain import Exit
+from jim.client.console.keyboard import spellings
 from jim.client.console.lines import as_text
 from jim.client.console.view import Look
 from jim.i18n import _
@@ -34,17 +35,19 @@ def run(options: argparse.Namespace) -> int:
     """Show the number and ask, or accept changed keys.
 
     Raises:
-        JimError: the account cannot be opened, or nobody has this name.
+        JimError: the account cannot be opened, or the keys cannot be had.
     """
     return run_client(
         client_maker(options, share=True),
-        lambda client, stream: _run(client, stream, options),
+        lambda client, stream: about(options.to, _run(client, stream, options)),
     )
 
 
 async def _run(client: Client, stream: Events, options: argparse.Namespace) -> int:
     if options.accept:
         return await _accept(client, options)
+    if options.forget:
+        return await _forget(client, options)
     if not (await client.contact(options.to)).known:
         await _connected(stream)
     number = await client.safety_number(options.to)
@@ -114,6 +117,27 @@ async def _accept(client: Client, options: argparse.Namespace) -> int:
     await client.accept_changed(options.to)
     _show(trust_view.accepted(info.name, SCREEN))
     return Exit.OK
+
+
+async def _forget(client: Client, options: argparse.Namespace) -> int:
+    """Drop the keys of somebody; a person has to type the name again, a script `--yes`."""
+    number = await client.known_number(options.to)
+    info = await client.contact(options.to)
+    if number is None:
+        _show(trust_view.nothing_known(info.name, SCREEN))
+        return Exit.OK
+    _show(trust_view.forgetting(info, number, SCREEN))
+    question = _("To drop them all the same, type the name ({name}): ")
+    if not options.yes and not _is(info.name, await ask(question.format(name=info.name))):
+        _show(trust_view.unchanged(SCREEN))
+        return Exit.FAILURE
+    await client.forget_keys(options.to)
+    _show(trust_view.forgotten(info.name, SCREEN))
+    return Exit.OK
+
+
+def _is(name: str, typed: str) -> bool:
+    return name.casefold() in map(str.casefold, spellings(typed))
 
 
 def _show(lines: Sequence[Line]) -> None:

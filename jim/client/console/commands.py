@@ -43,6 +43,7 @@ class Answer(Enum):
     YES = "yes"
     NO = "no"
     EMOJI = "emoji"
+    FORGET = "forget"
 
 
 class Command(NamedTuple):
@@ -126,8 +127,8 @@ COMMANDS: Final = (
     Command(
         Action.TRUST,
         ("/trust", "/доверие"),
-        N_("accept the new keys of NAME, whom you had verified"),
-        arguments=N_("NAME [yes/no]"),
+        N_("accept changed keys of NAME, or forget all of them"),
+        arguments=N_("NAME [yes/no/forget]"),
     ),
     Command(
         Action.PLAIN,
@@ -168,6 +169,8 @@ _ANSWERS: Final = {
     "выкл": Answer.NO,
     "emoji": Answer.EMOJI,
     "эмодзи": Answer.EMOJI,
+    "forget": Answer.FORGET,
+    "забыть": Answer.FORGET,
 }
 
 _SWITCHES: Final = frozenset({"on", "вкл", "off", "выкл"})

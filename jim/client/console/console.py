@@ -228,7 +228,7 @@ class Console:
             self._refusals.append(exit_code(error))
             self.screen.report(view.refused(intention.to, intention.text, error, self.screen.look))
         else:
-            self.screen.report(view.error(error, self.screen.look))
+            self.screen.report(view.command_error(error, self.screen.look))
 
     async def _tell_states(self) -> None:
         """Tell what became of own messages, each time some of it has settled."""

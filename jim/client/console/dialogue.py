@@ -226,12 +226,21 @@ def _history(command: Command, arguments: str, names: Iterable[str]) -> Intentio
 
 
 def _naming(command: Command, arguments: str, names: Iterable[str]) -> Intention:
-    name, _space, word = arguments.partition(" ")
-    answer = parse_answer(word.strip())
-    wrong = answer is None if word.strip() else False
-    if not name or wrong or (answer is Answer.EMOJI and command.action is not Action.VERIFY):
+    name, _space, rest = arguments.partition(" ")
+    word, _space, more = rest.strip().partition(" ")
+    answer = parse_answer(word)
+    fits = answer is not None and command.action in _FITTING.get(answer, NAMING)
+    if not name or (word and not fits) or (more and answer is not Answer.FORGET):
         return _usage(command)
-    return Run(command.action, resolve_name(name.removeprefix("@"), names), answer=answer)
+    known = resolve_name(name.removeprefix("@"), names)
+    return Run(command.action, known, answer=answer, text=more.strip())
+
+
+_FITTING: Final = {
+    Answer.EMOJI: frozenset({Action.VERIFY}),
+    Answer.FORGET: frozenset({Action.TRUST}),
+}
+"""Answers that not every command about somebody takes."""
 
 
 def _about_device(command: Command, arguments: str) -> Intention:

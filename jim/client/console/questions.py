@@ -44,6 +44,7 @@ class Kind(Enum):
     EMOJI = "emoji"
     TRUST = "trust"
     PLAIN = "plain"
+    FORGET = "forget"
 
 
 class Question(NamedTuple):

@@ -6,8 +6,9 @@ import time
 from typing import TYPE_CHECKING
 
 from jim.client.console import trust_view, view
-from jim.client.console.commands import Action, Answer
+from jim.client.console.commands import Action, Answer, yes_or_no
 from jim.client.console.dialogue import Run
+from jim.client.console.keyboard import spellings
 from jim.client.console.lines import Style
 from jim.client.console.questions import Kind, Question
 from jim.client.console.text import safe_name
@@ -40,6 +41,8 @@ class Trusting:
         name, answer = intention.name, intention.answer
         if intention.action is Action.VERIFY:
             return await self._verify(client, name, answer, look)
+        if answer is Answer.FORGET:
+            return await self._forget(client, name, intention.text, look)
         if intention.action is Action.TRUST:
             return await self._trust(client, name, answer, look)
         return await self._plain(client, name, answer, look)
@@ -91,6 +94,35 @@ class Trusting:
         about = _("the new keys of {name}")
         self._questions.ask(_asked(Kind.TRUST, Action.TRUST, name, about))
         return [*trust_view.changed(name, look), *trust_view.ask_changed(name, look)]
+
+    async def _forget(self, client: Messenger, name: str, typed: str, look: Look) -> list[Line]:
+        """Drop the keys of somebody, once the name has been typed again."""
+        self._questions.close(Kind.FORGET, name)
+        if name.casefold() in map(str.casefold, spellings(typed)):
+            self._numbers.pop(name.casefold(), None)
+            done = await client.forget_keys(name)
+            return (
+                trust_view.forgotten(name, look) if done else trust_view.nothing_known(name, look)
+            )
+        if yes_or_no(typed) is Answer.NO:
+            return trust_view.unchanged(look)
+        number = await client.known_number(name)
+        if number is None:
+            return trust_view.nothing_known(name, look)
+        info = await client.contact(name)
+        question = _asked(Kind.FORGET, Action.TRUST, name, _("dropping the keys of {name}"))
+        self._questions.ask(
+            question._replace(
+                form=f"{question.form} {_('forget')}",
+                yes=None,
+                no=Run(Action.TRUST, name, answer=Answer.FORGET, text=Answer.NO.value),
+                agreeing=safe_name(name, view.NAME_CELLS),
+            )
+        )
+        return [
+            *trust_view.forgetting(info, number, look),
+            *trust_view.ask_forgetting(name, look),
+        ]
 
     async def _plain(
         self, client: Messenger, name: str, answer: Answer | None, look: Look

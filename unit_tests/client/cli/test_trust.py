@@ -26,6 +26,12 @@ def here(tmp_path: Path) -> Iterator[World]:
         yield running
 
 
+def terminal(here: World, *arguments: str) -> Terminal:
+    env = environment(here.home("alice"), TERM="xterm", JIM_NAME="alice")
+    env["JIM_SERVER"] = f"127.0.0.1:{here.port}"
+    return Terminal([sys.executable, "-m", "jim.client", *arguments], env)
+
+
 def record(program: Program) -> dict[str, object]:
     assert program.wait() == 0, program.errors
     return json.loads(program.lines[-1])  # type: ignore[no-any-return]
@@ -49,8 +55,36 @@ def test_a_number_is_compared_in_scripts(here: World) -> None:
     assert shown.wait() == 0
     assert "bob: encrypted, verified" in shown.lines
     assert here.jim("alice", "trust", "nemo").wait() == 5
+    wrong_name = [(command, "no/name") for command in ("trust", "plain", "history")]
+    for command, nobody in (("trust", "admin"), *wrong_name):  # reserved, and no name at all
+        reserved = here.jim("alice", command, nobody)
+        assert reserved.wait() == 5, (command, nobody, reserved.errors)
+        assert reserved.errors[-1].startswith(f"jim: {nobody}: ")
+        assert "Choose another" not in reserved.errors[-1]
     assert here.jim("alice", "trust", "alice").wait() == 1
     assert here.jim("alice", "trust", "bob", "--accept").wait() == 0
+
+
+def test_keys_are_dropped_by_who_says_so_twice(here: World) -> None:
+    assert here.client("bob").finish("3") == 0
+    assert here.client("alice").finish("1", "bob", "hello", "3") == 0
+    unsure = here.jim("alice", "trust", "bob", "--forget")
+    assert unsure.finish("bob") == 1
+    assert any("WARNING" in line for line in unsure.lines)
+    assert unsure.lines[-1] == "Nothing was changed."
+    asking = terminal(here, "trust", "bob", "--forget")
+    asking.expect("type the name (bob):")
+    asking.line("bob")
+    asking.expect("are dropped")
+    assert asking.wait() == 0
+    nothing = here.jim("alice", "trust", "bob", "--forget", "--yes")
+    assert nothing.wait() == 0
+    assert nothing.lines == ["No keys of bob are known here: there is nothing to drop."]
+    assert here.jim("alice", "send", "bob", "again").wait() == 0
+    assert here.jim("alice", "trust", "bob", "--forget", "--yes").wait() == 0
+    told = here.jim("alice", "history", "bob")
+    assert told.wait() == 0
+    assert sum("You have dropped the keys of bob" in line for line in told.lines) == 2
 
 
 def test_what_is_allowed_beside_a_running_client(here: World) -> None:
@@ -67,12 +101,6 @@ def test_what_is_allowed_beside_a_running_client(here: World) -> None:
     alice.say("/plain bob off", "/verify bob")
     alice.expect(r"^\d{5}( \d{5}){11}$")
     assert alice.finish("3") == 0
-
-
-def terminal(here: World, *arguments: str) -> Terminal:
-    env = environment(here.home("alice"), TERM="xterm", JIM_NAME="alice")
-    env["JIM_SERVER"] = f"127.0.0.1:{here.port}"
-    return Terminal([sys.executable, "-m", "jim.client", *arguments], env)
 
 
 def test_questions_at_a_terminal(here: World) -> None:

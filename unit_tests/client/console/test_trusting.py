@@ -61,7 +61,13 @@ def test_what_is_typed(typed: str, intention: Run) -> None:
 @pytest.mark.parametrize("typed", ["/verify", "/trust", "/plain", "/verify bob maybe"])
 def test_what_cannot_be_meant_is_explained(typed: str) -> None:
     assert isinstance(Dialogue().feed(typed), Hint)
-    assert isinstance(Dialogue().feed("/trust bob emoji"), Hint)
+    for wrong in (
+        "/trust bob emoji",
+        "/verify bob forget",
+        "/plain bob forget",
+        "/trust bob yes x",
+    ):
+        assert isinstance(Dialogue().feed(wrong), Hint)
 
 
 async def test_the_number_is_shown_and_only_then_confirmed() -> None:
@@ -112,6 +118,30 @@ async def test_changed_keys_are_explained_then_accepted() -> None:
     assert asking.info().changed
     assert "/resend" in await asking.type("/trust bob yes")
     assert not asking.info().changed
+
+
+async def test_keys_are_dropped_only_with_the_name_typed_again() -> None:
+    asking = Asking()
+    known = asking.client.known["bob"] = ContactInfo(
+        name="bob", known=True, devices=1, verified=True
+    )
+    shown = await asking.type("/trust bob forget")
+    assert "that you compared" in shown
+    assert "WARNING" in shown
+    assert "12345 12346" in shown
+    assert "/trust bob forget bob" in shown
+    more = asking.questions.take(Answer.YES)
+    assert isinstance(more, Hint)
+    assert "/trust bob forget bob" in more.lines[0]
+    for typed in ("/trust bob forget yes", "/trust bob forget carol", "/trust bob yes"):
+        await asking.type(typed)
+        assert asking.info() == known
+    assert await asking.type("/доверие bob забыть нет") == "Nothing was changed."
+    assert "are dropped" in await asking.type("/trust bob forget Bob")
+    assert not asking.info().known
+    assert "nothing to drop" in await asking.type("/trust bob forget")
+    with pytest.raises(OwnAccount):
+        await asking.type("/trust alice forget")
 
 
 async def test_unencrypted_messages_are_explained_then_allowed_and_shown() -> None:
