@@ -229,7 +229,10 @@ class MissingNotice(Struct, frozen=True):
 
 
 class DevicesChanged(Struct, frozen=True):
-    """The account's device chain has grown since this device last logged in."""
+    """The account's device chain has grown since this device last logged in.
+
+    Only where it was not known here; otherwise a `MissingNotice` says of each device what happened.
+    """
 
     chain_seq: int
 

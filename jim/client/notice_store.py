@@ -19,11 +19,13 @@ VERIFIED_CHANGED: Final = "verified_changed"
 """Code of a notice: so did one that the user had verified; nothing is sent there any more."""
 CHAIN_INVALID: Final = "chain_invalid"
 """Code of a notice: the server shows a device chain that cannot be that of this account."""
+FORGOTTEN: Final = "forgotten"
+"""Code of a notice: the user has let go of the keys of somebody; the next ones are believed."""
 
 ABOUT_KEYS: Final = frozenset(
     {
         *(DEVICE_ADDED, DEVICE_REMOVED, KEYS_CHANGED, VERIFIED_CHANGED, CHAIN_INVALID),
-        *(opening.FORKED, opening.FORKED_OWN, opening.CLONED),
+        *(opening.FORKED, opening.FORKED_OWN, opening.CLONED, FORGOTTEN),
     }
 )
 """Codes of notices with which no message is missing."""
@@ -41,12 +43,19 @@ _OURS: Final = _ONCE | {
     DEVICE_REMOVED,
     KEYS_CHANGED,
     VERIFIED_CHANGED,
+    FORGOTTEN,
     BEHIND,
     RESTORED,
     ROTATED,
 }
 """What only this device can find out: it is said in its own voice, and must not be put into its
 mouth by a server that wants an account to be given up."""
+
+_WAS_WARNED: Final = """
+    SELECT 1 FROM notices WHERE code = ?1 AND peer = ?2 AND notice_id > (
+        SELECT coalesce(max(notice_id), 0) FROM notices WHERE code = ?3 AND peer = ?2)
+    LIMIT 1
+"""
 
 MAX_CODE: Final = 64
 """Signs of a code that the server may give: three times its longest. All are kept for good."""
@@ -70,10 +79,8 @@ class NoticeStore(MessageStore):
         return self._sql.execute(sql.WAS_SAID, (code, peer)).fetchone() is not None
 
     def _warn(self, code: str, peer: str, time_ms: int) -> list[MissingNotice]:
-        """Keep a warning, unless it was kept before and is one to be said once."""
-        known = self._sql.execute(
-            "SELECT 1 FROM notices WHERE code = ? AND peer = ? LIMIT 1", (code, peer)
-        ).fetchone()
+        """Keep a warning, unless it was kept before of these keys and is one to be said once."""
+        known = self._sql.execute(_WAS_WARNED, (code, peer, FORGOTTEN)).fetchone()
         return [] if known and code in _ONCE else [self.note(code, time_ms, peer=peer)]
 
     def unshown_notices(self) -> list[MissingNotice]:

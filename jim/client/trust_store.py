@@ -14,6 +14,7 @@ from jim.client.encryption.contacts import Trust
 from jim.client.encryption.content import SAS
 from jim.client.events import ContactInfo, Message
 from jim.client.mailbox import MailboxStore
+from jim.client.notice_store import FORGOTTEN
 from jim.client.store import Draft
 from jim.crypto.safety_number import safety_number
 from jim.crypto.sas import Party
@@ -84,6 +85,20 @@ class TrustStore(MailboxStore):
         if name == self._name or contact is None or contact.trust is not Trust.CHANGED:
             return False
         return self._contacts.trust(name, Trust.FIRST)
+
+    def forget_keys(self, name: str, now_ms: int) -> bool:
+        """Let go of the keys of somebody, whatever was known of them; False if there are none.
+
+        The conversation keeps that it happened.
+
+        Raises:
+            OwnAccount: the own devices are what this one has to stand by.
+        """
+        if self._other(name) is None:
+            return False
+        self._contacts.forget(name)
+        self.notice_shown(self.note(FORGOTTEN, now_ms, peer=name).notice_id)
+        return True
 
     def allow_plain(self, name: str, *, allowed: bool) -> list[Message]:
         """Keep whether unencrypted messages may come and go; gives those that were withheld.

@@ -140,12 +140,13 @@ class LineMode:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._dialogue = Dialogue()
+        self._dialogue = Dialogue(asking=lambda: self._console.seen.questions.are_likely)
         self._input = LineInput(
             colours=session.colours,
             prompt=lambda: self._dialogue.prompt,
             stage=lambda: self._dialogue.stage,
             names=lambda: sorted(self._console.seen.names),
+            devices=lambda: [(each.id, each.name) for each in self._console.seen.devices],
             status=self._status,
             on_line=self._take,
             on_interrupt=self._interrupted,

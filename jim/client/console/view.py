@@ -195,9 +195,14 @@ def paragraph(text: str, look: Look, style: Style = Style.PLAIN, indent: int = 0
 
 
 def error(problem: JimError, look: Look, about: str = "") -> list[Line]:
-    """Explain an error; `about` names the account or person that it is about."""
+    """Explain an error; `about` names the account that it is about."""
     subject = f"{safe_name(about, NAME_CELLS)}: " if about else ""
     return paragraph(f"! {subject}{explain(problem)}", look, Style.BAD)
+
+
+def command_error(problem: JimError, look: Look) -> list[Line]:
+    """Explain why a command has failed: a name in it is that of somebody else."""
+    return paragraph(f"! {explain_recipient(problem)}", look, Style.BAD)
 
 
 def devices_changed(look: Look) -> list[Line]:

@@ -28,6 +28,7 @@ _ALLOW: Final = """
     INSERT INTO contacts (name, links, plain) VALUES (?1, x'5b5d', ?2)
     ON CONFLICT (name) DO UPDATE SET plain = ?2
 """
+_FORGET: Final = "UPDATE contacts SET links = x'5b5d', trust = ? WHERE name = ?"
 
 _decode = msgspec.json.Decoder(list[Link]).decode
 
@@ -154,6 +155,10 @@ class Contacts:
         """Keep what the user knows; False if there is no such contact."""
         changed = self._sql.execute("UPDATE contacts SET trust = ? WHERE name = ?", (trust, name))
         return changed.rowcount > 0
+
+    def forget(self, name: str) -> None:
+        """Let go of a chain, and of what the user knew of it: the next one is the first one."""
+        self._sql.execute(_FORGET, (Trust.FIRST, name))
 
     def allow_plain(self, name: str, *, allowed: bool) -> None:
         """Keep whether texts may come and go that are not sealed."""
