@@ -145,7 +145,7 @@ def renewed(post: Post, old: Device) -> Device:
     new.path, new.store, new.connection = old.path, old.store, old.connection
     record = AccountRecord(name=old.name, device=new.device, stage=Stage.REGISTERED)
     key = pickle_key(new.key)
-    new.change(lambda store: store.begin_again(record, new.vault, key, post.now_ms))
+    new.change(lambda store: store.become(record, new.vault, key, post.now_ms))
     state = verify_chain(post.chains[old.name], old.name)
     post.chains[old.name].append(
         links.make_add(state, new.key, post.recovery[old.name], post.now_ms + 1, new.vault.keys)
