@@ -30,6 +30,12 @@ _NAME: Final = """
 """
 
 
+_FORMER_NAME: Final = """
+    SELECT name FROM device_names WHERE device IN (SELECT device FROM former)
+    ORDER BY time_ms DESC LIMIT 1
+"""
+
+
 class DeviceName(Struct, frozen=True):
     """The body of `DEVICE_NAME`."""
 
@@ -79,12 +85,16 @@ class DeviceStore(MailboxStore):
     # --- names ----------------------------------------------------------------------------------
 
     def introduce(self, name: str, now_ms: int) -> bool:
-        """Give this device its first name and tell the others; False if it has one."""
+        """Give this device its first name and tell the others; False if it has one.
+
+        One that has taken the place of another here is called like that.
+        """
         own = self.own_chain()
         known = self._sql.execute("SELECT 1 FROM device_names WHERE device = ?", (self._device,))
         if own is None or self._device not in self._device_ids() or known.fetchone():
             return False
-        self.rename_device(self._device, name, now_ms)
+        former = self._sql.execute(_FORMER_NAME).fetchone()
+        self.rename_device(self._device, name if former is None else former[0], now_ms)
         return True
 
     def rename_device(self, device: str, name: str, now_ms: int) -> None:

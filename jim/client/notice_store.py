@@ -20,6 +20,9 @@ VERIFIED_CHANGED: Final = "verified_changed"
 CHAIN_INVALID: Final = "chain_invalid"
 """Code of a notice: the server shows a device chain that cannot be that of this account."""
 
+INCOMPLETE: Final = "history_incomplete"
+"""Code of a notice: not all of the history came that another device has handed over."""
+
 ABOUT_KEYS: Final = frozenset(
     {
         *(DEVICE_ADDED, DEVICE_REMOVED, KEYS_CHANGED, VERIFIED_CHANGED, CHAIN_INVALID),
@@ -44,6 +47,7 @@ _OURS: Final = _ONCE | {
     BEHIND,
     RESTORED,
     ROTATED,
+    INCOMPLETE,
 }
 """What only this device can find out: it is said in its own voice, and must not be put into its
 mouth by a server that wants an account to be given up."""

@@ -126,6 +126,7 @@ class RotatingStore(MailboxStore):
             self._queue_again(message, device, now_ms, was=0)
         for draft in asked:
             self._queue(msgspec.structs.replace(draft, time_ms=now_ms))
+        self._replaced(now_ms)
         if settled is not None:  # otherwise its user has just asked for it
             self.note(ROTATED, now_ms)
         return decided

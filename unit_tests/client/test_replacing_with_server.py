@@ -8,12 +8,12 @@ import pytest
 
 from jim.client import linking
 from jim.client.accounts import Account
-from jim.client.events import Fatal, Registered
+from jim.client.events import Fatal, HistoryMoved, Registered
 from jim.client.rotated import Rotation
 from jim.crypto import link_code
 from jim.crypto.chain import verify_chain
 from unit_tests.client.machines import add, reset, started, words_of
-from unit_tests.client.newcomers import Newcomer, talk
+from unit_tests.client.newcomers import Newcomer, complete, handed, take_in, talk, texts
 
 if TYPE_CHECKING:
     from jim.crypto.chain import ChainState
@@ -116,3 +116,36 @@ async def test_who_takes_over_after_a_death_takes_the_key_that_the_store_belongs
     await helper.client.send("bob", "after all")
     await bob.received(1)
     assert len(list((house.folder / "alice").rglob("device.key*"))) == 1
+
+
+@pytest.mark.parametrize("which", ["alice", "laptop"])
+async def test_a_history_on_its_way_goes_on_when_one_of_the_two_becomes_another_device(
+    house: Household, which: str
+) -> None:
+    alice, bob = await talk(house, 1)
+    for number in range(60):
+        await alice.client.send("bob", f"long {number} " + "x" * 1500)
+    await bob.received(61)
+    new = Newcomer(house)
+    await take_in(alice, await new.screen.code())
+    await new.joined()
+    laptop = await house.join("alice", "laptop")
+    await laptop.client.rename((await device_of(laptop)), "the new one")
+    await laptop.wait(HistoryMoved, count=2)
+    both = {"alice": alice, "laptop": laptop}
+    before = await device_of(both[which])
+    await to_be_replaced(both[which])
+    both[which] = await house.join("alice", which)
+    assert await device_of(both[which]) != before
+    moved = await handed(both["laptop"])
+    assert moved.done == 62
+    assert await texts(both["laptop"], "bob") == await texts(both["alice"], "bob")
+    assert len(await texts(both["laptop"], "bob")) == 62
+    if which == "laptop":
+        told = [each for each in alice.events if isinstance(each, HistoryMoved) and each.is_gone]
+        assert len(told) == 1
+    this = next(each for each in await both["laptop"].client.devices() if each.is_this)
+    assert this.name == "the new one"
+    for each in both.values():
+        await each.aclose()
+    assert complete(house.folder / "alice", new.folder)
