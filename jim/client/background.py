@@ -154,7 +154,7 @@ class Background:
         """Give what is set when a message is decided about (None: any changes) and at the end."""
         if self._courier is None:
             return self._opened
-        return self._courier.changed if message_id is None else self._courier.watch(message_id)
+        return self._courier.watch(message_id)
 
     # --- the tasks --------------------------------------------------------------------------------
 

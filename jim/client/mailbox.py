@@ -256,6 +256,9 @@ class MailboxStore(NoticeStore):
             self._sql.execute(sql.PASSED, (frame.position, 0))
         return kept
 
+    def _replaced(self, now_ms: int) -> None:
+        """Do anew what goes on between devices: this one has just become another one."""
+
     def _was(self, device: str) -> bool:
         """Tell whether this store is a device, or was it before it became another one."""
         former = self._sql.execute("SELECT 1 FROM former WHERE device = ?", (device,))

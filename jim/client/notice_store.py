@@ -22,6 +22,9 @@ CHAIN_INVALID: Final = "chain_invalid"
 FORGOTTEN: Final = "forgotten"
 """Code of a notice: the user has let go of the keys of somebody; the next ones are believed."""
 
+INCOMPLETE: Final = "history_incomplete"
+"""Code of a notice: not all of the history came that another device has handed over."""
+
 ABOUT_KEYS: Final = frozenset(
     {
         *(DEVICE_ADDED, DEVICE_REMOVED, KEYS_CHANGED, VERIFIED_CHANGED, CHAIN_INVALID),
@@ -47,6 +50,7 @@ _OURS: Final = _ONCE | {
     BEHIND,
     RESTORED,
     ROTATED,
+    INCOMPLETE,
 }
 """What only this device can find out: it is said in its own voice, and must not be put into its
 mouth by a server that wants an account to be given up."""

@@ -135,6 +135,17 @@ def test_who_takes_a_device_out_is_not_told_so_and_the_others_are(post: Post) ->
     assert len(first.store.devices()) == len(second.store.devices()) == 2
 
 
+def test_a_device_in_the_place_of_another_one_is_called_like_that(post: Post) -> None:
+    first, second = two(post)
+    rename(first, second, "in the kitchen", 5_000_000)
+    settle([first, second])
+    anew = post.replace(second)
+    first.learn("alice")
+    assert introduce(anew, "what the machine is called")
+    settle([first, anew])
+    assert named(first)[anew.device] == named(anew)[anew.device] == "in the kitchen"
+
+
 def renewed(post: Post, old: Device) -> Device:
     """Put a new device in the place of an old one, in the same store."""
     new = Device.__new__(Device)
@@ -145,7 +156,7 @@ def renewed(post: Post, old: Device) -> Device:
     new.path, new.store, new.connection = old.path, old.store, old.connection
     record = AccountRecord(name=old.name, device=new.device, stage=Stage.REGISTERED)
     key = pickle_key(new.key)
-    new.change(lambda store: store.begin_again(record, new.vault, key, post.now_ms))
+    new.change(lambda store: store.become(record, new.vault, key, post.now_ms))
     state = verify_chain(post.chains[old.name], old.name)
     post.chains[old.name].append(
         links.make_add(state, new.key, post.recovery[old.name], post.now_ms + 1, new.vault.keys)
