@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from msgspec import Struct, field
 
+from jim.client.encryption.content import UNREADABLE
 from jim.client.errands import now_ms
 from jim.client.events import ComparisonChanged, ComparisonStage
 from jim.client.trust_store import Parties
@@ -141,7 +142,7 @@ class Comparing:
         """Take a step from a device; what is none is passed over."""
         try:
             step = _decode(news.body)
-        except msgspec.MsgspecError:
+        except UNREADABLE:
             return
         name, device = news.name, news.device
         if name == self._own_name:

@@ -11,7 +11,7 @@ from msgspec import UNSET, Struct, field
 from jim.client import store_rows as sql
 from jim.client.encryption import opening
 from jim.client.encryption.contacts import Learned, Trust
-from jim.client.encryption.content import AGAIN, HERE, SINCE, TEXT, Number, Since
+from jim.client.encryption.content import AGAIN, HERE, SINCE, TEXT, UNREADABLE, Number, Since
 from jim.client.encryption.opening import Lacking, Opened, Opening, Refused
 from jim.client.events import HistoryMoved, Message, MessageState, MissingNotice
 from jim.client.mark import digest_of
@@ -278,7 +278,7 @@ class MailboxStore(NoticeStore):
         contact = self._contacts.get(frame.sender)
         try:
             since = msgspec.json.decode(body, type=Since)
-        except msgspec.MsgspecError:
+        except UNREADABLE:
             return
         # Only a device of the same account can have been replaced by this one.
         if contact is None or not any(link.device == since.device for link in contact.links):
@@ -379,7 +379,7 @@ def _counts(body: str) -> list[int]:
     """
     try:
         return msgspec.json.decode(body, type=list[Number])[:MAX_ASKED]
-    except msgspec.MsgspecError:
+    except UNREADABLE:
         return []
 
 
