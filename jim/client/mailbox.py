@@ -365,7 +365,9 @@ class MailboxStore(NoticeStore):
         # They belong to another lineage, or to what nobody can say whether it was whole.
         self._sql.execute("UPDATE messages SET position = 0 WHERE position <> 0")
         self._sql.execute("UPDATE notices SET position = 0 WHERE position <> 0")
-        self._sql.execute("DELETE FROM passed WHERE position <> 0")
+        self._sql.execute("DELETE FROM passed WHERE position <> 0 AND digest IS NULL")
+        # What was opened comes again from there, and no ratchet opens it twice.
+        self._sql.execute("UPDATE passed SET position = 0 WHERE position <> 0")
 
 
 def _peer_of(frame: Delivery, name: str) -> str:

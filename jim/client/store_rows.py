@@ -56,11 +56,16 @@ KEEP: Final = """
     INSERT INTO messages
         (peer, outgoing, sender, device, n, text, time_ms, seq, place, state, identity, position,
          content_id, plain, withheld)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?8, ?8, ?, ?, ?, ?, ?13,
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?8,
+        CASE WHEN ?8 > 0 THEN ?8 ELSE (
+            SELECT coalesce(max(place), 0) FROM messages WHERE peer = ?1 AND place < 1 << 62) END,
+        ?, ?, ?, ?, ?13,
         ?13 AND NOT EXISTS (SELECT 1 FROM contacts WHERE name = ?1 AND contacts.plain))
     ON CONFLICT (identity) DO NOTHING
     RETURNING *
 """
+"""What comes without a sequence stands behind what is here: its sender may not have learned it, and
+a server that leaves it away must not hide a message before all others."""
 PLACE_KNOWN: Final = "UPDATE messages SET position = ? WHERE identity = ? AND position = 0"
 PLACE_OWN: Final = """
     UPDATE messages SET position = ?1

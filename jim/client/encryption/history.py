@@ -37,7 +37,7 @@ class Past(Struct, frozen=True, array_like=True):
 
     Attributes:
         peer: the other side of the conversation.
-        place: of an own message whose sequence nobody knows (`seq` 0), where it stands.
+        place: of a message whose sequence nobody knows (`seq` 0), where it stands.
         unread: nobody has seen it yet.
     """
 
