@@ -1,4 +1,3 @@
-# long module: every effect of `sync`, and what the server says, meet here
 """Carry out what `sync` decides: between the account's store, the link, and the listeners.
 
 Everything runs on the event loop; the store's thread answers in the order in which it was asked,
@@ -36,6 +35,7 @@ from jim.client.link import Link, protocol_error
 from jim.client.mailbox import FromDevice
 from jim.client.own_devices import OwnDevices
 from jim.client.pacer import Pacer
+from jim.client.receipts import Receipts
 from jim.core.limits import WINDOW
 from jim.errors import JimError
 from jim.protocol import messages as m
@@ -52,9 +52,6 @@ if TYPE_CHECKING:
     from jim.client.store import Draft
 
 logger = logging.getLogger(__name__)
-
-RECEIPT_NAMES: Final = 256
-"""Names in one `receipts` request (the protocol's bound, jim.protocol.messages.Receipts)."""
 
 RETRY_S: Final = 30.0
 """When to try again to seal what the server gave no keys for: half of the minute that its limit
@@ -90,6 +87,7 @@ class Courier:
         self._handlers: dict[str, Callable[[FromDevice], None]] = {SAS: self.comparing.take}
         self._intake = Intake(account, self.errands, self._kept, fail)
         self._handing = HandingOver(account, self._is_idle, self.notice, feed.publish, fail)
+        self._receipts = Receipts(self._write, self._publish_own)
         self._hints = Hints(self._run, self._look_at_known, self.errands.offer_keys)
         self._sealing: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -203,7 +201,8 @@ class Courier:
         """Go on with a new connection."""
         await self.calm()
         self._link = self.errands.link = link
-        self._outbox.window = limits.window
+        # Of more the counts that were given up could not all be told (`content.MAX_VOIDS`).
+        self._outbox.window = min(limits.window, WINDOW)
         self._pacer.start(limits, link.send_paced)
         link.on_sent = self._pacer.spend
         effects = self._inbox.welcomed(welcome.epoch, welcome.position, welcome.acked, BEHIND)
@@ -274,7 +273,7 @@ class Courier:
         if isinstance(message, m.PresenceChange):
             self._presence.changed(message)
         elif isinstance(message, m.Delivered):
-            self._delivered(message.name, message.seq)
+            self._receipts.hear(message.name, message.seq)
         elif isinstance(message, m.DevicesChange):
             self._hints.chain(message.name, message.chain_seq)
         elif isinstance(message, m.KeysLeft):
@@ -295,9 +294,6 @@ class Courier:
         else:
             effects = self._outbox.refused(message.id, raised(message))
         self._apply(effects)
-
-    def _delivered(self, name: str, seq: int) -> None:
-        self._write(lambda store: store.delivered(name, seq), self._publish_own)
 
     def _kept(self, kept: Kept) -> None:
         """Tell what has become durable, and confirm it."""
@@ -338,18 +334,7 @@ class Courier:
     async def _ask_receipts(self, link: Link) -> None:
         """Ask how far those hold our messages of whom we do not know it."""
         names = await self._account.writer.read(lambda store: store.undelivered())
-        for start in range(0, len(names), RECEIPT_NAMES):
-            chunk = names[start : start + RECEIPT_NAMES]
-            link.request(m.Receipts(id="", names=chunk)).add_done_callback(self._receipts)
-
-    def _receipts(self, answer: asyncio.Future[Any]) -> None:
-        if answer.cancelled() or answer.exception() is not None:
-            return
-        reply = answer.result()
-        if isinstance(reply, m.ReceiptsReply):
-            for name, seq in reply.delivered.items():
-                self._delivered(name, seq)
-            self._run(self._look_at_known(reply.chains))
+        self._receipts.ask(link, names, lambda chains: self._run(self._look_at_known(chains)))
 
     # --- effects --------------------------------------------------------------------------------
 
