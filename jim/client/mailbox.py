@@ -30,6 +30,7 @@ from jim.protocol.messages import Delivery, Link, Notice
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from jim.client.encryption.contacts import Contact
     from jim.client.encryption.content import Content
     from jim.protocol.messages import Keys
 
@@ -38,8 +39,8 @@ REPAIR_MS: Final = 3_600_000
 again must not use up the keys of the other side."""
 
 MAX_RESENT: Final = 1000
-"""Messages sealed again for a device that is new, the latest ones: those that nobody has collected.
-More would keep the outbox busy for minutes at the usual rate."""
+"""Messages that wait to be sealed again for the devices of one account: for one that is new the
+latest that nobody has collected. More would keep the outbox busy for minutes at the usual rate."""
 
 _OWN_BUSINESS: Final = frozenset({AGAIN, HERE, SINCE})
 """Kinds that the store deals with by itself; all others are told as `FromDevice`."""
@@ -102,7 +103,7 @@ class MailboxStore(NoticeStore):
         kept = Kept()
         for frame in frames:
             if isinstance(frame, Notice):
-                kept.news.append(self.note_of_server(frame.code, frame.time, frame.position))
+                kept.news += self._note_of_server(frame, now_ms)
             elif frame.ciphertext is UNSET:
                 text = "" if frame.message is UNSET else frame.message
                 kept.news += self._insert(frame, text, plain=True)
@@ -124,7 +125,7 @@ class MailboxStore(NoticeStore):
         if isinstance(opened, Refused) and self._is_known(frame, ciphertext):
             return True
         if isinstance(opened, Refused):
-            kept.news += self._refuse(opened, frame)
+            kept.news += self._refuse(opened, frame, now_ms)
             if opened.code == opening.UNDECRYPTABLE:
                 self._mend(frame, now_ms)
             return True
@@ -135,9 +136,21 @@ class MailboxStore(NoticeStore):
             self._sql.execute(sql.OPENED, (position, digest_of([ciphertext])))
         return True
 
-    def _refuse(self, refused: Refused, frame: Delivery) -> list[News]:
-        """Say why a frame is not believed: once for all of a kind that follow each other."""
-        if self._was_said(refused.code, _peer_of(frame, self._name)):
+    def _note_of_server(self, frame: Notice, now_ms: int) -> list[News]:
+        """Keep what the server says is missing: nobody is told that without end."""
+        if self._may_alarm(now_ms):
+            return [self.note_of_server(frame.code, frame.time, frame.position)]
+        self._sql.execute(sql.PASSED, (frame.position, 0))
+        return []
+
+    def _refuse(self, refused: Refused, frame: Delivery, now_ms: int) -> list[News]:
+        """Say why a frame is not believed: once for all of a kind that follow each other.
+
+        Of people whom nobody here has talked with a server can invent as many as it likes.
+        """
+        peer = _peer_of(frame, self._name)
+        was_said = self._was_said(refused.code, peer)
+        if was_said or not (self._is_familiar(peer) or self._may_alarm(now_ms)):
             self._sql.execute(sql.PASSED, (frame.position, 0))
             return []
         return [self._note_about(refused.code, frame, position=frame.position)]
@@ -182,7 +195,7 @@ class MailboxStore(NoticeStore):
         news: list[News] = []
         for code in opened.warnings:
             news += self._warn(code, _peer_of(frame, self._name), frame.time)
-        if opened.gap:
+        if opened.gap and not self._was_said(opening.DROPPED, _peer_of(frame, self._name)):
             news.append(self._note_about(opening.DROPPED, frame))
         if self._is_worth_asking(frame, content):
             self._tell_device(AGAIN, frame.sender, frame.device, now_ms)
@@ -284,7 +297,8 @@ class MailboxStore(NoticeStore):
         if contact is None or not any(link.device == since.device for link in contact.links):
             return
         missing = msgspec.json.encode(since.missing).decode()
-        asked = (frame.sender, since.device, since.after, missing, MAX_RESENT)
+        room = self._room_for(contact)
+        asked = (frame.sender, since.device, since.after, missing, room)
         for (message_id,) in reversed(self._sql.execute(sql.SEALED_AFTER, asked).fetchall()):
             message = self.message(message_id)
             if message is not None and self._is_for(message, frame.sender) and message.is_stored:
@@ -294,15 +308,27 @@ class MailboxStore(NoticeStore):
         """Queue again for a device what never came there; what is gone is given up."""
         sender, device = frame.sender, frame.device
         gone: list[int] = []
+        room = self._room_for(self._contacts.get(sender))
         for count in _counts(body):
             message_id = self._peers.message_of(sender, device, count)
             message = None if message_id is None else self.message(message_id)
             if message is None or not self._is_for(message, sender):
                 gone.append(count)
-            elif message.is_stored:
+            elif message.is_stored and room > 0:
+                room -= 1
                 self._queue_again(message, device, now_ms, was=count)
         self._peers.voids(sender, device, gone)
         self._tell_device(HERE, sender, device, now_ms)
+
+    def _room_for(self, contact: Contact | None) -> int:
+        """Tell how many more messages may wait to be sealed again for the devices of an account.
+
+        What somebody asks for again and again must not hold up what is written to others.
+        """
+        devices = list(contact.state.keys) if contact and contact.state else []
+        asked = (RESENT, msgspec.json.encode(devices).decode())
+        (waiting,) = self._sql.execute(sql.WAIT_FOR, asked).fetchone()
+        return max(0, MAX_RESENT - int(waiting))
 
     def _is_for(self, message: Message, name: str) -> bool:
         """Tell whether a message was sealed for an account: the addressee's or our own."""
@@ -325,9 +351,10 @@ class MailboxStore(NoticeStore):
     def learn(self, name: str, links: Sequence[Link], now_ms: int) -> list[News]:
         """Pin what the server shows of a device chain; gives what the user should know of it."""
         try:
-            learned = self._contacts.learn(name, links)
+            learned = self._contacts.learn(name, links, bounded=name != self._name)
         except ChainInvalid:
-            return [*self._warn(CHAIN_INVALID, name, now_ms)]
+            may_warn = self._is_familiar(name) or self._may_alarm(now_ms)
+            return [*self._warn(CHAIN_INVALID, name, now_ms)] if may_warn else []
         joined = name == self._name and self._device in learned.added
         if learned.is_new or joined:
             return []  # what was before us is no news
@@ -338,7 +365,8 @@ class MailboxStore(NoticeStore):
 
     def _seal_for_new(self, name: str, device: str, now_ms: int) -> None:
         """Queue for a new device what none of its account has collected so far."""
-        found = self._sql.execute(sql.UNDELIVERED_TO, (name, self._device, MAX_RESENT)).fetchall()
+        room = self._room_for(self._contacts.get(name))
+        found = self._sql.execute(sql.UNDELIVERED_TO, (name, self._device, room)).fetchall()
         for (message_id,) in reversed(found):
             if (message := self.message(message_id)) is not None:
                 self._queue_again(message, device, now_ms, was=0)

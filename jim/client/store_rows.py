@@ -123,7 +123,6 @@ KNOWN: Final = """
         WHERE sender = ?1 AND device = ?2 AND n = ?3 AND seq = ?4 AND content_id <> '')
     OR EXISTS (SELECT 1 FROM passed WHERE digest = ?5)
 """
-"""Looks at every row, but only when something could not be opened."""
 PLACE_AGAIN: Final = """
     UPDATE messages SET position = ?1
     WHERE sender = ?2 AND device = ?3 AND n = ?4 AND seq = ?5 AND content_id <> '' AND position = 0
@@ -157,6 +156,11 @@ UNSEALED: Final = """
 IS_QUEUED: Final = """
     SELECT 1 FROM messages WHERE state = 'queued' AND kind = ? AND only_for = ? LIMIT 1
 """
+WAIT_FOR: Final = """
+    SELECT count(*) FROM messages
+    WHERE state = 'queued' AND kind = ? AND only_for IN (SELECT value FROM json_each(?))
+"""
+FAMILIAR: Final = "SELECT 1 FROM messages WHERE peer = ? AND kind = 'text' LIMIT 1"
 SEALED_AFTER: Final = """
     SELECT DISTINCT message_id FROM sealed
     WHERE name = ? AND device = ? AND (count > ? OR count IN (SELECT value FROM json_each(?)))
