@@ -19,7 +19,7 @@ import msgspec
 import platformdirs
 from msgspec import Struct
 
-from jim.client import renewal
+from jim.client import private_files, renewal
 from jim.client.account_record import AccountRecord, Stage, read_account, write_account
 from jim.client.address import Address
 from jim.client.device_store import DeviceStore
@@ -175,10 +175,17 @@ class Account:
         with store_errors(self._directory):
             key_files.make_directory(self._directory)
             if self._lock.acquire():
+                self._sweep()
                 renewal.settle(self._directory / KEY_FILE, store)
                 self._key = self._load_key(may_create=not store.exists())
             elif not share or not store.exists():
                 raise AccountInUse(f"{self._directory}: another client already works with it")
+
+    def _sweep(self) -> None:
+        """Remove what is left of those who were killed while they wrote keys; the lock is ours."""
+        private_files.sweep(self._directory)
+        for name in (KEY_FILE, NEXT_KEY_FILE, KEY_FILE + renewal.NEW_KEY):
+            key_files.sweep(self._directory / name)
 
     def take_over(self) -> bool:
         """Become the owner if the other process is gone; tell whether we are. Blocks.

@@ -5,6 +5,7 @@ Steps are never changed once released: a database upgraded step by step equals a
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 from typing import TYPE_CHECKING, Final
@@ -262,6 +263,11 @@ def _create_private(path: Path) -> None:
     key_files.make_directory(path.parent)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, key_files.FILE_MODE)
     os.close(descriptor)
+    # One that came with a copy of the directory may be open to others, texts and all.
+    for each in (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
+        with contextlib.suppress(FileNotFoundError):
+            if each.stat().st_mode & key_files.OTHERS:
+                each.chmod(key_files.FILE_MODE)
 
 
 def _configure(connection: sqlite3.Connection) -> None:
