@@ -10,9 +10,10 @@ from msgspec import UNSET, Struct, field
 
 from jim.client import store_rows as sql
 from jim.client.encryption import opening
-from jim.client.encryption.contacts import Learned, Trust
+from jim.client.encryption.contacts import MAX_DEVICES, Learned, Trust
 from jim.client.encryption.content import AGAIN, HERE, SINCE, TEXT, UNREADABLE, Number, Since
 from jim.client.encryption.opening import Lacking, Opened, Opening, Refused
+from jim.client.encryption.peers import MAX_MISSING
 from jim.client.events import HistoryMoved, Message, MessageState, MissingNotice
 from jim.client.mark import digest_of
 from jim.client.notice_store import (
@@ -226,12 +227,21 @@ class MailboxStore(NoticeStore):
         return True
 
     def _insert_content(self, frame: Delivery, content: Content) -> list[Message]:
-        """Store a text in its place; one that was sealed again has it inside."""
-        if not frame.seq:
+        """Store a text in its place; one that was sealed again has it inside.
+
+        Its author alone says so: where something else stands, or far behind everything, no message
+        can have been lost, and what is new must not pass for old, nor stay the last one for good.
+        """
+        if not frame.seq and self._may_stand(_peer_of(frame, self._name), content.seq):
             frame = msgspec.structs.replace(
                 frame, seq=content.seq, n=content.n or frame.n, time=content.time
             )
         return self._insert(frame, content.body, content_id=content.id)
+
+    def _may_stand(self, peer: str, seq: int) -> bool:
+        """Tell whether a message of the conversation that is not here can have this sequence."""
+        last, taken = self._sql.execute(sql.STANDS, (peer, seq)).fetchone()
+        return not taken and (last == 0 or seq <= last + MAX_MISSING)
 
     def _insert(
         self, frame: Delivery, text: str, *, content_id: str = "", plain: bool = False
@@ -359,7 +369,8 @@ class MailboxStore(NoticeStore):
         if learned.is_new or joined:
             return []  # what was before us is no news
         if name != self._name:
-            for device in learned.added:
+            present = learned.contact.state.keys if learned.contact.state else {}
+            for device in filter(present.__contains__, learned.added):
                 self._seal_for_new(name, device, now_ms)
         return [self.note(code, now_ms, peer=name) for code in _codes_of(learned)]
 
@@ -416,4 +427,6 @@ def _counts(body: str) -> list[int]:
 def _codes_of(learned: Learned) -> list[str]:
     if learned.restarted:
         return [VERIFIED_CHANGED if learned.contact.trust is Trust.CHANGED else KEYS_CHANGED]
-    return [DEVICE_ADDED] * len(learned.added) + [DEVICE_REMOVED] * len(learned.removed)
+    # Who adds and removes devices without end is told of as often as an account can have some.
+    added, removed = learned.added[:MAX_DEVICES], learned.removed[:MAX_DEVICES]
+    return [DEVICE_ADDED] * len(added) + [DEVICE_REMOVED] * len(removed)

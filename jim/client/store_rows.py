@@ -160,6 +160,12 @@ WAIT_FOR: Final = """
     SELECT count(*) FROM messages
     WHERE state = 'queued' AND kind = ? AND only_for IN (SELECT value FROM json_each(?))
 """
+STANDS: Final = """
+    SELECT
+        (SELECT coalesce(max(place), 0) FROM messages WHERE peer = ?1 AND place < 1 << 62),
+        EXISTS (SELECT 1 FROM messages WHERE peer = ?1 AND place = ?2)
+"""
+"""The last sequence of a conversation, and whether one of its messages has a certain one."""
 FAMILIAR: Final = "SELECT 1 FROM messages WHERE peer = ? AND kind = 'text' LIMIT 1"
 SEALED_AFTER: Final = """
     SELECT DISTINCT message_id FROM sealed

@@ -13,7 +13,7 @@ from jim.crypto import chain
 from jim.crypto.chain import ChainState
 from jim.crypto.transcript import link_hash
 from jim.errors import ChainInvalid
-from jim.protocol.messages import RESET, Link
+from jim.protocol.messages import RESET, REVOKE, Link
 
 if TYPE_CHECKING:
     import sqlite3
@@ -95,7 +95,8 @@ class Learned(Struct, frozen=True):
     """What a longer chain has brought.
 
     Attributes:
-        added: devices that are new.
+        added: devices that came, also those that are gone again by now: what waited for the account
+            has been theirs.
         removed: devices that are gone.
         restarted: the account began anew, with other keys.
         is_new: nothing was known of it before.
@@ -158,14 +159,14 @@ class Contacts:
         trust = before.trust if before else Trust.FIRST
         if restarted and trust is Trust.VERIFIED:
             trust = Trust.CHANGED
-        had = set(before.state.devices) if before and before.state else set()
         plain = before is not None and before.plain
         packed = msgspec.json.encode(links)
         self._sql.execute(_KEEP, (name, packed, trust, plain))
         self._remember(packed, Contact(name, links, state))
         contact = Contact(name, links, state, trust, plain)
-        added = [device for device in state.devices if device not in had]
-        removed = [device for device in had if device not in state.devices]
+        added = [link.device for link in new if link.op != REVOKE]
+        had = before.state.devices if before and before.state else {}
+        removed = [device for device in (*had, *added) if device not in state.devices]
         return Learned(contact, added, removed, restarted, is_new=not known)
 
     def trust(self, name: str, trust: Trust) -> bool:

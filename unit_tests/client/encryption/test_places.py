@@ -9,13 +9,16 @@ import pytest
 
 from jim.client import sync
 from jim.client.encryption import opening
+from jim.client.store import Draft
 from jim.client.verify import Report
 from jim.client.verify_store import verify_store
 from unit_tests.client.encryption.post import Device, Post, settle
 
 if TYPE_CHECKING:
+    import sqlite3
     from pathlib import Path
 
+    from jim.client.encryption.sealing import Outgoing
     from jim.protocol.messages import Delivery
 
 
@@ -72,6 +75,34 @@ def test_what_is_sealed_again_without_a_place_stands_behind_the_old(post: Post) 
     settle([bob, alice])
     assert history(bob, "alice") == ["one", "three", "two"]
     assert bob.codes() == [opening.DROPPED]
+    assert findings(bob) == []
+
+
+@pytest.mark.parametrize("seq", [1, 2, 3, 2**53 - 1])
+def test_an_author_puts_nothing_new_among_the_old(
+    post: Post, monkeypatch: pytest.MonkeyPatch, seq: int
+) -> None:
+    """A text for one device says its place itself, and an honest server passes it on."""
+    alice, bob = post.join("alice"), post.join("bob")
+    for text in ("one", "two", "three"):
+        alice.send("bob", text)
+    bob.receive()
+    outgoing = alice.store._outgoing
+
+    def lie(row: sqlite3.Row) -> Outgoing | None:
+        made = outgoing(row)
+        return made and msgspec.structs.replace(made, kind="text", seq=seq, n=seq, time_ms=1)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(alice.store, "_outgoing", lie)
+        draft = Draft("bob", "as I said before", 1, None, "of its own", bob.device)
+        alice.change(lambda store: store.enqueue(draft, released=False))
+        alice.send_all()
+    alice.send("bob", "four")
+    bob.receive()
+    assert history(bob, "alice") == ["one", "two", "three", "as I said before", "four"]
+    times = {each.text: each.time_ms for each in bob.store.history("alice", None, 9)}
+    assert times["as I said before"] == post.now_ms
     assert findings(bob) == []
 
 
