@@ -119,6 +119,7 @@ class Background:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.presence.close()
         if self._courier is not None:
             self._courier.comparing.close()
             await self._courier.aclose()

@@ -8,7 +8,7 @@ order in which it was asked, which is what `sync` relies on.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from jim.client.comparing import Comparing
 from jim.client.encryption.content import SAS
@@ -18,6 +18,7 @@ from jim.client.handing_over import HandingOver
 from jim.client.hints import Hints
 from jim.client.jobs import Jobs
 from jim.client.own_devices import OwnDevices
+from jim.client.receipts import Receipts
 from jim.client.receiving import Receiving
 from jim.client.sending import Sending
 from jim.protocol import messages as m
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
     from jim.client.presence import Presence
     from jim.client.store import Draft
 
-RECEIPT_NAMES: Final = 256
-"""Names in one `receipts` request (the protocol's bound, jim.protocol.messages.Receipts)."""
 
 ResultT = TypeVar("ResultT")
 
@@ -70,6 +69,7 @@ class Courier:
             kept=self.notice,
             wanted=self._handing.wake,
         )
+        self._receipts = Receipts(self._jobs.write, self._sending.publish)
         self._hints = Hints(self._jobs.run, self._look_at_known, self.errands.offer_keys)
 
     async def load(self) -> None:
@@ -196,7 +196,7 @@ class Courier:
         if isinstance(message, m.PresenceChange):
             self._presence.changed(message)
         elif isinstance(message, m.Delivered):
-            self._sending.delivered(message.name, message.seq)
+            self._receipts.hear(message.name, message.seq)
         elif isinstance(message, m.DevicesChange):
             self._hints.chain(message.name, message.chain_seq)
         elif isinstance(message, m.KeysLeft):
@@ -221,18 +221,7 @@ class Courier:
     async def _ask_receipts(self, link: Link) -> None:
         """Ask how far those hold our messages of whom we do not know it."""
         names = await self._account.writer.read(lambda store: store.undelivered())
-        for start in range(0, len(names), RECEIPT_NAMES):
-            chunk = names[start : start + RECEIPT_NAMES]
-            link.request(m.Receipts(id="", names=chunk)).add_done_callback(self._receipts)
-
-    def _receipts(self, answer: asyncio.Future[Any]) -> None:
-        if answer.cancelled() or answer.exception() is not None:
-            return
-        reply = answer.result()
-        if isinstance(reply, m.ReceiptsReply):
-            for name, seq in reply.delivered.items():
-                self._sending.delivered(name, seq)
-            self._jobs.run(self._look_at_known(reply.chains))
+        self._receipts.ask(link, names, lambda chains: self._jobs.run(self._look_at_known(chains)))
 
     def _write_and_send(
         self, work: Callable[[AccountStore], ResultT], done: Callable[[ResultT], None]

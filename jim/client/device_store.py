@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from jim.client.devices import Device, clean_name
+from jim.client.encryption.content import UNREADABLE
 from jim.client.mailbox import MailboxStore
 from jim.client.store import Draft
 from jim.protocol.messages import REVOKE
@@ -131,7 +132,7 @@ class DeviceStore(MailboxStore):
         """Keep what another own device says, unless something later is known."""
         try:
             told = msgspec.json.decode(content.body, type=DeviceName)
-        except msgspec.MsgspecError:
+        except UNREADABLE:
             return
         name = clean_name(told.name)
         if name and told.device in self._device_ids():

@@ -161,7 +161,8 @@ class Sending:
     def begin(self, link: Link, limits: m.AnnouncedLimits) -> None:
         """Take a new connection; nothing goes out before `welcomed`."""
         self._link = link
-        self._outbox.window = limits.window
+        # Of more the counts that were given up could not all be told (`content.MAX_VOIDS`).
+        self._outbox.window = min(limits.window, WINDOW)
         self._pacer.start(limits, link.send_paced)
         link.on_sent = self._pacer.spend
 
@@ -200,10 +201,6 @@ class Sending:
         else:
             effects = self._outbox.refused(message.id, raised(message))
         self._apply(effects)
-
-    def delivered(self, name: str, seq: int) -> None:
-        """Note that somebody holds a conversation up to a sequence."""
-        self._jobs.write(lambda store: store.delivered(name, seq), self.publish)
 
     # --- effects --------------------------------------------------------------------------------
 

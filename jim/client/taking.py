@@ -139,7 +139,8 @@ class TakingStore(MailboxStore):
             return False
         if past.outgoing:
             return not self._was(past.device)
-        return past.peer != self._name and past.seq > 0
+        # One that was sealed again may have come without its sequence.
+        return past.peer != self._name and (past.seq > 0 or bool(past.content_id))
 
     def _keep_past(self, past: Past, text: str) -> list[News]:
         """Keep a message of before, unless it is here; gives what somebody still has to see."""
