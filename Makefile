@@ -41,11 +41,15 @@ run: $(RUNTIME) ## set up and start: launcher with a terminal, demo without (ARG
 setup: $(DEV) ## make .venv with everything that development needs
 	@:
 
-test: $(DEV) ## run the whole test suite (ARGS="unit_tests/core -x")
-	@$(BIN)/python -m pytest -q $(ARGS)
+# Many tests start programs and wait for them. A file's tests stay together, for what they share.
+JOBS ?= 2
+PYTEST := $(BIN)/python -m pytest -q --numprocesses $(JOBS) --dist loadfile
+
+test: $(DEV) ## run the whole test suite (ARGS="unit_tests/core -x", JOBS=0 in one process)
+	@$(PYTEST) $(ARGS)
 
 e2e: $(DEV) ## run only the tests with real processes
-	@$(BIN)/python -m pytest -q -m e2e $(ARGS)
+	@$(PYTEST) -m e2e $(ARGS)
 
 check: fmt-check lint types layers translations-check docs-check lengths ## all checks but the tests
 

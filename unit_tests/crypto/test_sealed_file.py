@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import functools
 import io
 import os
 import stat
@@ -31,6 +32,15 @@ OTHER = words.parse_words(
 TO_WORDS = sealed_file.recipient(RECOVERY)
 CONTENT = os.urandom(200_000)
 """Three pieces of age's and a bit."""
+
+
+OPENED = functools.cache(pyrage.passphrase.decrypt)
+"""age takes a second on purpose, each time; the same box and passphrase always give the same."""
+
+
+@pytest.fixture(autouse=True)
+def each_box_is_opened_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pyrage.passphrase, "decrypt", OPENED)
 
 
 @contextlib.contextmanager
