@@ -10,7 +10,7 @@ import sqlite3
 from typing import TYPE_CHECKING, Final
 
 from jim.client.translate import store_errors
-from jim.crypto import key_files
+from jim.common.files import FILE_MODE, make_directory
 from jim.errors import StoreCorrupt, StoreTooNew
 from jim.i18n import _
 
@@ -249,8 +249,8 @@ def open_database(path: Path, *, create: bool) -> sqlite3.Connection:
 
 def _create_private(path: Path) -> None:
     """Make an empty file that only we can read; SQLite gives its companions the same mode."""
-    key_files.make_directory(path.parent)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, key_files.FILE_MODE)
+    make_directory(path.parent)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, FILE_MODE)
     os.close(descriptor)
 
 

@@ -11,15 +11,13 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import errno
 import io
-import os
-import secrets
 from typing import IO, TYPE_CHECKING, Final, NamedTuple
 
 import pyrage
 
-from jim.crypto import bech32, key_files
+from jim.common.files import appearing
+from jim.crypto import bech32
 from jim.errors import BackupInvalid
 
 if TYPE_CHECKING:
@@ -75,7 +73,7 @@ def seal_file(source: Path, target: Path, to: Recipient | Passphrase) -> None:
             read or written.
         ValueError: the passphrase is empty, or the recipient none.
     """
-    with _file_errors(), source.open("rb") as plain, _appearing(target) as sealed:
+    with _file_errors(), source.open("rb") as plain, appearing(target, replace=False) as sealed:
         seal(plain, sealed, to)
 
 
@@ -85,7 +83,7 @@ def open_file(source: Path, target: Path, by: SigningKey | Passphrase) -> None:
     Raises:
         BackupInvalid: as `unseal`, and with `reason` file as `seal_file`.
     """
-    with _file_errors(), source.open("rb") as sealed, _appearing(target) as plain:
+    with _file_errors(), source.open("rb") as sealed, appearing(target, replace=False) as plain:
         unseal(sealed, plain, by)
 
 
@@ -223,29 +221,6 @@ def _file_errors() -> Iterator[None]:
         detail = str(error.strerror or error)
         place = f"{error.filename}: " if error.filename else ""
         raise _invalid("file", f"{place}{detail}") from error
-
-
-@contextlib.contextmanager
-def _appearing(path: Path) -> Iterator[IO[bytes]]:
-    """Write a new file beside its place; it gets its name at the end, if nothing has failed.
-
-    Raises:
-        FileExistsError: there is one already.
-        OSError: it cannot be written.
-    """
-    if path.exists():  # a look before the long work; the move looks again
-        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.new")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-    try:
-        with os.fdopen(os.open(temporary, flags, key_files.FILE_MODE), "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        key_files.move_into_place(temporary, path, replace=False)
-        key_files.sync_directory(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _invalid(reason: str, detail: str) -> BackupInvalid:
