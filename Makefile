@@ -93,7 +93,7 @@ bench-guard: $(DEV) ## fail if the hot path has become clearly slower (ARGS=--re
 
 # The short form of every part of the proof (docs/reliability.md). A fault that this machine cannot
 # make is skipped by name; ARGS=--require-all, as in .ci/run, makes that a failure.
-faults: $(DEV) ## break everything for a few minutes and see the promise hold
+faults: $(DEV) ## break everything for a quarter of an hour and see the promise hold
 	@echo '-- the pure core under seeded schedules'
 	@$(BIN)/python -m reliability.simulate --seeds 20000 --jobs 2
 	@echo '-- server and client whole on a virtual loop'
