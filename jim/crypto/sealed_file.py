@@ -16,7 +16,6 @@ from typing import IO, TYPE_CHECKING, Final, NamedTuple
 
 import pyrage
 
-from jim.common.files import appearing
 from jim.crypto import bech32
 from jim.errors import BackupInvalid
 
@@ -61,30 +60,6 @@ class Passphrase(NamedTuple):
 def recipient(recovery: SigningKey) -> Recipient:
     """Give what seals for the recovery words; a device may keep it. `recovery` is their key."""
     return Recipient(str(_identity(recovery).to_public()))
-
-
-def seal_file(source: Path, target: Path, to: Recipient | Passphrase) -> None:
-    """Seal a file into a new one, 0600, durably; it appears complete or not at all.
-
-    A passphrase takes a second more.
-
-    Raises:
-        BackupInvalid: with `reason` file: there is a target already, or one of the two cannot be
-            read or written.
-        ValueError: the passphrase is empty, or the recipient none.
-    """
-    with _file_errors(), source.open("rb") as plain, appearing(target, replace=False) as sealed:
-        seal(plain, sealed, to)
-
-
-def open_file(source: Path, target: Path, by: SigningKey | Passphrase) -> None:
-    """Open a sealed file into a new one, 0600, durably; it appears complete or not at all.
-
-    Raises:
-        BackupInvalid: as `unseal`, and with `reason` file as `seal_file`.
-    """
-    with _file_errors(), source.open("rb") as sealed, appearing(target, replace=False) as plain:
-        unseal(sealed, plain, by)
 
 
 def seal(source: IO[bytes], target: IO[bytes], to: Recipient | Passphrase) -> None:

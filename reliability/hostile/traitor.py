@@ -22,7 +22,7 @@ from jim.protocol.codec import FROM_CLIENT, FROM_SERVER, Invalid, encode
 from reliability.hostile.false_server import FalseServer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from jim.crypto.tls import ServerTls
 
@@ -134,10 +134,6 @@ class Session:
             self._mailbox.invent(frames)
             self._show()
 
-    def pretend(self, *messages: Any) -> None:
-        """Tell the real server something in the client's name."""
-        self._server.send(*messages)
-
     def cut(self) -> None:
         """Break the connection."""
         self._client.abort()
@@ -235,10 +231,6 @@ class Traitor(FalseServer):
         await super().__aexit__()
         for session in self.sessions.values():
             session.cut()
-
-    def sessions_of(self, name: str) -> Sequence[Session]:
-        """Give the latest session of each device of an account."""
-        return [each for each in self.sessions.values() if each.name == name]
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

@@ -63,6 +63,16 @@ def test_what_fails_leaves_what_was_there(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"), files.appearing(tmp_path / "x", replace=True):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_one_that_came_meanwhile_is_not_replaced(tmp_path: Path) -> None:
     path = tmp_path / "file"
     with pytest.raises(FileExistsError), files.appearing(path, replace=False):
