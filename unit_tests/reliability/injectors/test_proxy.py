@@ -231,7 +231,7 @@ async def test_throttles(parts: Parts) -> None:
     loop = asyncio.get_running_loop()
     began_s = loop.time()
     assert await answers(link, b"x" * 2000) == b"x" * 2000
-    assert 0.45 <= loop.time() - began_s < 3
+    assert loop.time() - began_s >= 0.45
     assert proxy.up.tally.throttled_bytes == 2000
     await hung_up(link)
 
