@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from jim.client.account_record import Stage
-from jim.client.accounts import Account, account_directory
+from jim.client.accounts import Account
 from jim.client.address import Address
 from jim.client.connector import Connector
 from jim.client.courier import Courier
 from jim.client.events import Fatal, LinkState
 from jim.client.keeper import Keeper, registered
 from jim.client.key_opener import KeyOpener
+from jim.client.local_accounts import account_directory
 from jim.client.presence import Presence
 from jim.core.names import normalise
 from jim.crypto.invites import Invite
@@ -118,6 +119,7 @@ class Background:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.presence.close()
         if self._courier is not None:
             self._courier.comparing.close()
             await self._courier.aclose()
@@ -153,7 +155,7 @@ class Background:
         """Give what is set when a message is decided about (None: any changes) and at the end."""
         if self._courier is None:
             return self._opened
-        return self._courier.changed if message_id is None else self._courier.watch(message_id)
+        return self._courier.watch(message_id)
 
     # --- the tasks --------------------------------------------------------------------------------
 

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Self, TypeVar
 import msgspec
 
 from jim.client import approving
-from jim.client.accounts import default_data_dir
 from jim.client.background import Background, Options
 from jim.client.devices import checked_name, find_device
 from jim.client.events import Contacts, Conversation, LinkState, Message, MessageState
 from jim.client.feed import Feed, Subscription
+from jim.client.local_accounts import default_data_dir
 from jim.client.store import Draft
 from jim.client.trusting import Trusting
 from jim.core.limits import Limits
@@ -95,6 +95,7 @@ class Client(Trusting):
         *,
         data_dir: Path | None = None,
         ca_file: Path | None = None,
+        opener: KeyOpener | None = None,
     ) -> Client:
         """Make a client that adds this machine to an account by the twelve words; then `start` it.
 
@@ -102,7 +103,7 @@ class Client(Trusting):
             WordsInvalid: these are not twelve recovery words.
         """
         recovery = recovery_words.parse_words(words)
-        client = cls(server, name, data_dir=data_dir, ca_file=ca_file)
+        client = cls(server, name, data_dir=data_dir, ca_file=ca_file, opener=opener)
         client._options = msgspec.structs.replace(client._options, recovery=recovery)
         return client
 
@@ -116,6 +117,7 @@ class Client(Trusting):
         data_dir: Path | None = None,
         ca_file: Path | None = None,
         language: str = "en",
+        opener: KeyOpener | None = None,
     ) -> Client:
         """Make a client that begins an account anew by the twelve words; then `start` it.
 
@@ -125,7 +127,9 @@ class Client(Trusting):
             WordsInvalid: these are not twelve recovery words.
         """
         recovery = recovery_words.parse_words(words)
-        client = cls(server, name, data_dir=data_dir, ca_file=ca_file, language=language)
+        client = cls(
+            server, name, data_dir=data_dir, ca_file=ca_file, language=language, opener=opener
+        )
         client._options = msgspec.structs.replace(
             client._options, recovery=recovery, resetting=True
         )

@@ -13,10 +13,13 @@ from msgspec import Struct
 from jim.errors import DeviceNameInvalid, DeviceUnknown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 MAX_NAME: Final = 32
 """Characters of a device's name: as many as one of an account has (`jim.core.names`)."""
+
+_QUOTES: Final = {'"': '"', "«": "»", "“": "”"}
+"""Around a name that has spaces: as lists show it, and as Russian and English write it."""
 
 
 class Device(Struct, frozen=True, kw_only=True):
@@ -60,21 +63,54 @@ def checked_name(text: str) -> str:
 
 
 def find_device(devices: Sequence[Device], typed: str) -> Device:
-    """Find the device that is meant by its id, the beginning of it, or its name.
+    """Find the device that is meant by its id, its name, or the beginning of either.
+
+    The beginning of a name counts only where nothing else fits, for names are given elsewhere.
 
     Raises:
         DeviceUnknown: there is none, or there are several.
     """
     wanted = typed.strip().casefold()
-    exact = [each for each in devices if each.id == wanted]
-    found = exact or [
-        each
-        for each in devices
-        if wanted and (each.id.startswith(wanted) or each.name.casefold() == wanted)
-    ]
-    if len(found) != 1:
-        raise DeviceUnknown(reason="several" if found else "none")
-    return found[0]
+    ways: tuple[Callable[[Device], bool], ...] = (
+        lambda each: each.id == wanted,
+        lambda each: each.id.startswith(wanted) or each.name.casefold() == wanted,
+        lambda each: each.name.casefold().startswith(wanted),
+    )
+    for fits in ways if wanted else ():
+        found = [each for each in devices if fits(each)]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise DeviceUnknown(reason="several")
+    raise DeviceUnknown(reason="none")
+
+
+def find_at_start(
+    devices: Sequence[Device], typed: str, *, more: bool = False
+) -> tuple[Device, str]:
+    """Find the device that a text begins with, and give the rest of the text.
+
+    A name may have spaces, and may stand in the quotes in which it is listed; the longest beginning
+    that is a device counts. With `more` something has to follow it.
+
+    Raises:
+        DeviceUnknown: as `find_device`.
+    """
+    typed = typed.strip()
+    end = _QUOTES.get(typed[:1])
+    if end is not None and end in typed[1:]:
+        name, _end, rest = typed[1:].partition(end)
+        return find_device(devices, name), rest.strip()
+    words = typed.split(" ")
+    several = False
+    for count in range(len(words) - more, 0, -1):
+        try:
+            found = find_device(devices, " ".join(words[:count]))
+        except DeviceUnknown as error:
+            several = several or error.fields.get("reason") == "several"
+        else:
+            return found, " ".join(words[count:]).strip()
+    raise DeviceUnknown(reason="several" if several else "none")
 
 
 def others(devices: Iterable[Device]) -> list[Device]:

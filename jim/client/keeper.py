@@ -166,7 +166,7 @@ class Keeper:
             raise ConnectFailed(f"{self._address}: no answer", reason="timeout") from error
         if before.stage is not Stage.REGISTERED:
             self._feed.publish(registered(account))
-        elif account.record.chain_seq != before.chain_seq:
+        elif account.record.chain_seq != before.chain_seq and await _is_news(account):
             self._feed.publish(DevicesChanged(account.record.chain_seq))
         if await rotation.is_due(account, courier, welcome):
             await rotation.rotate(link, account, courier, welcome)
@@ -195,6 +195,16 @@ class Keeper:
             fallback=fallback,
             save=account.save,
         )
+
+
+async def _is_news(account: Account) -> bool:
+    """Tell whether nothing else says that the own chain has grown.
+
+    Where it is known here, each device that came or went gets a notice, which stays until it was
+    shown (`OwnDevices.welcomed`).
+    """
+    name = account.name
+    return await account.writer.read(lambda store: store.chain_seq(name)) < 0
 
 
 def registered(account: Account) -> Registered:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import secrets
 import shutil
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, Final
 
+from jim.client.lock import FileLock
 from jim.common.files import appearing, make_directory, new_private
 from jim.errors import BackupInvalid
 
@@ -14,7 +16,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["appearing", "file_errors", "new_private", "workplace"]
+__all__ = ["appearing", "file_errors", "new_private", "sweep", "workplace"]
+
+PREFIX: Final = ".jim-"
+LOCK_FILE: Final = "lock"
+"""In a workplace: held for as long as somebody works there."""
+
+YOUNG_S: Final = 60.0
+"""So old is a workplace that nobody can be about to take its lock any more."""
 
 
 @contextlib.contextmanager
@@ -24,12 +33,27 @@ def workplace(parent: Path) -> Iterator[Path]:
     Raises:
         OSError: it cannot be made.
     """
-    folder = parent / f".jim-{secrets.token_hex(8)}"
+    folder = parent / f"{PREFIX}{secrets.token_hex(8)}"
     make_directory(folder)
+    lock = FileLock(folder / LOCK_FILE)
     try:
+        lock.acquire()
         yield folder
     finally:
+        lock.release()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def sweep(parent: Path) -> None:
+    """Remove the workplaces of those who were killed: a store and a key lie in them, unsealed."""
+    for folder in parent.glob(f"{PREFIX}{'[0-9a-f]' * 16}"):
+        with contextlib.suppress(OSError):
+            if time.time() - folder.stat().st_mtime < YOUNG_S:
+                continue
+            lock = FileLock(folder / LOCK_FILE)
+            if lock.acquire():
+                lock.release()
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ Nothing here ever touches the row of the account itself: nobody can block or ver
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
@@ -14,6 +14,7 @@ from jim.client.encryption.contacts import Trust
 from jim.client.encryption.content import SAS
 from jim.client.events import ContactInfo, Message
 from jim.client.mailbox import MailboxStore
+from jim.client.notice_store import FORGOTTEN
 from jim.client.store import Draft
 from jim.crypto.safety_number import safety_number
 from jim.crypto.sas import Party
@@ -22,6 +23,10 @@ from jim.errors import OwnAccount
 if TYPE_CHECKING:
     from jim.client.encryption.contacts import Contact
     from jim.crypto.chain import ChainState
+
+
+MAX_STEPS: Final = 8
+"""Steps that wait for one device: twice what one side says in a whole comparison."""
 
 
 class Parties(Struct, frozen=True):
@@ -85,6 +90,20 @@ class TrustStore(MailboxStore):
             return False
         return self._contacts.trust(name, Trust.FIRST)
 
+    def forget_keys(self, name: str, now_ms: int) -> bool:
+        """Let go of the keys of somebody, whatever was known of them; False if there are none.
+
+        The conversation keeps that it happened.
+
+        Raises:
+            OwnAccount: the own devices are what this one has to stand by.
+        """
+        if self._other(name) is None:
+            return False
+        self._contacts.forget(name)
+        self.notice_shown(self.note(FORGOTTEN, now_ms, peer=name).notice_id)
+        return True
+
     def allow_plain(self, name: str, *, allowed: bool) -> list[Message]:
         """Keep whether unencrypted messages may come and go; gives those that were withheld.
 
@@ -117,7 +136,13 @@ class TrustStore(MailboxStore):
         return Parties(Party(self._name, self._device, mine.root, pair.ed), devices, theirs.root)
 
     def queue_step(self, name: str, device: str, step: str, now_ms: int) -> None:
-        """Queue a step for one device."""
+        """Queue a step for one device; more than any comparison has are passed over.
+
+        A device could ask for as many answers as it sends nonsense, and hold up everything else.
+        """
+        (waiting,) = self._sql.execute(sql.WAIT_FOR, (SAS, f'["{device}"]')).fetchone()
+        if waiting >= MAX_STEPS:
+            return
         self._queue(Draft(name, step, now_ms, None, SAS, device))
 
     def _other(self, name: str) -> ChainState | None:

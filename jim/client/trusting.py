@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
+from jim.client.errands import now_ms
 from jim.core.names import normalise
 from jim.errors import AccountInUse, ChainInvalid, ConnectFailed, OwnAccount
 
@@ -53,6 +54,16 @@ class Trusting(ABC):
             raise ChainInvalid("the device chain of one of the two is not here")
         return number
 
+    async def known_number(self, name: str) -> str | None:
+        """Read the 60 digits with the keys that are known here, None without; asks nobody.
+
+        Raises:
+            OwnAccount: there is nobody to compare with.
+        """
+        account = await self._background.account()
+        known = normalise(name)
+        return await account.writer.read(lambda store: store.safety_number(known))
+
     async def mark_verified(self, name: str, number: str) -> bool:
         """Note that the user has compared this number; False if it has changed meanwhile.
 
@@ -71,6 +82,19 @@ class Trusting(ABC):
         account = await self._background.account()
         known = normalise(name)
         return await account.writer.write(lambda store: store.accept_changed(known))
+
+    async def forget_keys(self, name: str) -> bool:
+        """Drop what this device knows of somebody's keys; False if it knows nothing.
+
+        For an account that really is another one now, which the chain of the old one can never
+        become. Whatever the server shows next is believed, as at a first contact.
+
+        Raises:
+            OwnAccount: the own keys are not dropped.
+        """
+        account = await self._background.account()
+        known, time_ms = normalise(name), now_ms()
+        return await account.writer.write(lambda store: store.forget_keys(known, time_ms))
 
     async def allow_plain(self, name: str, *, allowed: bool) -> list[Message]:
         """Allow or forbid unencrypted messages with somebody; gives those that were withheld.

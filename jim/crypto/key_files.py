@@ -9,6 +9,7 @@ profile directory protects there.
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 import secrets
 import shlex
@@ -61,6 +62,9 @@ OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 
 OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
 """Bits that let others replace a directory's files (ssh's StrictModes refuses exactly these)."""
+
+TEMPORARY_BYTES: Final = 8
+"""Random bytes in the name of a file that is being written: no two are ever the same."""
 
 MAX_FILE_BYTES: Final = 65536
 """Bytes read of a key file: ours have 117 or 245, a PEM key with its certificate 4 kB."""
@@ -153,6 +157,7 @@ def protect(path: Path, new: str, ask: Ask | None = None) -> None:
     except MemoryError as error:
         raise _error(path, "memory", str(error)) from error
     write_private(path.resolve(), text.encode("ascii"), replace=True)
+    sweep(path.resolve())
 
 
 def unprotect(path: Path, present: str) -> None:
@@ -202,7 +207,7 @@ def write_private(path: Path, content: bytes, *, replace: bool = False) -> None:
         FileExistsError: there is a file already, and `replace` is not set.
         KeyFileError: as `write_key`.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.new")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(TEMPORARY_BYTES)}.new")
     try:
         make_directory(path.parent)
         check_directory(path.parent)
@@ -214,6 +219,26 @@ def write_private(path: Path, content: bytes, *, replace: bool = False) -> None:
         sync_directory(path.parent)
     except FileExistsError:
         raise
+    except OSError as error:
+        raise _error(path, "unwritable", f"cannot write: {error.strerror}") from error
+
+
+def sweep(path: Path) -> None:
+    """Remove what writers of a file that were killed have left beside it; nobody may be writing it.
+
+    Who dies between giving a key its name and taking the temporary one away leaves a second name of
+    the same file: a passphrase that the key gets later would protect nothing.
+
+    Raises:
+        KeyFileError: with `reason` unwritable.
+    """
+    digits = "[0-9a-f]" * (2 * TEMPORARY_BYTES)
+    try:
+        left = list(path.parent.glob(f".{glob.escape(path.name)}.{digits}.new"))
+        for each in left:
+            each.unlink(missing_ok=True)
+        if left:
+            sync_directory(path.parent)
     except OSError as error:
         raise _error(path, "unwritable", f"cannot write: {error.strerror}") from error
 

@@ -98,6 +98,30 @@ async def test_a_device_that_is_removed_is_out_at_once_and_keeps_its_history(
     assert not [event for event in first.events if isinstance(event, DevicesChanged)]
 
 
+async def test_what_happened_while_a_device_was_away_is_said_once(house: Household) -> None:
+    first = await house.join("alice")
+    words = await words_of(first)
+    await first.aclose()
+    second = await add(house, "alice", words, "second")
+    back = await house.start("alice")
+    await back.wait(MissingNotice)
+    await back.client.devices(fresh=True)
+    assert notices(back) == [("device_added", "alice")]
+    assert not [event for event in back.events if isinstance(event, DevicesChanged)]
+    await back.aclose()
+    # One that came and went meanwhile is gone, but it was there.
+    third = await add(house, "alice", words, "third")
+    this = next(each for each in await third.client.devices() if each.is_this)
+    await second.client.revoke(this.id)
+    again = await house.start("alice")
+    await again.wait(MissingNotice, count=3)
+    assert [code for code, _ in notices(again)] == [
+        "device_added",
+        "device_added",
+        "device_removed",
+    ]
+
+
 async def test_a_removed_device_comes_back_as_another_one_with_its_history(
     house: Household,
 ) -> None:

@@ -288,6 +288,16 @@ class Fake:
         await self._know(name, changed=False)
         return was
 
+    async def known_number(self, name: str) -> str | None:
+        if name == self.name:
+            raise OwnAccount
+        return NUMBER if (await self.contact(name)).known else None
+
+    async def forget_keys(self, name: str) -> bool:
+        was = (await self.contact(name)).known
+        await self._know(name, known=False, verified=False, changed=False)
+        return was
+
     async def allow_plain(self, name: str, *, allowed: bool) -> list[Message]:
         await self._know(name, plain=allowed)
         found = [each for each in self.messages.values() if each.withheld and each.peer == name]

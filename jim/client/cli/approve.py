@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 
 from jim.client import events
 from jim.client.cli.accounts import client_for
+from jim.client.cli.asking import ask_yes_or_no
 from jim.client.cli.output import complain, put
 from jim.client.cli.places import open_shown
 from jim.client.cli.work import run_client
 from jim.client.console import newcomer
+from jim.client.console.commands import Answer
 from jim.client.console.explain import Exit
 from jim.client.console.lines import as_text
 from jim.client.console.view import Look
@@ -92,10 +94,7 @@ class _Approval:
         if not sys.stdin.isatty():
             complain(_("Nobody to ask here: with --yes the device is taken in without a question."))
             return False
-        sys.stderr.write(_("Take this device in? yes/no: "))
-        sys.stderr.flush()
-        answer = await asyncio.to_thread(sys.stdin.readline)
-        if newcomer.agrees(answer):
+        if await ask_yes_or_no(_("Take this device in? (yes, no) ")) is Answer.YES:
             return True
         complain(_("Nothing was changed."))
         return False

@@ -12,6 +12,7 @@ from jim.client.cli.accounts import client_maker
 from jim.client.cli.output import complain, json_line, put
 from jim.client.cli.work import LOOK, run_client
 from jim.client.console import devices_view
+from jim.client.console.commands import Answer, yes_or_no
 from jim.client.console.explain import Exit
 from jim.client.console.lines import as_text
 from jim.client.devices import find_device
@@ -49,15 +50,20 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _run_remove(options: argparse.Namespace) -> int:
-    """Remove a device; about this one the user is asked first, while nothing else goes on."""
-    asked: list[Client] = []
+    """Remove a device; a person is asked first, while nothing else goes on.
+
+    In a script only the device that it runs on is asked about, and without an answer it stays.
+    """
+    asked: list[tuple[Client, Device]] = []
 
     async def work(client: Client, stream: AsyncIterator[events.Event]) -> int:
         if not await connected(client, stream, options.timeout):
             raise client.error or ConnectFailed("not connected")
-        device = find_device(await client.devices(fresh=True), options.device)
-        if device.is_this and not options.yes and not asked:
-            asked.append(client)
+        # The very one that was asked about, whatever else fits what was typed by now.
+        wanted = asked[0][1].id if asked else options.device
+        device = find_device(await client.devices(fresh=True), wanted)
+        if (device.is_this or sys.stdin.isatty()) and not options.yes and not asked:
+            asked.append((client, device))
         else:
             await remove(client, device)
         return Exit.OK
@@ -65,7 +71,8 @@ def _run_remove(options: argparse.Namespace) -> int:
     status = run_client(client_maker(options), work)
     if not asked:
         return status
-    if not _is_meant(asked[0].name):
+    client, device = asked[0]
+    if not (_is_meant(client.name) if device.is_this else _is_lost(device)):
         complain(_("Nothing was removed."))
         return Exit.USAGE
     return run_client(client_maker(options), work)
@@ -150,6 +157,17 @@ def _is_meant(name: str) -> bool:
         "To remove it all the same, type your name ({name}): "
     )
     return ask(question.format(name=name)).casefold() == name
+
+
+def _is_lost(device: Device) -> bool:
+    """Ask whether another device is to go."""
+    put(devices_view.described(device))
+    text = _("It gets and sends nothing any more, for good. Remove it? (yes, no) ")
+    while typed := ask(text):
+        answer = yes_or_no(typed)
+        if answer is not None:
+            return answer is Answer.YES
+    return False
 
 
 def ask(question: str) -> str:

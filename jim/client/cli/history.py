@@ -8,11 +8,12 @@ from jim.client.cli import unlocking
 from jim.client.cli.accounts import account
 from jim.client.cli.output import complain, json_line, message_record, put
 from jim.client.console.actions import conversation
-from jim.client.console.explain import Exit
+from jim.client.console.explain import Exit, exit_code, explain_recipient
 from jim.client.console.lines import as_text
 from jim.client.console.text import safe_line
 from jim.client.console.view import Look
 from jim.common.interrupts import run_loop
+from jim.errors import NameInvalid
 from jim.i18n import _
 
 if TYPE_CHECKING:
@@ -37,7 +38,11 @@ def run(options: argparse.Namespace) -> int:
     client = Client(
         chosen.address, chosen.name, data_dir=options.data_dir, share=True, opener=opener
     )
-    messages, told = run_loop(_read(client, options.to, options.limit))
+    try:
+        messages, told = run_loop(_read(client, options.to, options.limit))
+    except NameInvalid as error:
+        complain(f"{safe_line(options.to)}: {explain_recipient(error)}")
+        return exit_code(error)
     if not messages:
         complain(_("No messages with {name}.").format(name=safe_line(options.to)))
     if options.json:

@@ -181,7 +181,14 @@ def _add_trust(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--accept", action="store_true", help=_("go on with changed keys without comparing")
     )
-    parser.add_argument("--yes", action="store_true", help=_("with --accept: do not ask"))
+    parser.add_argument(
+        "--forget",
+        action="store_true",
+        help=_("drop the keys that are known here: the account really is another one now"),
+    )
+    parser.add_argument(
+        "--yes", action="store_true", help=_("with --accept and --forget: do not ask")
+    )
     _add_json(parser)
     _add_account(parser)
 

@@ -6,9 +6,10 @@ import time
 from typing import TYPE_CHECKING
 
 from jim.client.cli.accounts import client_maker
+from jim.client.cli.asking import ask_yes_or_no
 from jim.client.cli.output import put
-from jim.client.cli.trust import SCREEN, ask
-from jim.client.cli.work import run_client
+from jim.client.cli.trust import SCREEN
+from jim.client.cli.work import about, run_client
 from jim.client.console import trust_view, view
 from jim.client.console.commands import Answer
 from jim.client.console.explain import Exit
@@ -25,9 +26,12 @@ def run(options: argparse.Namespace) -> int:
     """Say what it means and ask, or do what the command line says.
 
     Raises:
-        JimError: the account cannot be opened, or the name cannot be one.
+        JimError: the account cannot be opened.
     """
-    return run_client(client_maker(options, share=True), lambda client, _: _run(client, options))
+    return run_client(
+        client_maker(options, share=True),
+        lambda client, _: about(options.to, _run(client, options)),
+    )
 
 
 async def _run(client: Client, options: argparse.Namespace) -> int:
@@ -36,7 +40,7 @@ async def _run(client: Client, options: argparse.Namespace) -> int:
     if wanted is None:
         for each in trust_view.plain_meaning(info, SCREEN):
             put(as_text(each))
-        if info.plain or ask(_("Allow it? (yes, no) ")) is not Answer.YES:
+        if info.plain or await ask_yes_or_no(_("Allow it? (yes, no) ")) is not Answer.YES:
             return Exit.OK
     allowed = wanted != "off"
     revealed = await client.allow_plain(info.name, allowed=allowed)

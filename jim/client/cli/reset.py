@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from jim.client.cli.accounts import parse_target
+from jim.client.cli import unlocking
+from jim.client.cli.accounts import parse_target, say_how_to_talk
 from jim.client.cli.devices import ask
 from jim.client.cli.output import complain, put
 from jim.client.cli.recover import ask_words, log_in
@@ -39,6 +40,7 @@ def run(options: argparse.Namespace) -> int:
     if not words.strip():
         complain(_("No words: nothing was done."))
         return Exit.USAGE
+    opener = unlocking.opener(options, target.address, name)
 
     def make() -> Client:
         return Client.reset(
@@ -48,6 +50,7 @@ def run(options: argparse.Namespace) -> int:
             data_dir=options.data_dir,
             ca_file=options.ca_file,
             language=current_language(),
+            opener=opener,
         )
 
     async def reset(client: Client, stream: AsyncIterator[events.Event]) -> int:
@@ -60,7 +63,10 @@ def run(options: argparse.Namespace) -> int:
             put(text.format(name=safe_line(client.name)))
         return status
 
-    return run_client(make, reset)
+    status = run_client(make, reset)
+    if status == Exit.OK:
+        say_how_to_talk(target.address, name)
+    return status
 
 
 def _is_meant(name: str) -> bool:

@@ -1,4 +1,4 @@
-"""`jim trust NAME`: the 60 digits to compare, and whether to go on with changed keys."""
+"""`jim trust NAME`: the 60 digits to compare, and whether to go on with changed or other keys."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 from jim.client import events
 from jim.client.cli.accounts import client_maker
+from jim.client.cli.asking import ask, ask_yes_or_no
 from jim.client.cli.output import complain, json_line, put
-from jim.client.cli.work import LOOK, run_client
+from jim.client.cli.work import LOOK, about, run_client
 from jim.client.console import trust_view
-from jim.client.console.commands import Answer, parse_answer
+from jim.client.console.commands import Answer
 from jim.client.console.explain import Exit
+from jim.client.console.keyboard import spellings
 from jim.client.console.lines import as_text
 from jim.client.console.view import Look
 from jim.i18n import _
@@ -33,17 +35,19 @@ def run(options: argparse.Namespace) -> int:
     """Show the number and ask, or accept changed keys.
 
     Raises:
-        JimError: the account cannot be opened, or nobody has this name.
+        JimError: the account cannot be opened, or the keys cannot be had.
     """
     return run_client(
         client_maker(options, share=True),
-        lambda client, stream: _run(client, stream, options),
+        lambda client, stream: about(options.to, _run(client, stream, options)),
     )
 
 
 async def _run(client: Client, stream: Events, options: argparse.Namespace) -> int:
     if options.accept:
         return await _accept(client, options)
+    if options.forget:
+        return await _forget(client, options)
     if not (await client.contact(options.to)).known:
         await _connected(stream)
     number = await client.safety_number(options.to)
@@ -68,11 +72,12 @@ async def _run(client: Client, stream: Events, options: argparse.Namespace) -> i
         return await _verify(client, info.name, number) if same else _differs(info.name)
     _show(trust_view.heading(info, SCREEN))
     _show(trust_view.number(info.name, number, info, SCREEN))
-    match ask(_("Is it the same? (yes, no) ")):
+    match await ask_yes_or_no(_("Is it the same? (yes, no) ")):
         case Answer.YES:
             return await _verify(client, info.name, number)
         case Answer.NO:
             return _differs(info.name)
+    _show(trust_view.unchanged(SCREEN) if sys.stdin.isatty() else [])
     return Exit.OK
 
 
@@ -103,7 +108,10 @@ async def _accept(client: Client, options: argparse.Namespace) -> int:
         _show(trust_view.nothing_changed(info, SCREEN))
         return Exit.OK
     _show(trust_view.changed(info.name, SCREEN))
-    if not options.yes and ask(_("Go on with the new keys? (yes, no) ")) is not Answer.YES:
+    if (
+        not options.yes
+        and await ask_yes_or_no(_("Go on with the new keys? (yes, no) ")) is not Answer.YES
+    ):
         _show(trust_view.unchanged(SCREEN))
         return Exit.FAILURE
     await client.accept_changed(options.to)
@@ -111,13 +119,25 @@ async def _accept(client: Client, options: argparse.Namespace) -> int:
     return Exit.OK
 
 
-def ask(question: str) -> Answer | None:
-    """Ask at a terminal; without one there is no answer."""
-    if not sys.stdin.isatty():
-        return None
-    sys.stderr.write(question)
-    sys.stderr.flush()
-    return parse_answer(sys.stdin.readline().strip())
+async def _forget(client: Client, options: argparse.Namespace) -> int:
+    """Drop the keys of somebody; a person has to type the name again, a script `--yes`."""
+    number = await client.known_number(options.to)
+    info = await client.contact(options.to)
+    if number is None:
+        _show(trust_view.nothing_known(info.name, SCREEN))
+        return Exit.OK
+    _show(trust_view.forgetting(info, number, SCREEN))
+    question = _("To drop them all the same, type the name ({name}): ")
+    if not options.yes and not _is(info.name, await ask(question.format(name=info.name))):
+        _show(trust_view.unchanged(SCREEN))
+        return Exit.FAILURE
+    await client.forget_keys(options.to)
+    _show(trust_view.forgotten(info.name, SCREEN))
+    return Exit.OK
+
+
+def _is(name: str, typed: str) -> bool:
+    return name.casefold() in map(str.casefold, spellings(typed))
 
 
 def _show(lines: Sequence[Line]) -> None:

@@ -9,14 +9,16 @@ import sys
 from typing import TYPE_CHECKING
 
 from jim.client import events
+from jim.client.cli.output import complain
 from jim.client.console import notices, view
-from jim.client.console.explain import Exit
+from jim.client.console.explain import Exit, exit_code, explain_recipient
 from jim.client.console.lines import as_text
 from jim.client.console.starting import started
 from jim.client.console.streams import is_thrown_away
+from jim.client.console.text import safe_line
 from jim.client.console.view import Look
 from jim.common.interrupts import run_loop
-from jim.errors import JimError
+from jim.errors import JimError, NameInvalid, RecipientUnknown
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -45,6 +47,15 @@ def run_client(make: Callable[[], Client], work: Work) -> int:
 
     with log_config.configure("client"):
         return run_loop(_run(make, work))
+
+
+async def about(name: str, work: Awaitable[int]) -> int:
+    """Do what has to do with somebody; that nobody has the name is said, and is the status."""
+    try:
+        return await work
+    except (NameInvalid, RecipientUnknown) as error:
+        complain(f"{safe_line(name)}: {explain_recipient(error)}")
+        return exit_code(error)
 
 
 async def _run(make: Callable[[], Client], work: Work) -> int:
@@ -107,7 +118,7 @@ def _worded(event: events.Event, own_name: str) -> list[Line]:
         case events.FirstContact():
             return view.first_contact(event, LOOK)
         case events.Registered(words=words) if words:
-            return view.recovery_words(words, LOOK)
+            return view.recovery_words(words, own_name, LOOK)
         case events.MissingNotice():
             return notices.notice(event, own_name, LOOK)
         case events.DevicesChanged():

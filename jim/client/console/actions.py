@@ -3,28 +3,33 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from jim.client.console import devices_view, notices, trust_view, view
-from jim.client.console.commands import NAMING, Action
+from jim.client.console.commands import NAMING, Action, Answer, yes_or_no
+from jim.client.console.dialogue import Run
 from jim.client.console.lines import Line, Style, line
+from jim.client.console.questions import Kind, Question
 from jim.client.console.splitting import split_text
-from jim.client.console.text import safe_name
-from jim.client.devices import find_device
+from jim.client.console.text import safe_line, safe_name
+from jim.client.devices import find_at_start
 from jim.i18n import _, ngettext_
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from jim.client.console.console import Console
-    from jim.client.console.dialogue import Run, Send
+    from jim.client.console.dialogue import Send
     from jim.client.console.library import Messenger
     from jim.client.console.reactions import Screen
     from jim.client.console.view import Look
+    from jim.client.devices import Device
     from jim.client.events import Message, MissingNotice
 
 LATEST = 10
 """Own messages listed by /status: half a small screen."""
+
+_BOTH: Final = (Answer.YES, Answer.NO)
 
 
 async def send(client: Messenger, intention: Send, screen: Screen) -> AsyncIterator[Message]:
@@ -60,7 +65,7 @@ async def run(client: Messenger, intention: Run, console: Console) -> list[Line]
         JimError: of the client library.
     """
     if intention.action is Action.LINK:
-        return list(await console.question.answer(client, intention.name, console))
+        return list(await console.newcomer.answer(client, intention.name, console))
     return await _run(client, intention, console)
 
 
@@ -93,29 +98,50 @@ async def _run(client: Messenger, intention: Run, console: Console) -> list[Line
 async def _run_rest(client: Messenger, intention: Run, console: Console) -> list[Line]:
     """Run what is about whom to believe, or about devices."""
     if intention.action not in NAMING:
-        return await _run_about_devices(client, intention, console.screen.look)
+        return await _run_about_devices(client, intention, console)
     shown = await console.trusting.run(client, intention, console.screen.look)
     await console.seen.look_at(intention.name, client)
     return shown
 
 
-async def _run_about_devices(client: Messenger, intention: Run, look: Look) -> list[Line]:
-    match intention.action:
-        case Action.DEVICES:
-            return devices_view.listed(await client.devices(), look)
-        case Action.REMOVE:
-            return await _remove(client, intention, look)
-        case Action.RENAME:
-            return [devices_view.renamed(await client.rename(intention.name, intention.text))]
-    return []
+async def _run_about_devices(client: Messenger, intention: Run, console: Console) -> list[Line]:
+    devices = await client.devices()
+    try:
+        if intention.action is Action.REMOVE:
+            return await _remove(client, devices, intention.text, console)
+        if intention.action is Action.RENAME:
+            device, name = find_at_start(devices, intention.text, more=True)
+            return [devices_view.renamed(await client.rename(device.id, name))]
+        return devices_view.listed(devices, console.screen.look)
+    finally:
+        await console.seen.look_at_devices(client)
 
 
-async def _remove(client: Messenger, intention: Run, look: Look) -> list[Line]:
+async def _remove(
+    client: Messenger, devices: Sequence[Device], typed: str, console: Console
+) -> list[Line]:
     """Remove a device if that was confirmed, otherwise say how it is."""
-    device = find_device(await client.devices(), intention.name)
-    if not devices_view.is_confirmed(device, client.name, intention.text):
-        return devices_view.question(device, client.name, look)
-    return [devices_view.removed(await client.revoke(device.id))]
+    questions, look = console.seen.questions, console.screen.look
+    questions.close(Kind.REMOVAL)
+    device, answer = find_at_start(devices, typed)
+    if devices_view.is_confirmed(device, client.name, answer):
+        return [devices_view.removed(await client.revoke(device.id))]
+    if yes_or_no(answer) is Answer.NO:
+        return trust_view.unchanged(look)
+    yes, no = (Run(Action.REMOVE, text=f"{device.id} {each.value}") for each in _BOTH)
+    form, own = f"/remove {safe_line(device.id)}", device.is_this
+    questions.ask(
+        Question(
+            Kind.REMOVAL,
+            "",
+            _("removing {device}").format(device=devices_view.called(device)),
+            form,
+            None if own else yes,
+            no,
+            safe_line(client.name) if own else "",
+        )
+    )
+    return devices_view.question(device, client.name, look)
 
 
 async def _history(client: Messenger, intention: Run, console: Console) -> list[Line]:

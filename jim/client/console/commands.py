@@ -43,6 +43,7 @@ class Answer(Enum):
     YES = "yes"
     NO = "no"
     EMOJI = "emoji"
+    FORGET = "forget"
 
 
 class Command(NamedTuple):
@@ -126,8 +127,8 @@ COMMANDS: Final = (
     Command(
         Action.TRUST,
         ("/trust", "/доверие"),
-        N_("accept the new keys of NAME, whom you had verified"),
-        arguments=N_("NAME [yes/no]"),
+        N_("accept changed keys of NAME, or forget all of them"),
+        arguments=N_("NAME [yes/no/forget]"),
     ),
     Command(
         Action.PLAIN,
@@ -155,16 +156,25 @@ NAMING: Final = frozenset({Action.VERIFY, Action.TRUST, Action.PLAIN})
 
 _ANSWERS: Final = {
     "yes": Answer.YES,
+    "y": Answer.YES,
     "да": Answer.YES,
+    "д": Answer.YES,
     "on": Answer.YES,
     "вкл": Answer.YES,
     "no": Answer.NO,
+    "n": Answer.NO,
     "нет": Answer.NO,
+    "н": Answer.NO,
     "off": Answer.NO,
     "выкл": Answer.NO,
     "emoji": Answer.EMOJI,
     "эмодзи": Answer.EMOJI,
+    "forget": Answer.FORGET,
+    "забыть": Answer.FORGET,
 }
+
+_SWITCHES: Final = frozenset({"on", "вкл", "off", "выкл"})
+"""Answers to what can be on or off, and to nothing else."""
 
 _BY_WORD: Final = {
     form: command for command in COMMANDS for form in (command.number, *command.words) if form
@@ -245,24 +255,54 @@ def resolve_name(typed: str, known: Iterable[str]) -> str:
 
 
 def parse_answer(word: str) -> Answer | None:
-    """Read an answer in either language and layout, None for anything else."""
-    found = (_ANSWERS.get(spelling.casefold()) for spelling in spellings(word))
+    """Read an answer in either language and layout, None for anything else.
+
+    A single letter counts as it stands: "y" is on the key of "н", which says no.
+    """
+    meant = spellings(word) if len(word) > 1 else (word,)
+    found = (_ANSWERS.get(spelling.casefold()) for spelling in meant)
     return next(filter(None, found), None)
 
 
-def completions(line: str, names: Iterable[str]) -> list[str]:
-    """List what Tab offers instead of the last word of a command line."""
+def yes_or_no(typed: str) -> Answer | None:
+    """Read a yes or a no that stands alone, as `parse_answer` does; `on` and `off` are none."""
+    folded = (spelling.casefold() for spelling in spellings(typed.strip()))
+    word = next((each for each in folded if each in _ANSWERS), "")
+    answer = None if word in _SWITCHES else _ANSWERS.get(word)
+    return answer if answer in {Answer.YES, Answer.NO} else None
+
+
+def completions(
+    line: str, names: Iterable[str], devices: Iterable[tuple[str, str]] = ()
+) -> list[str]:
+    """List what Tab offers instead of the last word of a command line.
+
+    `devices` are those of the own account: the id of each, and its name or "".
+    """
     *before, last = line.split(" ")
     if not before:
         forms = [*_BY_SLASH, *(word for word in _BY_WORD if len(word) > 1)]
         quick = [f"@{name}" for name in names]
         return [form for form in (*forms, *quick) if form.startswith(last.casefold())]
-    if len(before) == 1 and takes_name(before[0]):
+    action = _action_of(before[0])
+    if len(before) == 1 and action in _NAMES_SOMEBODY:
         return [name for name in names if name.casefold().startswith(last.casefold())]
+    if action in {Action.REMOVE, Action.RENAME}:
+        return _devices_after(" ".join((*before[1:], last)), last, devices)
     return []
 
 
-def takes_name(head: str) -> bool:
-    """Say whether the first argument of the slash form is a name."""
+_NAMES_SOMEBODY: Final = frozenset({Action.MESSAGE, Action.HISTORY, *NAMING})
+"""The first argument of their slash form is a name."""
+
+
+def _action_of(head: str) -> Action | None:
     command = _find_slash(head) if head else None
-    return command is not None and command.action in {Action.MESSAGE, Action.HISTORY, *NAMING}
+    return None if command is None else command.action
+
+
+def _devices_after(typed: str, last: str, devices: Iterable[tuple[str, str]]) -> list[str]:
+    """Complete an id or a name, which may have spaces: what is typed of it before stays."""
+    wanted, kept = typed.casefold(), len(typed) - len(last)
+    forms = (form for device in devices for form in device if form)
+    return [form[kept:] for form in forms if form.casefold().startswith(wanted)]

@@ -12,9 +12,9 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from jim.client.console import actions, view
-from jim.client.console.dialogue import Hint, Run, Send
+from jim.client.console.dialogue import Doubt, Hint, Reply, Run, Send
 from jim.client.console.explain import Exit, code_exit, exit_code, startup_exit
-from jim.client.console.newcomer import Question
+from jim.client.console.newcomer import Newcomer
 from jim.client.console.reactions import Reactions
 from jim.client.console.starting import started
 from jim.client.console.trusting import Trusting
@@ -55,10 +55,10 @@ class Console:
         """
         self.screen = screen
         self.seen = Reactions(screen, session.open_shown)
-        self.trusting = Trusting()
+        self.trusting = Trusting(self.seen.questions)
         self._session = session
         self.client: Messenger | None = None
-        self.question = Question()
+        self.newcomer = Newcomer()
         self._pipe = pipe
         self._refusals: list[Exit] = []
         self._sent: list[int] = []
@@ -82,6 +82,7 @@ class Console:
         Returns:
             The task, if the intention waits for no other and was begun at once.
         """
+        intention = self._answered(intention)
         if isinstance(intention, Hint):
             look = self.screen.look
             self.screen.report([p for text in intention.lines for p in view.paragraph(text, look)])
@@ -93,6 +94,17 @@ class Console:
             self._waiting += isinstance(intention, Send)
             self._intentions.put_nowait(intention)
         return None
+
+    def _answered(self, intention: Intention) -> Intention:
+        """Turn a bare answer into what it does, and a doubt into what there is to say."""
+        questions = self.seen.questions
+        if isinstance(intention, Reply):
+            return questions.take(intention.answer)
+        if isinstance(intention, Doubt):
+            return questions.doubt(intention.typed)
+        if isinstance(intention, Send):
+            questions.sent(intention.text)
+        return intention
 
     @property
     def waiting(self) -> int:
@@ -216,7 +228,7 @@ class Console:
             self._refusals.append(exit_code(error))
             self.screen.report(view.refused(intention.to, intention.text, error, self.screen.look))
         else:
-            self.screen.report(view.error(error, self.screen.look))
+            self.screen.report(view.command_error(error, self.screen.look))
 
     async def _tell_states(self) -> None:
         """Tell what became of own messages, each time some of it has settled."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
+from jim.client.console.commands import Answer, yes_or_no
 from jim.client.console.keyboard import spellings
 from jim.client.console.lines import Line, Style, line
 from jim.client.console.text import safe_line, safe_name
@@ -15,9 +16,6 @@ if TYPE_CHECKING:
 
     from jim.client.console.view import Look
     from jim.client.devices import Device
-
-YES: Final = frozenset({"yes", "да"})
-"""What confirms that a device is to be removed, typed on either layout."""
 
 
 def listed(devices: Sequence[Device], look: Look) -> list[Line]:
@@ -51,7 +49,7 @@ def is_confirmed(device: Device, own_name: str, typed: str) -> bool:
 
 def is_yes(typed: str) -> bool:
     """Tell whether somebody has typed "yes", in either language and on either layout."""
-    return not YES.isdisjoint(map(str.casefold, spellings(typed.strip())))
+    return yes_or_no(typed) is Answer.YES
 
 
 def question(device: Device, own_name: str, look: Look) -> list[Line]:
@@ -66,8 +64,13 @@ def question(device: Device, own_name: str, look: Look) -> list[Line]:
     else:
         text = _(
             "It gets and sends nothing any more, for good; what it has stored already stays on "
-            "it. To remove it: {form}"
+            "it. Remove it? yes or no (also: {form})"
         )
+        if look.one_line:
+            text = _(
+                "It gets and sends nothing any more, for good; what it has stored already stays on "
+                "it. To remove it: {form}"
+            )
         answer = _("yes")
     form = f"/remove {safe_line(device.id)} {safe_line(answer)}"
     return [*lines, *paragraph(text.format(form=form), look)]

@@ -2,6 +2,9 @@
 
 `1`, recipient, text are three lines with a prompt each. The same machine serves a person at a
 prompt and a pipe; in a pipe (`literal`) a text is taken as it stands, whatever it begins with.
+
+A bare yes or no is an answer to a question that stands above the prompt (`questions.py`). Where a
+recipient or a text is expected it may be either: it is taken only if it is typed twice.
 """
 
 from __future__ import annotations
@@ -19,11 +22,12 @@ from jim.client.console.commands import (
     parse,
     parse_answer,
     resolve_name,
+    yes_or_no,
 )
 from jim.i18n import _
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 HISTORY_LENGTH: Final = 20
 """Messages that /history shows when it is told no number: fits a small terminal."""
@@ -50,8 +54,8 @@ class Send(NamedTuple):
 class Run(NamedTuple):
     """Run a command that needs no more input.
 
-    `name` is somebody's or a device's, `number` a count or a message's number, `text` what else was
-    typed.
+    `name` is somebody's or a code, `number` a count or a message's number, `text` what else was
+    typed: of a device and what follows it, all.
     """
 
     action: Action
@@ -67,16 +71,33 @@ class Hint(NamedTuple):
     lines: tuple[str, ...]
 
 
-Intention = Send | Run | Hint | None
+class Reply(NamedTuple):
+    """Answer the question that is open."""
+
+    answer: Answer
+
+
+class Doubt(NamedTuple):
+    """Say that nothing was sent: what was typed may be the answer to a question."""
+
+    typed: str
+
+
+Intention = Send | Run | Hint | Reply | Doubt | None
 
 
 class Dialogue:
     """Turn lines into intentions, remembering a dialogue that has begun."""
 
-    def __init__(self, *, literal: bool = False) -> None:
+    def __init__(
+        self, *, literal: bool = False, asking: Callable[[], bool] = lambda: False
+    ) -> None:
+        """Begin with a command; `asking` tells whether a question may be waiting for an answer."""
         self.stage = Stage.COMMAND
         self.recipient = ""
         self._literal = literal
+        self._asking = asking
+        self._doubted: str | None = None
 
     @property
     def prompt(self) -> str:
@@ -95,11 +116,23 @@ class Dialogue:
 
     def feed(self, line: str, names: Iterable[str] = ()) -> Intention:
         """Take one line; `names` are those known, for a recipient typed on the wrong layout."""
+        if self._is_doubtful(line):
+            return Doubt(line)
         if self.stage is Stage.TEXT:
             return self._take_text(line)
         if self.stage is Stage.RECIPIENT and not (line.startswith("/") and not self._literal):
             return self._take_recipient(line.strip(), names)
         return self._take_command(line, names)
+
+    def _is_doubtful(self, line: str) -> bool:
+        """Tell whether a text or a name may be an answer; the same once more is none."""
+        doubted, self._doubted = self._doubted, None
+        if self._literal or self.stage is Stage.COMMAND or not yes_or_no(line):
+            return False
+        if line == doubted or not self._asking():
+            return False
+        self._doubted = line
+        return True
 
     def _take_recipient(self, name: str, names: Iterable[str]) -> Intention:
         if not name and not self._literal:
@@ -131,6 +164,9 @@ class Dialogue:
         quick = _quick_form(line.strip())
         if quick:
             return self._message(*quick, names)
+        answer = None if self._literal else yes_or_no(line)
+        if answer is not None:
+            return Reply(answer)
         parsed = parse(line)
         if parsed is None:
             return None
@@ -190,19 +226,29 @@ def _history(command: Command, arguments: str, names: Iterable[str]) -> Intentio
 
 
 def _naming(command: Command, arguments: str, names: Iterable[str]) -> Intention:
-    name, _space, word = arguments.partition(" ")
-    answer = parse_answer(word.strip())
-    wrong = answer is None if word.strip() else False
-    if not name or wrong or (answer is Answer.EMOJI and command.action is not Action.VERIFY):
+    name, _space, rest = arguments.partition(" ")
+    word, _space, more = rest.strip().partition(" ")
+    answer = parse_answer(word)
+    fits = answer is not None and command.action in _FITTING.get(answer, NAMING)
+    if not name or (word and not fits) or (more and answer is not Answer.FORGET):
         return _usage(command)
-    return Run(command.action, resolve_name(name.removeprefix("@"), names), answer=answer)
+    known = resolve_name(name.removeprefix("@"), names)
+    return Run(command.action, known, answer=answer, text=more.strip())
+
+
+_FITTING: Final = {
+    Answer.EMOJI: frozenset({Action.VERIFY}),
+    Answer.FORGET: frozenset({Action.TRUST}),
+}
+"""Answers that not every command about somebody takes."""
 
 
 def _about_device(command: Command, arguments: str) -> Intention:
-    device, _space, text = arguments.partition(" ")
-    if not device or (command.action is Action.RENAME and not text.strip()):
+    """Take what begins with a device; where that ends, only the list of devices says."""
+    text = arguments.strip()
+    if not text or (command.action is Action.RENAME and " " not in text):
         return _usage(command)
-    return Run(command.action, device, text=text.strip())
+    return Run(command.action, text=text)
 
 
 def _is_number(text: str) -> bool:

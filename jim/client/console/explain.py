@@ -218,7 +218,8 @@ _MESSAGE_CODES: Final = {
     ),
     "chain_invalid": N_(
         "The server shows a list of the recipient's devices that is forged or damaged. Nothing was "
-        "sent. Ask the recipient and whoever runs the server what has happened."
+        "sent. Ask the recipient and whoever runs the server what has happened. Only if the "
+        "account is really a new one: /trust NAME forget"
     ),
 }
 """Codes that only the client itself gives to a message (`jim.client.events`)."""
@@ -336,7 +337,7 @@ def explain_code(code: str) -> str:
 
 
 def explain_recipient(error: errors.JimError) -> str:
-    """Explain why a message was refused: a name that nobody may have is nobody's."""
+    """Explain why somebody else is not to be had: a name that nobody may have is nobody's."""
     if isinstance(error, errors.NameInvalid) and error.reason == "reserved":
         return explain(errors.RecipientUnknown())
     return explain(error)

@@ -46,9 +46,15 @@ STYLE: Final = PromptStyle.from_dict(
 class Names(Completer):
     """Completes commands and names by the table of commands."""
 
-    def __init__(self, stage: Callable[[], Stage], names: Callable[[], Iterable[str]]) -> None:
+    def __init__(
+        self,
+        stage: Callable[[], Stage],
+        names: Callable[[], Iterable[str]],
+        devices: Callable[[], Iterable[tuple[str, str]]],
+    ) -> None:
         self._stage = stage
         self._names = names
+        self._devices = devices
 
     def get_completions(
         self, document: Document, complete_event: CompleteEvent
@@ -58,7 +64,7 @@ class Names(Completer):
         line = document.text_before_cursor
         stage, names = self._stage(), list(self._names())
         if stage is Stage.COMMAND:
-            found = completions(line, names)
+            found = completions(line, names, self._devices())
         elif stage is Stage.RECIPIENT:
             found = [name for name in names if name.casefold().startswith(line.casefold())]
         else:
@@ -77,6 +83,7 @@ class LineInput:
         prompt: Callable[[], str],
         stage: Callable[[], Stage],
         names: Callable[[], Iterable[str]],
+        devices: Callable[[], Iterable[tuple[str, str]]],
         status: Callable[[int], str],
         on_line: Callable[[str, str], None],
         on_interrupt: Callable[[], bool],
@@ -89,6 +96,7 @@ class LineInput:
             prompt: the question now.
             stage: what the next line is.
             names: what Tab offers as names.
+            devices: id and name of each device that Tab offers.
             status: the status line for a width.
             on_line: takes an accepted line: as it was shown, and with its pastes.
             on_interrupt: Ctrl+C was pressed; true ends the session.
@@ -103,7 +111,7 @@ class LineInput:
             message=lambda: [("class:prompt", prompt())],
             style=STYLE,
             color_depth=self.depth,
-            completer=Names(stage, names),
+            completer=Names(stage, names, devices),
             complete_while_typing=False,
             complete_style=CompleteStyle.READLINE_LIKE,
             reserve_space_for_menu=0,

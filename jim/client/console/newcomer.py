@@ -9,10 +9,13 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from jim.client.console import view
-from jim.client.console.keyboard import spellings, to_qwerty
+from jim.client.console.commands import Action, Answer, yes_or_no
+from jim.client.console.dialogue import Run
+from jim.client.console.keyboard import to_qwerty
 from jim.client.console.lines import Style, line
+from jim.client.console.questions import Kind, Question
 from jim.client.console.text import cut, safe_line
-from jim.errors import LinkCodeInvalid
+from jim.errors import JimError, LinkCodeInvalid, OfferGone
 from jim.i18n import _, ngettext_
 
 if TYPE_CHECKING:
@@ -25,9 +28,6 @@ if TYPE_CHECKING:
     from jim.client.events import HistoryMoved
     from jim.crypto.link_code import LinkCode
     from jim.protocol.messages import Offer
-
-YES: Final = frozenset({"yes", "y", "да", "д"})
-"""Answers that agree, in both languages whatever the language of the texts is."""
 
 REMOTE_CELLS: Final = 40
 """Of what the server and a device that is not ours say about it: one line of a narrow terminal."""
@@ -48,11 +48,6 @@ def typed_code(text: str) -> LinkCode:
         return parse_code(text)
     except LinkCodeInvalid:
         return parse_code(to_qwerty(text))
-
-
-def agrees(answer: str) -> bool:
-    """Tell whether somebody has agreed; on the wrong keyboard layout too."""
-    return any(each in YES for each in spellings(answer.strip().casefold()))
 
 
 def offered(offer: Offer, look: Look) -> list[Line]:
@@ -108,7 +103,9 @@ def progress(moved: HistoryMoved) -> str:
 
 
 def at_end(moved: HistoryMoved) -> str:
-    """Say that the history is there."""
+    """Say that the history is there, or why not."""
+    if moved.is_gone:
+        return _("The new device was removed before it had all of your history.")
     if moved.incoming:
         text = ngettext_(
             "The history of your other device is here: {count} message.",
@@ -142,7 +139,7 @@ class Progress:
         return view.paragraph(progress(moved), look, Style.DIM)
 
 
-class Question:
+class Newcomer:
     """The device that was shown last, until somebody has agreed to it."""
 
     GOOD_S: Final = 600.0
@@ -155,26 +152,49 @@ class Question:
         self._asked_s = 0.0
 
     async def answer(self, client: Messenger, typed: str, console: Console) -> Sequence[Line]:
-        """Take what stands behind /link: a code, or that the user agrees.
+        """Take what stands behind /link: a code, or whether the user agrees.
 
         Raises:
             LinkCodeInvalid: neither.
-            JimError: of the client library.
+            JimError: of the client library; unless the device is gone, the answer can be repeated.
         """
+        answer = yes_or_no(typed)
+        console.seen.questions.close(Kind.DEVICE)
+        if answer is None:
+            return await self._ask(client, typed_code(typed), console)
         look = console.screen.look
-        if not agrees(typed):
-            return await self._ask(client, typed_code(typed), look)
         asked, self._asked = self._asked, None
         if asked is None or time.monotonic() > self._asked_s + self.GOOD_S:
             text = _("There is no new device to agree to. Type /link and the code that it shows.")
             return view.paragraph(text, look)
-        digits = await client.take_in(*asked, console.seen.shown_id)
+        if answer is Answer.NO:
+            return view.paragraph(_("The device was not taken in."), look, Style.DIM)
+        try:
+            digits = await client.take_in(*asked, console.seen.shown_id)
+        except OfferGone:
+            raise
+        except JimError:
+            self._asked = asked
+            console.seen.questions.ask(_question(asked[0]))
+            raise
         return linked(digits, look)
 
-    async def _ask(self, client: Messenger, code: LinkCode, look: Look) -> list[Line]:
+    async def _ask(self, client: Messenger, code: LinkCode, console: Console) -> list[Line]:
         self._asked = None
+        look = console.screen.look
         offer = await client.find_device(code)
         if offer is None:
             return nobody(look)
         self._asked, self._asked_s = (offer, code), time.monotonic()
-        return [*offered(offer, look), line("  /link yes", Style.STRONG)]
+        console.seen.questions.ask(_question(offer))
+        ask = _("Take it in? yes or no (also: /link yes, /link no)")
+        return [*offered(offer, look), *view.paragraph(ask, look, Style.STRONG)]
+
+
+def _question(offer: Offer) -> Question:
+    from jim.crypto.base32 import grouped
+    from jim.crypto.keys import device_id
+
+    about = _("the new device {device}").format(device=grouped(device_id(offer.login_key)))
+    yes, no = (Run(Action.LINK, answer.value) for answer in (Answer.YES, Answer.NO))
+    return Question(Kind.DEVICE, "", about, "/link", yes, no)

@@ -60,7 +60,9 @@ _ABOUT_OTHERS: Final = {
     ),
     "chain_invalid": N_(
         "The server shows a list of the devices of {name} that is forged or damaged. It was not "
-        "accepted; nothing is sent by it. Ask {name} and whoever runs the server what has happened."
+        "accepted; nothing is sent by it. Ask {name} and whoever runs the server what has "
+        "happened. Only if {name} tells you by another way that the account is a new one: "
+        "/trust {name} forget"
     ),
     "device_added": N_(
         "{name} has a further device. What you send goes there, too. There is nothing to do."
@@ -77,6 +79,10 @@ _ABOUT_OTHERS: Final = {
         "{name}, whom you have verified, has begun anew with other keys. Nothing is sent there "
         "until you have decided. Ask {name} by another way. Then compare anew: /verify {name}; or "
         "go on without comparing: /trust {name}"
+    ),
+    "forgotten": N_(
+        "You have dropped the keys of {name} that were known here. Those that the server showed "
+        "next were believed, as at a first contact. To be sure of them, compare: /verify {name}"
     ),
 }
 _ABOUT_ME: Final = {
@@ -130,8 +136,8 @@ _ABOUT_ME["rotated"] = N_(
     "come from an earlier version. What was sent to the old device meanwhile is asked for again."
 )
 _ABOUT_ME["history_incomplete"] = N_(
-    "Not all of the history came that your other device has handed over. Take this device out and "
-    "link it again."
+    "Not all of your history came over from your other device. If you have it on a further one, "
+    "take this device out and link it again."
 )
 _ABOUT_ME["verified_changed"] = _ABOUT_ME["keys_changed"]
 
@@ -141,7 +147,7 @@ _IN_PASSING: Final = frozenset({"undecryptable", "device_added", "device_removed
 """Ordinary among others; nobody has to do anything about it."""
 
 _WORTH_A_LOOK: Final = frozenset(
-    {"dropped", "keys_changed", "cloned", "rotated", "history_incomplete"}
+    {"dropped", "keys_changed", "cloned", "rotated", "history_incomplete", "forgotten"}
 )
 
 

@@ -89,7 +89,7 @@ class PlainMode:
         self._reader = reader
         self._screen = PlainScreen(reader)
         self._console = Console(self._screen, session)
-        self._dialogue = Dialogue()
+        self._dialogue = Dialogue(asking=lambda: self._console.seen.questions.are_likely)
         self._interrupted_at = float("-inf")
         self._interrupted = False
 

@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Protocol
 from jim.client import events
 from jim.client.console import notices, status, trust_view, view
 from jim.client.console.newcomer import Progress
+from jim.client.console.questions import Questions
 from jim.client.console.shown import after
 from jim.client.console.states import OwnStates
 from jim.client.console.status import Link
+from jim.client.console.trusting import compared
 from jim.errors import JimError
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from jim.client.console.shown import Shown
     from jim.client.console.streams import Then
     from jim.client.console.view import Look
+    from jim.client.devices import Device
 
 _REACHED = frozenset({events.LinkState.ONLINE, events.LinkState.SHARED})
 
@@ -61,8 +64,12 @@ class Reactions:
         self.link = Link()
         self.own = OwnStates()
         self.names: set[str] = set()
+        self.devices: list[Device] = []
+        """Those of the own account, for completion."""
         self.protection: dict[str, events.ContactInfo] = {}
         """What is known of those to whom a message was sent in this run."""
+        self.questions = Questions()
+        """What the user is being asked."""
         self.fatal: JimError | None = None
         self.greeted = asyncio.Event()
         """Set when the first connection stands and everything about it has been shown."""
@@ -114,8 +121,11 @@ class Reactions:
                     self._once_written(lambda: client.notice_shown(notice_id)),
                 )
                 await self.look_at(peer, client)
+                if peer == client.name:
+                    await self.look_at_devices(client)
             case events.ComparisonChanged(name=name):
                 self._screen.show(trust_view.comparison(event, client.name, self._screen.look))
+                compared(event, self.questions)
                 await self.look_at(name, client)
             case events.OwnChanged(message):
                 self.own_changed(message)
@@ -132,6 +142,11 @@ class Reactions:
             with contextlib.suppress(JimError):
                 self.protection[name] = await client.contact(name)
             self._screen.refresh()
+
+    async def look_at_devices(self, client: Messenger) -> None:
+        """Find out which devices the account has, for completion."""
+        with contextlib.suppress(JimError):
+            self.devices = await client.devices()
 
     def _take_rest(self, event: events.Event) -> None:
         match event:
@@ -197,7 +212,7 @@ class Reactions:
             self._screen.report(view.first_contact(contact, self._screen.look))
         if words is not None:
             self._screen.report(
-                view.recovery_words(words, self._screen.look),
+                view.recovery_words(words, client.name, self._screen.look),
                 self._once_written(client.words_shown),
             )
 
@@ -232,6 +247,7 @@ class Reactions:
         if self._shown is not None:
             return
         try:
+            await self.look_at_devices(client)
             cursor = await self._open_shown(client)
             self.names.update(each.peer for each in await client.conversations())
             for message in await after(client, cursor.number):

@@ -73,14 +73,7 @@ def heading(info: ContactInfo, look: Look) -> list[Line]:
 def number(name: str, digits: str, info: ContactInfo, look: Look) -> list[Line]:
     """Show the 60 digits, how to compare them, and ask."""
     shown = safe_name(name, NAME_CELLS)
-    groups = digits.split()
-    if look.one_line:
-        rows = [line(" ".join(groups), Style.STRONG)]
-    else:
-        rows = [
-            line("  " + " ".join(groups[start : start + ROW_GROUPS]), Style.STRONG)
-            for start in range(0, len(groups), ROW_GROUPS)
-        ]
+    rows = digit_rows(digits, look)
     title = _("The number of you and {name}:").format(name=shown)
     how = _(
         "Compare all of it with the number that {name} sees, by another way than this one: on the "
@@ -93,11 +86,24 @@ def number(name: str, digits: str, info: ContactInfo, look: Look) -> list[Line]:
     return lines
 
 
+def digit_rows(digits: str, look: Look) -> list[Line]:
+    """Give 60 digits in groups, so that they can be read out."""
+    groups = digits.split()
+    if look.one_line:
+        return [line(" ".join(groups), Style.STRONG)]
+    return [
+        line("  " + " ".join(groups[start : start + ROW_GROUPS]), Style.STRONG)
+        for start in range(0, len(groups), ROW_GROUPS)
+    ]
+
+
 def ask_number(name: str, look: Look) -> list[Line]:
-    """Ask at the prompt whether the numbers are the same."""
-    text = _(
-        "Is it the same? /verify {name} yes, or /verify {name} no. Emoji: /verify {name} emoji"
-    )
+    """Ask at the prompt whether the numbers are the same; a pipe takes no bare words."""
+    text = _("Is it the same? yes or no. To compare emoji instead: /verify {name} emoji")
+    if look.one_line:
+        text = _(
+            "Is it the same? /verify {name} yes, or /verify {name} no. Emoji: /verify {name} emoji"
+        )
     return paragraph(text.format(name=safe_name(name, NAME_CELLS)), look)
 
 
@@ -135,7 +141,9 @@ def changed(name: str, look: Look) -> list[Line]:
 
 def ask_changed(name: str, look: Look) -> list[Line]:
     """Ask at the prompt whether to accept the new keys."""
-    text = _("To go on with the new keys: /trust {name} yes. To compare first: /verify {name}")
+    text = _("Go on with the new keys? yes or no. To compare first: /verify {name}")
+    if look.one_line:
+        text = _("To go on with the new keys: /trust {name} yes. To compare first: /verify {name}")
     return paragraph(text.format(name=safe_name(name, NAME_CELLS)), look)
 
 
@@ -150,6 +158,46 @@ def nothing_changed(info: ContactInfo, look: Look) -> list[Line]:
     text = _("There are no changed keys of {name} to accept.")
     shown = text.format(name=safe_name(info.name, NAME_CELLS))
     return [*paragraph(shown, look), *heading(info, look)]
+
+
+def forgetting(info: ContactInfo, number: str, look: Look) -> list[Line]:
+    """Say what dropping the keys of somebody means; `number` is the one with the present keys."""
+    name = safe_name(info.name, NAME_CELLS)
+    known = _("The number with the keys of {name} that are known here:")
+    if info.verified:
+        known = _("The number with the keys of {name} that are known here, and that you compared:")
+    meaning = _(
+        "WARNING: this drops them. Whatever keys the server shows next are believed, as at a first "
+        "contact: a server that lies can put its own in and read along. Do it only if {name} has "
+        "told you by another way that the account is a new one (the server was set up anew, or "
+        "the name belongs to somebody else now). Compare afterwards: /verify {name}"
+    )
+    return [
+        *paragraph(known.format(name=name), look),
+        *digit_rows(number, look),
+        *paragraph(f"! {meaning.format(name=name)}", look, Style.BAD),
+    ]
+
+
+def ask_forgetting(name: str, look: Look) -> list[Line]:
+    """Say how the keys of somebody are dropped; a bare word is not enough."""
+    text = _("To drop them all the same: /trust {name} forget {name}")
+    return paragraph(text.format(name=safe_name(name, NAME_CELLS)), look)
+
+
+def forgotten(name: str, look: Look) -> list[Line]:
+    """Say that the keys of somebody are dropped."""
+    text = _(
+        "The keys of {name} are dropped. The next ones count as met for the first time. What was "
+        "not sent goes with /resend NUMBER. To compare: /verify {name}"
+    )
+    return paragraph(text.format(name=safe_name(name, NAME_CELLS)), look, Style.STRONG)
+
+
+def nothing_known(name: str, look: Look) -> list[Line]:
+    """Say that there is nothing to drop."""
+    text = _("No keys of {name} are known here: there is nothing to drop.")
+    return paragraph(text.format(name=safe_name(name, NAME_CELLS)), look)
 
 
 def unchanged(look: Look) -> list[Line]:
@@ -176,7 +224,9 @@ def plain_meaning(info: ContactInfo, look: Look) -> list[Line]:
 
 def ask_plain(name: str, look: Look) -> list[Line]:
     """Ask at the prompt whether to allow unencrypted messages."""
-    text = _("To allow it with {name}, and to see what was withheld: /plain {name} on")
+    text = _("Allow it with {name}, and show what was withheld? yes or no")
+    if look.one_line:
+        text = _("To allow it with {name}, and to see what was withheld: /plain {name} on")
     return paragraph(text.format(name=safe_name(name, NAME_CELLS)), look)
 
 
@@ -220,7 +270,11 @@ def comparison(event: ComparisonChanged, own_name: str, look: Look) -> list[Line
     name = safe_name(event.name, NAME_CELLS)
     match event.stage:
         case "asked":
-            text = _("{name} asks to compare emoji. /verify {name} emoji agrees, /verify {name} no")
+            text = _("{name} asks to compare emoji. Agree? yes or no")
+            if look.one_line:
+                text = _(
+                    "{name} asks to compare emoji. /verify {name} emoji agrees, /verify {name} no"
+                )
             return paragraph(text.format(name=name), look, Style.STRONG)
         case "waiting":
             text = _("Waiting for {name}, who has to type: /verify {own_name} emoji")
@@ -253,9 +307,14 @@ def _emoji(event: ComparisonChanged, name: str, look: Look) -> list[Line]:
             for part in (shown[start : start + columns] for start in range(0, len(shown), columns))
         ]
     ask = _(
-        "Does {name} see the same ones, in this order? Ask on the phone, or when you meet. Then "
-        "/verify {name} yes, or /verify {name} no"
+        "Does {name} see the same ones, in this order? Ask on the phone, or when you meet. Then: "
+        "yes or no"
     )
+    if look.one_line:
+        ask = _(
+            "Does {name} see the same ones, in this order? Ask on the phone, or when you meet. "
+            "Then /verify {name} yes, or /verify {name} no"
+        )
     return [*paragraph(title, look), *rows, *paragraph(ask.format(name=name), look)]
 
 

@@ -77,6 +77,7 @@ def test_a_device_is_linked_and_has_the_history(here: World) -> None:
     assert new.expect(DIGITS) == old.expect(DIGITS)
     assert any("127.0.0.1" in line for line in old.errors)
     assert new.expect("history of your other device is here: 2 messages")
+    assert new.lines[-1] == f"To talk from here: jim 127.0.0.1:{here.port} -n alice"
     assert any("fingerprint" in line for line in new.errors)
     assert history(here, "laptop") == history(here, "alice") != []
     assert here.client("bob").finish("1", "alice", "to both", "3") == 0
@@ -184,10 +185,10 @@ def test_on_terminals_there_is_a_picture_a_clock_and_a_question(here: World) -> 
     found = re.search(r"^/link ([a-z2-7 ]+)$", new.everything, re.MULTILINE)
     assert found is not None
     code = found.group(1)
-    for answer, status in (("no", 2), ("yes", 0)):
+    for answer, status in (("\x03", 130), ("no\r", 2), ("yess\ry\r", 0)):
         old = at_terminal(here, "alice", "-n", "alice", "--approve", *code.split())
-        old.expect("Take this device in? yes/no:")
-        old.line(answer)
+        old.expect("Take this device in? (yes, no)")
+        old.send(answer)
         assert old.wait() == status
     assert new.wait() == 0
     new.expect("history of your other device")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
-from unit_tests.support.processes import World, world
+from unit_tests.support.processes import World, environment, world
+from unit_tests.support.terminal import Terminal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,6 +24,12 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
 def here(tmp_path: Path) -> Iterator[World]:
     with world(tmp_path) as running:
         yield running
+
+
+def terminal(here: World, *arguments: str) -> Terminal:
+    env = environment(here.home("alice"), TERM="xterm", JIM_NAME="alice")
+    env["JIM_SERVER"] = f"127.0.0.1:{here.port}"
+    return Terminal([sys.executable, "-m", "jim.client", *arguments], env)
 
 
 def record(program: Program) -> dict[str, object]:
@@ -47,8 +55,36 @@ def test_a_number_is_compared_in_scripts(here: World) -> None:
     assert shown.wait() == 0
     assert "bob: encrypted, verified" in shown.lines
     assert here.jim("alice", "trust", "nemo").wait() == 5
+    wrong_name = [(command, "no/name") for command in ("trust", "plain", "history")]
+    for command, nobody in (("trust", "admin"), *wrong_name):  # reserved, and no name at all
+        reserved = here.jim("alice", command, nobody)
+        assert reserved.wait() == 5, (command, nobody, reserved.errors)
+        assert reserved.errors[-1].startswith(f"jim: {nobody}: ")
+        assert "Choose another" not in reserved.errors[-1]
     assert here.jim("alice", "trust", "alice").wait() == 1
     assert here.jim("alice", "trust", "bob", "--accept").wait() == 0
+
+
+def test_keys_are_dropped_by_who_says_so_twice(here: World) -> None:
+    assert here.client("bob").finish("3") == 0
+    assert here.client("alice").finish("1", "bob", "hello", "3") == 0
+    unsure = here.jim("alice", "trust", "bob", "--forget")
+    assert unsure.finish("bob") == 1
+    assert any("WARNING" in line for line in unsure.lines)
+    assert unsure.lines[-1] == "Nothing was changed."
+    asking = terminal(here, "trust", "bob", "--forget")
+    asking.expect("type the name (bob):")
+    asking.line("bob")
+    asking.expect("are dropped")
+    assert asking.wait() == 0
+    nothing = here.jim("alice", "trust", "bob", "--forget", "--yes")
+    assert nothing.wait() == 0
+    assert nothing.lines == ["No keys of bob are known here: there is nothing to drop."]
+    assert here.jim("alice", "send", "bob", "again").wait() == 0
+    assert here.jim("alice", "trust", "bob", "--forget", "--yes").wait() == 0
+    told = here.jim("alice", "history", "bob")
+    assert told.wait() == 0
+    assert sum("You have dropped the keys of bob" in line for line in told.lines) == 2
 
 
 def test_what_is_allowed_beside_a_running_client(here: World) -> None:
@@ -65,6 +101,34 @@ def test_what_is_allowed_beside_a_running_client(here: World) -> None:
     alice.say("/plain bob off", "/verify bob")
     alice.expect(r"^\d{5}( \d{5}){11}$")
     assert alice.finish("3") == 0
+
+
+def test_questions_at_a_terminal(here: World) -> None:
+    assert here.client("alice").finish("3") == 0
+    assert here.client("bob").finish("1", "alice", "hello", "3") == 0
+    same = terminal(here, "trust", "bob")
+    for typed in ("yess", "maybe", "н"):  # a typing error is no answer, the third one is no
+        same.until(lambda: same.current == "Is it the same? (yes, no)")
+        same.line(typed)
+    same.expect("WARNING")
+    assert same.wait() == 1
+    same = terminal(here, "trust", "bob")
+    same.expect("Is it the same?")
+    same.line("")
+    same.expect("Nothing was changed.")
+    assert same.wait() == 0
+    for command, question in (("trust", "Is it the same?"), ("plain", "Allow it?")):
+        given_up = terminal(here, command, "bob")
+        given_up.expect(question)
+        given_up.send("\x03")
+        assert given_up.wait() == 130
+    allowed = terminal(here, "plain", "bob")
+    for typed in ("on or off?", "y"):
+        allowed.until(lambda: allowed.current == "Allow it? (yes, no)")
+        allowed.line(typed)
+    allowed.expect("are allowed")
+    assert allowed.wait() == 0
+    assert record(here.jim("alice", "trust", "bob", "--json"))["plain"] is True
 
 
 def test_emoji_at_two_prompts(here: World) -> None:

@@ -145,3 +145,23 @@ def test_a_known_name_on_the_wrong_layout_is_found_and_an_unknown_one_left_alone
 )
 def test_tab_offers_commands_and_names(line: str, found: list[str]) -> None:
     assert completions(line, ["bob", "carol"]) == found
+
+
+DEVICES = [("a" * 16, "laptop"), ("b" * 16, "old phone"), ("c" * 16, "")]
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("/remove ", ["a" * 16, "laptop", "b" * 16, "old phone", "c" * 16]),
+        ("/remove b", ["b" * 16]),
+        ("/удалить LAP", ["laptop"]),
+        ("/rename old", ["old phone"]),
+        ("/rename old p", ["phone"]),
+        ("/куьщму old p", ["phone"]),
+        ("/rename old phone n", []),
+        ("/devices a", []),
+    ],
+)
+def test_tab_completes_ids_and_names_of_devices(line: str, found: list[str]) -> None:
+    assert completions(line, ["bob"], DEVICES) == found

@@ -12,13 +12,21 @@ from jim.client.console.commands import Action
 from jim.client.console.dialogue import Run
 from jim.client.console.explain import Exit, exit_code, explain
 from jim.client.console.lines import as_text
+from jim.client.console.questions import Questions
 from jim.client.console.view import Look
-from jim.client.devices import Device, clean_name, default_name, find_device
+from jim.client.devices import (
+    Device,
+    clean_name,
+    default_name,
+    find_at_start,
+    find_device,
+)
 from jim.errors import ChainMoved, DeviceNameInvalid, DeviceUnknown, Revoked
 from unit_tests.support.fake_client import Fake
 
 if TYPE_CHECKING:
     from jim.client.console.console import Console
+    from jim.client.console.library import Messenger
 
 PHONE = Device(id="b" * 16, name="old phone", is_this=False, since_ms=1_700_000_000_000)
 THIS = Device(id="a" * 16, name="laptop", is_this=True, since_ms=1_600_000_000_000)
@@ -29,14 +37,22 @@ class Scene:
 
     look = Look()
 
+    def __init__(self) -> None:
+        self.questions = Questions()
+
     @property
     def screen(self) -> Scene:
         return self
 
+    seen = screen
 
-async def run(client: Fake, action: Action, name: str = "", text: str = "") -> str:
+    async def look_at_devices(self, client: Messenger) -> None:
+        """Nobody completes anything."""
+
+
+async def run(client: Fake, action: Action, *words: str) -> str:
     console = cast("Console", Scene())
-    lines = await actions.run(client, Run(action, name, text=text), console)
+    lines = await actions.run(client, Run(action, text=" ".join(words)), console)
     return "\n".join(map(as_text, lines))
 
 
@@ -90,10 +106,51 @@ def test_what_other_machines_say_is_harmless() -> None:
 
 @pytest.mark.parametrize(
     ("typed", "found"),
-    [("b", PHONE), ("BBBB", PHONE), ("Old Phone", PHONE), ("laptop", THIS), ("a" * 16, THIS)],
+    [
+        *(("b", PHONE), ("BBBB", PHONE), ("Old Phone", PHONE), ("laptop", THIS), ("a" * 16, THIS)),
+        *(("old", PHONE), ("LAP", THIS)),
+    ],
 )
 def test_a_device_is_found_by_id_beginning_or_name(typed: str, found: Device) -> None:
     assert find_device([THIS, PHONE], typed) is found
+
+
+@pytest.mark.parametrize(
+    ("typed", "found", "rest"),
+    [
+        ("bbbb", PHONE, ""),
+        ("bbbb yes", PHONE, "yes"),
+        ("old phone", PHONE, ""),
+        ("Old Phone да", PHONE, "да"),
+        ('"old phone" yes', PHONE, "yes"),
+        ("«old phone» нет", PHONE, "нет"),
+        ("old p yes", PHONE, "yes"),
+        ("lap", THIS, ""),
+        ("laptop alice", THIS, "alice"),
+    ],
+)
+def test_a_text_that_begins_with_a_device(typed: str, found: Device, rest: str) -> None:
+    assert find_at_start([THIS, PHONE], typed) == (found, rest)
+
+
+def test_a_new_name_is_told_from_the_old_one() -> None:
+    two = Device(id="c" * 16, name="laptop two", is_this=False, since_ms=0)
+    assert find_at_start([THIS, PHONE], "old phone new phone", more=True) == (PHONE, "new phone")
+    assert find_at_start([THIS, two], "laptop two", more=True) == (THIS, "two")
+    assert find_at_start([THIS, two], "laptop two") == (two, "")
+    assert find_at_start([THIS, two], '"laptop two" three', more=True) == (two, "three")
+    for typed, reason in (("lapto x", "several"), ("z x", "none")):
+        with pytest.raises(DeviceUnknown) as error:
+            find_at_start([THIS, two], typed, more=True)
+        assert error.value.fields["reason"] == reason
+
+
+async def test_no_leaves_the_device_and_a_name_with_spaces_is_enough() -> None:
+    client = Fake()
+    assert await run(client, Action.REMOVE, "old phone no") == "Nothing was changed."
+    assert '"phone of bob"' in await run(client, Action.RENAME, "old phone phone of bob")
+    assert "Removed" in await run(client, Action.REMOVE, "phone of bob y")
+    assert [each.id for each in client.own_devices] == [THIS.id]
 
 
 @pytest.mark.parametrize(("typed", "reason"), [("", "none"), ("c", "none"), ("bb", "several")])

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from jim.client.console import newcomer
-from jim.client.console.commands import Action
+from jim.client.console.commands import Action, Answer
 from jim.client.console.console import Console
-from jim.client.console.dialogue import Dialogue, Hint, Run
+from jim.client.console.dialogue import Dialogue, Hint, Reply, Run
 from jim.client.console.keyboard import to_jcuken
 from jim.client.console.lines import as_text
 from jim.client.console.view import Look
 from jim.client.events import HistoryMoved
 from jim.crypto.link_code import PREFIX, LinkCode
-from jim.errors import LinkCodeInvalid
+from jim.errors import ConnectFailed, LinkCodeInvalid, OfferGone
 from jim.protocol.messages import Offer, PublicKey
 from unit_tests.support.fake_client import Fake, session_on
 
@@ -63,16 +63,6 @@ def test_a_code_however_it_was_typed(typed: str) -> None:
 def test_what_is_no_code(typed: str) -> None:
     with pytest.raises(LinkCodeInvalid):
         newcomer.typed_code(typed)
-
-
-@pytest.mark.parametrize("typed", ["yes", "YES ", "y", "да", "Д", "нуы", "lf"])
-def test_agreeing_in_either_language_and_layout(typed: str) -> None:
-    assert newcomer.agrees(typed)
-
-
-@pytest.mark.parametrize("typed", ["", "no", "yess", "нет", CODE.text])
-def test_everything_else_is_no_agreement(typed: str) -> None:
-    assert not newcomer.agrees(typed)
 
 
 def test_who_waits_is_shown_harmless_and_short() -> None:
@@ -149,6 +139,46 @@ async def test_a_device_is_taken_in_only_after_it_was_looked_at(talk: Talk) -> N
     assert len(talk.fake.taken_in) == 1
 
 
+async def test_a_bare_word_agrees_once_and_no_sends_the_device_away(talk: Talk) -> None:
+    async def reply(answer: Answer) -> None:
+        task = talk.console.submit(Reply(answer))
+        if task is not None:
+            await task
+
+    await talk.link(CODE.shown)
+    await reply(Answer.NO)
+    assert "not taken in" in talk.screen.text
+    await reply(Answer.YES)
+    assert "Nothing is being asked" in talk.screen.text
+    await talk.link(CODE.shown)
+    await reply(Answer.YES)
+    await reply(Answer.YES)
+    assert talk.fake.taken_in == [(OFFER, CODE, 0)]
+
+
+@pytest.mark.parametrize(
+    ("error", "times"), [(ConnectFailed(reason="network"), 1), (OfferGone(), 0)]
+)
+async def test_an_agreement_that_did_not_get_through_can_be_repeated(
+    talk: Talk, monkeypatch: pytest.MonkeyPatch, error: Exception, times: int
+) -> None:
+    async def fails(*_: object) -> str:
+        raise error
+
+    with monkeypatch.context() as failing:
+        failing.setattr(talk.fake, "take_in", fails)
+        await talk.link(CODE.shown)
+        await talk.link("yes")
+    await talk.link("yes")
+    assert len(talk.fake.taken_in) == times
+
+
+async def test_no_as_the_command_says_it(talk: Talk) -> None:
+    await talk.link(CODE.shown)
+    assert "not taken in" in await talk.link("нет")
+    assert "There is no new device to agree to" in (await talk.link("yes")).replace("\n", " ")
+
+
 async def test_a_code_that_nobody_shows_leaves_nothing_to_agree_to(talk: Talk) -> None:
     await talk.link(CODE.text)
     other = LinkCode(CODE.check, "a" * 10)
@@ -164,7 +194,7 @@ async def test_what_is_no_code_is_explained(talk: Talk) -> None:
 async def test_an_agreement_that_comes_too_late_is_none(
     talk: Talk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(newcomer.Question, "GOOD_S", -1.0)
+    monkeypatch.setattr(newcomer.Newcomer, "GOOD_S", -1.0)
     await talk.link(CODE.text)
     await talk.link("yes")
     assert talk.fake.taken_in == []

@@ -9,6 +9,7 @@ import pytest
 from jim.client.console.commands import Action, Answer
 from jim.client.console.dialogue import Dialogue, Hint, Run
 from jim.client.console.lines import as_text
+from jim.client.console.questions import Questions
 from jim.client.console.trusting import Trusting
 from jim.client.console.view import Look
 from jim.client.events import ComparisonStage, ContactInfo
@@ -27,7 +28,8 @@ class Asking:
 
     def __init__(self) -> None:
         self.client = Fake()
-        self._trusting = Trusting()
+        self.questions = Questions()
+        self._trusting = Trusting(self.questions)
 
     async def type(self, line: str) -> str:
         intention = Dialogue().feed(line)
@@ -59,7 +61,13 @@ def test_what_is_typed(typed: str, intention: Run) -> None:
 @pytest.mark.parametrize("typed", ["/verify", "/trust", "/plain", "/verify bob maybe"])
 def test_what_cannot_be_meant_is_explained(typed: str) -> None:
     assert isinstance(Dialogue().feed(typed), Hint)
-    assert isinstance(Dialogue().feed("/trust bob emoji"), Hint)
+    for wrong in (
+        "/trust bob emoji",
+        "/verify bob forget",
+        "/plain bob forget",
+        "/trust bob yes x",
+    ):
+        assert isinstance(Dialogue().feed(wrong), Hint)
 
 
 async def test_the_number_is_shown_and_only_then_confirmed() -> None:
@@ -105,11 +113,35 @@ async def test_changed_keys_are_explained_then_accepted() -> None:
     asking.client.known["bob"] = ContactInfo(name="bob", known=True, devices=1, changed=True)
     shown = await asking.type("/trust bob")
     assert "begun anew with other keys" in shown
-    assert "/trust bob yes" in shown
+    assert "yes or no" in shown
     assert "Nothing was changed" in await asking.type("/trust bob no")
     assert asking.info().changed
     assert "/resend" in await asking.type("/trust bob yes")
     assert not asking.info().changed
+
+
+async def test_keys_are_dropped_only_with_the_name_typed_again() -> None:
+    asking = Asking()
+    known = asking.client.known["bob"] = ContactInfo(
+        name="bob", known=True, devices=1, verified=True
+    )
+    shown = await asking.type("/trust bob forget")
+    assert "that you compared" in shown
+    assert "WARNING" in shown
+    assert "12345 12346" in shown
+    assert "/trust bob forget bob" in shown
+    more = asking.questions.take(Answer.YES)
+    assert isinstance(more, Hint)
+    assert "/trust bob forget bob" in more.lines[0]
+    for typed in ("/trust bob forget yes", "/trust bob forget carol", "/trust bob yes"):
+        await asking.type(typed)
+        assert asking.info() == known
+    assert await asking.type("/доверие bob забыть нет") == "Nothing was changed."
+    assert "are dropped" in await asking.type("/trust bob forget Bob")
+    assert not asking.info().known
+    assert "nothing to drop" in await asking.type("/trust bob forget")
+    with pytest.raises(OwnAccount):
+        await asking.type("/trust alice forget")
 
 
 async def test_unencrypted_messages_are_explained_then_allowed_and_shown() -> None:
@@ -144,5 +176,61 @@ def test_in_a_narrow_terminal(tmp_path: Path) -> None:
         terminal.expect("bob (verified)")
         terminal.line("/history bob")
         terminal.expect("bob: encrypted, verified")
+    finally:
+        terminal.close()
+
+
+@pytest.mark.parametrize("mode", ["line", "plain"])
+def test_bare_words_in_a_narrow_terminal_in_russian(mode: str, tmp_path: Path) -> None:
+    terminal = FakeTerminal(mode, tmp_path, columns=40, rows=30, language="ru")
+
+    def expect(text: str, count: int = 1) -> None:
+        """Wait for a text, wherever lines are broken in it."""
+
+        def is_there() -> bool:
+            return "".join(terminal.everything.split()).count("".join(text.split())) >= count
+
+        terminal.until(is_there, text)
+
+    try:
+        expect("3. exit")
+        terminal.line("/verify bob")
+        expect("да или нет")
+        terminal.line("lf")
+        expect("Ключи bob сверены")
+        terminal.line("/plain bob")
+        expect("Разрешить с bob")
+        terminal.line("/remove old")
+        expect("Удалить? да или нет")
+        terminal.line("да")
+        expect(f"/remove {'b' * 16} да")
+        expect("/plain bob нет")
+        terminal.line(f"/remove {'b' * 16} н")
+        expect("Ничего не изменено.")
+        terminal.line("н")
+        expect("Незашифрованные сообщения с bob отклоняются")
+        terminal.do("emoji", stage="shown", emoji=[["🐶", "Dog"], ["🎩", "Hat"]])
+        expect("Собака")
+        for text in ("1", "bob", "да"):
+            terminal.line(text)
+        expect("Ничего не отправлено")
+        terminal.line("/verify bob да")
+        expect("Ключи bob сверены", 2)
+    finally:
+        terminal.close()
+
+
+def test_tab_completes_devices(tmp_path: Path) -> None:
+    terminal = FakeTerminal("line", tmp_path)
+    try:
+        terminal.expect("3. exit")
+        terminal.send("/remove old p\t")
+        terminal.until(lambda: "/remove old phone" in terminal.current)
+        terminal.send("\r")
+        terminal.expect("Remove it? yes or no")
+        terminal.line("y")
+        terminal.expect("Removed from your account")
+        terminal.line("yes")
+        terminal.expect("Nothing is being asked")
     finally:
         terminal.close()

@@ -7,9 +7,15 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec import UNSET
 
-from jim.client.accounts import STORE_FILE
 from jim.client.events import ContactInfo, Message, MissingNotice
-from jim.client.notice_store import DEVICE_ADDED, KEYS_CHANGED, VERIFIED_CHANGED
+from jim.client.local_accounts import STORE_FILE
+from jim.client.notice_store import (
+    CHAIN_INVALID,
+    DEVICE_ADDED,
+    FORGOTTEN,
+    KEYS_CHANGED,
+    VERIFIED_CHANGED,
+)
 from jim.client.verify import Kind
 from jim.client.verify_store import verify_account
 from jim.errors import OwnAccount
@@ -193,3 +199,42 @@ def test_only_what_is_missing_explains_a_hole(post: Post, code: str, *, explains
     kinds = {each.kind for each in verify_account(folder).findings}
     assert (Kind.NOT_KEPT in kinds) is explains
     assert (Kind.MISSING in kinds) is not explains
+
+
+def test_keys_are_dropped_only_by_the_user_and_the_next_ones_are_the_first(post: Post) -> None:
+    alice = post.join("alice")
+    post.join("bob")
+    number = verify(alice, "bob")
+    for _ in range(2):  # another account of that name: the server was set up anew, or it lies
+        del post.chains["bob"]
+        bob = post.join("bob")
+        for _again in range(2):
+            alice.learn("bob")
+        assert alice.store.safety_number("bob") == number
+        assert alice.codes().count(CHAIN_INVALID) == 1
+        assert alice.change(lambda store: store.forget_keys("bob", post.now_ms))
+        assert alice.store.contact_info("bob") == ContactInfo(name="bob")
+        assert not alice.change(lambda store: store.forget_keys("bob", post.now_ms))
+        alice.learn("bob")
+        assert alice.store.contact_info("bob") == ContactInfo(name="bob", known=True, devices=1)
+        assert alice.store.safety_number("bob") not in {None, number}
+        alice.send("bob", "to the new one")
+        bob.receive()
+        assert bob.texts() == ["to the new one"]
+        number = verify(alice, "bob")
+        alice.news.clear()
+    told = [each.code for each in alice.store.notices_of("bob")]
+    assert told == [CHAIN_INVALID, FORGOTTEN] * 2
+    # The user has just done it, and need not be told the next time.
+    assert FORGOTTEN not in {each.code for each in alice.store.unshown_notices()}
+    with pytest.raises(OwnAccount):
+        alice.change(lambda store: store.forget_keys("alice", post.now_ms))
+
+
+def test_what_is_allowed_stays_when_keys_are_dropped(post: Post) -> None:
+    alice = post.join("alice")
+    post.join("bob")
+    alice.learn("bob")
+    alice.change(lambda store: store.allow_plain("bob", allowed=True))
+    alice.change(lambda store: store.forget_keys("bob", post.now_ms))
+    assert alice.store.contact_info("bob") == ContactInfo(name="bob", plain=True)
