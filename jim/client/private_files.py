@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import secrets
 import shutil
 import time
-from typing import IO, TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final
 
 from jim.client.lock import FileLock
-from jim.crypto import key_files
+from jim.common.files import appearing, make_directory, new_private
 from jim.errors import BackupInvalid
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+__all__ = ["appearing", "file_errors", "new_private", "sweep", "workplace"]
 
 PREFIX: Final = ".jim-"
 LOCK_FILE: Final = "lock"
@@ -24,16 +24,6 @@ LOCK_FILE: Final = "lock"
 
 YOUNG_S: Final = 60.0
 """So old is a workplace that nobody can be about to take its lock any more."""
-
-
-def new_private(path: Path) -> IO[bytes]:
-    """Open a new file, 0600, to write and read.
-
-    Raises:
-        OSError: it is there already, or cannot be made.
-    """
-    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-    return os.fdopen(os.open(path, flags, key_files.FILE_MODE), "w+b")
 
 
 @contextlib.contextmanager
@@ -44,7 +34,7 @@ def workplace(parent: Path) -> Iterator[Path]:
         OSError: it cannot be made.
     """
     folder = parent / f"{PREFIX}{secrets.token_hex(8)}"
-    key_files.make_directory(folder)
+    make_directory(folder)
     lock = FileLock(folder / LOCK_FILE)
     try:
         lock.acquire()
@@ -64,25 +54,6 @@ def sweep(parent: Path) -> None:
             if lock.acquire():
                 lock.release()
                 shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def appearing(path: Path, *, replace: bool) -> Iterator[IO[bytes]]:
-    """Write a file, 0600, beside its place; it gets its name once it is durable.
-
-    Raises:
-        OSError: it cannot be written, or without `replace` is there already.
-    """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.new")
-    try:
-        with new_private(temporary) as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        key_files.move_into_place(temporary, path, replace=replace)
-        key_files.sync_directory(path.absolute().parent)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

@@ -11,7 +11,8 @@ import sqlite3
 from typing import TYPE_CHECKING, Final
 
 from jim.client.translate import store_errors
-from jim.crypto import key_files
+from jim.common.files import FILE_MODE, make_directory
+from jim.crypto.key_files import OTHERS
 from jim.errors import StoreCorrupt, StoreTooNew
 from jim.i18n import _
 
@@ -260,14 +261,14 @@ def open_database(path: Path, *, create: bool) -> sqlite3.Connection:
 
 def _create_private(path: Path) -> None:
     """Make an empty file that only we can read; SQLite gives its companions the same mode."""
-    key_files.make_directory(path.parent)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, key_files.FILE_MODE)
+    make_directory(path.parent)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, FILE_MODE)
     os.close(descriptor)
     # One that came with a copy of the directory may be open to others, texts and all.
     for each in (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
         with contextlib.suppress(FileNotFoundError):
-            if each.stat().st_mode & key_files.OTHERS:
-                each.chmod(key_files.FILE_MODE)
+            if each.stat().st_mode & OTHERS:
+                each.chmod(FILE_MODE)
 
 
 def _configure(connection: sqlite3.Connection) -> None:

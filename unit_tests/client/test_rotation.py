@@ -292,6 +292,7 @@ async def test_a_device_of_an_earlier_version_becomes_one_with_keys(
     assert texts(await bob.received(1)) == ["sealed now"]
 
 
+@pytest.mark.usefixtures("cheap_passphrases")
 async def test_the_key_of_the_new_device_is_sealed_like_the_one_before(house: Household) -> None:
     _, before = await copied_while_others_write(house)
     path = store_of(house.folder / "copy").with_name(KEY_FILE)

@@ -6,7 +6,6 @@ import stat
 import sys
 from typing import TYPE_CHECKING
 
-import nacl.pwhash.argon2id as kdf
 import pytest
 
 from jim.crypto import key_files, passphrase
@@ -17,16 +16,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="modes and owners of POSIX")
+pytestmark = [
+    pytest.mark.usefixtures("cheap_passphrases"),
+    pytest.mark.skipif(sys.platform == "win32", reason="modes and owners of POSIX"),
+]
 
 SEED = bytes(range(32))
 PUBLIC = SigningKey(SEED).public
-
-
-@pytest.fixture(autouse=True)
-def cheap(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(passphrase, "OPERATIONS", kdf.OPSLIMIT_MIN)
-    monkeypatch.setattr(passphrase, "MEMORY_BYTES", kdf.MEMLIMIT_MIN)
 
 
 @pytest.fixture
