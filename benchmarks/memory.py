@@ -32,6 +32,7 @@ from benchmarks.layers import TRACE, TRIM, Layer
 from benchmarks.machine import machine
 from benchmarks.peer import Peer, connect
 from jim.core.limits import WINDOW
+from jim.launch.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -141,7 +142,7 @@ class Holder:
 async def holding(layer: Layer, data: Path, *options: str) -> AsyncIterator[Holder]:
     """Run a process that holds connections up to a layer."""
     ours, theirs = socket.socketpair()
-    port = targets.free_port()
+    port = free_port()
     with ours, theirs:
         words = ["-m", "benchmarks.layers", layer, str(port), str(data), str(theirs.fileno())]
         with targets.running([*words, *options], port, [theirs.fileno()]) as (address, pid):

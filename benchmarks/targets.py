@@ -13,6 +13,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from jim.launch.ports import free_port
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -42,13 +44,6 @@ def pin(core: int) -> None:
     """Bind this process to a core, where it has more than one."""
     if core in _CORES:
         os.sched_setaffinity(0, {core})
-
-
-def free_port() -> int:
-    """Find a port that nobody uses right now."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 PROCESSES_WITHIN_S: Final = 120.0
-"""For bugs in real programs: dozens of them start, and on a busy machine the slowest was caught
-after 63 s (docs/reliability.md), which misses the bar of the other layers."""
+"""For bugs in real programs, by the clock on the wall: dozens of them start, and on a busy machine
+the slowest was caught after 63 s (docs/reliability.md): it misses the bar of the other layers."""
 
 
 class Row(Struct, frozen=True):
@@ -48,7 +48,7 @@ class Row(Struct, frozen=True):
         story: what goes wrong.
         rule: that caught it; empty if none did.
         where: the seed or cycle at which it was caught.
-        seconds: until then.
+        seconds: until then; of processor time, but for processes.
         skipped: what this machine lacks for it.
         instead: what was seen, if it was not what the bug does.
     """

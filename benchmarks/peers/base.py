@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Final
 from benchmarks import targets
 from benchmarks.load import LOGINS_AT_ONCE
 from jim.crypto.certificate import ensure_certificate
+from jim.launch.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -204,7 +205,7 @@ def new_place(directory: Path) -> Place:
     pem = directory / "server.pem"
     ensure_certificate(pem, ["localhost"], datetime.now(UTC))
     pem.chmod(0o644)
-    return Place(directory, targets.free_port(), targets.free_port(), pem)
+    return Place(directory, free_port(), free_port(), pem)
 
 
 def _start(peer: Peer, program: str, place: Place) -> subprocess.Popen[bytes]:

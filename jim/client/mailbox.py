@@ -334,10 +334,7 @@ class MailboxStore(NoticeStore):
         if name != self._name:
             for device in learned.added:
                 self._seal_for_new(name, device, now_ms)
-        codes = _codes_of(learned)
-        if name == self._name and not learned.restarted:
-            codes += [DEVICE_ADDED, DEVICE_REMOVED] * len(learned.passed)
-        return [self.note(code, now_ms, peer=name) for code in codes]
+        return [self.note(code, now_ms, peer=name) for code in _codes_of(learned)]
 
     def _seal_for_new(self, name: str, device: str, now_ms: int) -> None:
         """Queue for a new device what none of its account has collected so far."""
@@ -389,4 +386,6 @@ def _counts(body: str) -> list[int]:
 def _codes_of(learned: Learned) -> list[str]:
     if learned.restarted:
         return [VERIFIED_CHANGED if learned.contact.trust is Trust.CHANGED else KEYS_CHANGED]
-    return [DEVICE_ADDED] * len(learned.added) + [DEVICE_REMOVED] * len(learned.removed)
+    passing = len(learned.passing)
+    added, removed = len(learned.added) + passing, len(learned.removed) + passing
+    return [DEVICE_ADDED] * added + [DEVICE_REMOVED] * removed

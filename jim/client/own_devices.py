@@ -72,6 +72,12 @@ class OwnDevices:
             except ChainMoved:
                 await self.look()
                 continue
+            except Revoked:
+                # What else was on its way is refused as soon as the link is in the chain, and that
+                # may be said before the answer to it.
+                if device == self._account.record.device:
+                    return
+                raise
             await self._account.learn_own([link])
             return
         raise ConnectFailed("the device chain has changed all the time", reason="protocol")

@@ -22,7 +22,8 @@ from jim.client.console.lines import as_text
 from jim.client.console.text import safe_line
 from jim.i18n import _, ngettext_
 from jim.launch.plan import Command, LaunchError, make_plan
-from jim.launch.processes import end, exit_status, free_port, port_answers, spawn, wait_for_port
+from jim.launch.ports import free_port
+from jim.launch.processes import end, exit_status, port_answers, spawn, wait_for_port
 from jim.launch.screen import say
 from jim.launch.signals import Stop
 

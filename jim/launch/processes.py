@@ -199,9 +199,3 @@ def exit_status(child: subprocess.Popen[bytes]) -> int:
     """Return the status of an ended child as a shell reports it: 128 + n after signal n."""
     status = child.returncode
     return status if status >= 0 else 128 - status
-
-
-def free_port(host: str) -> int:
-    """Return a port that nobody uses at this moment."""
-    with socket.create_server((host, 0)) as listener:
-        return int(listener.getsockname()[1])

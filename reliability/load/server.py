@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from jim.launch.ports import free_port
 from reliability import vitals
-from reliability.rig.programs import DEADLINE_S, Ended, free_port
+from reliability.rig.programs import DEADLINE_S, Ended
 from reliability.rig.server import Server
 
 if TYPE_CHECKING:

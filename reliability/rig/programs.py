@@ -9,7 +9,6 @@ import contextlib
 import fcntl
 import os
 import re
-import socket
 import subprocess
 import threading
 import time
@@ -276,10 +275,3 @@ def environment(home: Path, extra: Mapping[str, str]) -> dict[str, str]:
         **extra,
         "PYTHONPATH": os.pathsep.join([*paths, str(ROOT)]),
     }
-
-
-def free_port(host: str = "127.0.0.1") -> int:
-    """Find a port that nobody uses right now."""
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])

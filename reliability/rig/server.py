@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final, Self
 
 from msgspec import structs
 
-from reliability.rig.programs import DEADLINE_S, PLAIN, ROOT, Launch, Program, free_port
+from jim.launch.ports import free_port
+from reliability.rig.programs import DEADLINE_S, PLAIN, ROOT, Launch, Program
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

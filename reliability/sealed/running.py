@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import time
 import traceback
 from collections import Counter
-from concurrent.futures import ProcessPoolExecutor
 from itertools import count
 from typing import TYPE_CHECKING, Final
 
@@ -14,8 +12,9 @@ from msgspec import Struct, field
 
 from reliability.sealed.liar import Lie
 from reliability.sealed.points import FLOWS, check
-from reliability.sealed.schedule import make, shrink, worded
+from reliability.sealed.schedule import SCRIPT, make
 from reliability.sealed.world import FAULTS, World
+from reliability.seeded import Failure, in_chunks, shrink
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,14 +30,6 @@ FAULTS_FROM_RUNS: Final = 1_000
 
 EXCEPTION: Final = "unhandled"
 """The rule of a run in which the code under test raised what it must not."""
-
-
-class Failure(Struct, frozen=True):
-    """A schedule that broke a rule."""
-
-    seed: int
-    rule: str
-    detail: str
 
 
 class Tally(Struct):
@@ -97,17 +88,7 @@ def run_chunk(start: int, runs: int) -> Tally:
 
 def run_many(start: int, runs: int, jobs: int) -> Iterator[Tally]:
     """Run consecutive seeds; gives what each chunk came to, as it ends."""
-    chunks = [
-        (first, min(CHUNK, start + runs - first)) for first in range(start, start + runs, CHUNK)
-    ]
-    if jobs == 1:
-        for chunk in chunks:
-            yield run_chunk(*chunk)
-        return
-    # Spawned, so that nothing of this process can make a difference.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, mp_context=context) as pool:
-        yield from pool.map(run_chunk, *zip(*chunks, strict=True))
+    return in_chunks(run_chunk, start, runs, CHUNK, jobs)
 
 
 def shrunk(seed: int, rule: str) -> str:
@@ -116,7 +97,7 @@ def shrunk(seed: int, rule: str) -> str:
     def fails(schedule: Schedule) -> bool:
         return any(broken == rule for broken, _ in judge(schedule))
 
-    return worded(shrink(make(seed), fails))
+    return SCRIPT.worded(shrink(make(seed), fails))
 
 
 class Caught(Struct, frozen=True):
@@ -128,7 +109,7 @@ class Caught(Struct, frozen=True):
     seconds: float
 
 
-def catch(plant: Bug, most_s: float, clock: Callable[[], float] = time.perf_counter) -> Caught:
+def catch(plant: Bug, most_s: float, clock: Callable[[], float] = time.process_time) -> Caught:
     """Look for a planted bug for so long: by what it breaks, not by a traceback.
 
     Only what the bug needs to show is run: its flow, or seeds of its climate and with its lie.

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import enum
 import random
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from msgspec import Struct
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from reliability import seeded
+from reliability.seeded import CHOICES
 
 
 class Kind(enum.IntEnum):
@@ -45,12 +45,6 @@ class Kind(enum.IntEnum):
     FULL = 14
     """The server refuses the next text: the mailbox that it is for is full."""
 
-
-Step = tuple[int, int]
-"""A kind, and the number that its choices are made from."""
-
-CHOICES: Final = 1 << 30
-"""Numbers of steps lie below, as in `reliability.simulate`."""
 
 #                    move  wr  con cut cr  los tim joi rev res sav rst cln lie ful
 _CALM: Final = (400, 150, 60, 30, 100, 50, 25, 0, 0, 0, 0, 0, 0, 0, 15)
@@ -84,13 +78,12 @@ LONGEST: Final = 70
 """Steps of a schedule: a message takes about six to be shown, one that is mended twice that."""
 
 
-class Schedule(Struct, frozen=True):
-    """Everything that a run depends on."""
+Schedule = seeded.Schedule[Climate]
+"""Of this layer; `shuffle` seeds what is chosen once for a run: keys, how many devices there are,
+which lies are told."""
 
-    climate: Climate
-    shuffle: int
-    """What is chosen once for a run: keys, how many devices there are, which lies are told."""
-    steps: tuple[Step, ...]
+SCRIPT: Final = seeded.Script(Kind, CLIMATES)
+"""How they are printed, and read again."""
 
 
 def make(seed: int) -> Schedule:
@@ -101,43 +94,3 @@ def make(seed: int) -> Schedule:
     kinds = chance.choices(range(len(Kind)), climate.weights, k=length)
     steps = tuple((kind, chance.randrange(CHOICES)) for kind in kinds)
     return Schedule(climate, chance.randrange(CHOICES), steps)
-
-
-def shrink(schedule: Schedule, fails: Callable[[Schedule], bool]) -> Schedule:
-    """Take out steps, large pieces first, for as long as the schedule still fails."""
-    steps = list(schedule.steps)
-    size = len(steps)
-    while size:
-        start = 0
-        while start < len(steps):
-            shorter = steps[:start] + steps[start + size :]
-            if fails(Schedule(schedule.climate, schedule.shuffle, tuple(shorter))):
-                steps = shorter
-            else:
-                start += size
-        size //= 2
-    return Schedule(schedule.climate, schedule.shuffle, tuple(steps))
-
-
-def worded(schedule: Schedule) -> str:
-    """Give a schedule as text that `read` understands."""
-    steps = " ".join(f"{Kind(kind).name.lower()}:{number}" for kind, number in schedule.steps)
-    return f"{CLIMATES.index(schedule.climate)}/{schedule.shuffle} {steps}"
-
-
-def read(text: str) -> Schedule:
-    """Read what `worded` gave.
-
-    Raises:
-        ValueError: the text is no schedule.
-    """
-    head, *words = text.split()
-    climate, _, shuffle = head.partition("/")
-    steps = []
-    for word in words:
-        name, _, number = word.partition(":")
-        try:
-            steps.append((int(Kind[name.upper()]), int(number)))
-        except KeyError:
-            raise ValueError(f"{name} is no kind of step") from None
-    return Schedule(CLIMATES[int(climate)], int(shuffle), tuple(steps))

@@ -2,36 +2,37 @@
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
-import time
 from typing import TYPE_CHECKING, Final
 
-import msgspec
-
-from reliability.arguments import positive, result_file
-from reliability.confidence import worded
+from reliability import seeded
 from reliability.plants import CAUGHT_WITHIN_S
-from reliability.progress import Progress
+from reliability.seeded import listed
 from reliability.simulate.plants import PLANTS
 from reliability.simulate.running import Tally, catch, run_many, shrunk
-from reliability.simulate.schedule import Schedule, make, read
-from reliability.simulate.schedule import worded as in_words
+from reliability.simulate.schedule import SCRIPT, make
 from reliability.simulate.world import World
 
 if TYPE_CHECKING:
-    from collections import Counter
+    import argparse
+    from collections.abc import Iterator
 
-MOST_SHOWN: Final = 3
-"""Failures that are shrunk and printed; more of them are rarely of another kind."""
+    from reliability.simulate.schedule import Schedule
+
+PROGRAM: Final = "python -m reliability.simulate"
+
+DESCRIPTION: Final = "Runs the pure core of server and client under random schedules with faults."
+
+SEEDS: Final = 20_000
+"""Schedules if nothing is said: half a minute."""
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run it; gives 0 if nothing failed (or every planted bug was caught), else 1."""
-    options = _parser().parse_args(argv)
+    parser = seeded.parser(PROGRAM, DESCRIPTION, SEEDS, SCRIPT.read)
+    options = parser.parse_args(argv)
     if options.plants:
-        return _plants()
+        return seeded.print_plants(_caught())
     if options.seed is not None:
         return _again(make(options.seed))
     if options.schedule is not None:
@@ -39,80 +40,24 @@ def main(argv: list[str] | None = None) -> int:
     return _many(options)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m reliability.simulate",
-        description="Runs the pure core of server and client under random schedules with faults.",
-    )
-    parser.add_argument(
-        "--seeds", type=positive, default=20_000, metavar="N", help="how many schedules"
-    )
-    parser.add_argument("--start", type=int, default=0, metavar="S", help="the first seed")
-    parser.add_argument("--jobs", type=positive, default=1, metavar="J", help="processes")
-    parser.add_argument(
-        "--json", type=result_file, metavar="FILE", help="write the result here too"
-    )
-    parser.add_argument("--seed", type=int, metavar="S", help="run one seed and show its history")
-    parser.add_argument(
-        "--schedule", type=_schedule, metavar="TEXT", help="run a schedule that was printed"
-    )
-    parser.add_argument("--plants", action="store_true", help="see every planted bug caught")
-    return parser
-
-
-def _schedule(text: str) -> Schedule:
-    """Take a schedule as a failure prints it.
-
-    Raises:
-        argparse.ArgumentTypeError: it is none.
-    """
-    try:
-        return read(text)
-    except (ValueError, IndexError) as error:
-        raise argparse.ArgumentTypeError(f"{text[:40]!r} is no schedule: {error}") from None
-
-
 def _many(options: argparse.Namespace) -> int:
-    began_s = time.perf_counter()
     tally = Tally()
-    progress = Progress(options.seeds, "schedules")
-    for part in run_many(options.start, options.seeds, options.jobs):
-        tally.add(part)
-        if part.failures:
-            progress.end()
-        for failure in part.failures:
-            # At once: whoever waits for a million more can look at it meanwhile.
-            print(f"seed {failure.seed}: {failure.rule}: {failure.detail}", flush=True)
-        progress.show(tally.runs, f"{len(tally.failures)} failed")
-    took_s = time.perf_counter() - began_s
-    progress.end()
+    parts = run_many(options.start, options.seeds, options.jobs)
+    took_s = seeded.summed(parts, tally, options.seeds)
     print(
         f"{tally.runs:,} schedules in {took_s:.0f} s ({tally.runs / took_s:,.0f}/s,"
         f" {options.jobs} processes): {tally.steps:,} steps, {tally.written:,} messages written,"
         f" {tally.acked:,} acknowledged, {tally.refused:,} refused, {tally.shown:,} shown"
     )
-    print("faults: " + _listed(tally.faults))
-    print("told: " + _listed(tally.told))
-    print("failures: " + worded(tally.runs, len(tally.failures)))
-    for failure in tally.failures[:MOST_SHOWN]:
-        print(f"\nseed {failure.seed}: {failure.rule}: {failure.detail}")
-        print(f"shrunk: {shrunk(failure.seed, failure.rule)}")
-        print(f"again: python -m reliability.simulate --seed {failure.seed}")
-    if unmet := tally.unmet():
-        print(f"vacuous: never met in {tally.runs:,} runs: {', '.join(unmet)}")
-    if options.json:
-        told = {"seconds": round(took_s, 1), "jobs": options.jobs, "unmet": unmet}
-        result = told | msgspec.to_builtins(tally)
-        options.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    return 1 if tally.failures or unmet or not tally.acked else 0
-
-
-def _listed(counts: Counter[str]) -> str:
-    return ", ".join(f"{name} {count:,}" for name, count in sorted(counts.items()))
+    print("faults: " + listed(tally.faults))
+    print("told: " + listed(tally.told))
+    seeded.print_failures(tally, shrunk, PROGRAM)
+    seeded.write_result(tally, took_s, options)
+    return 1 if tally.failures or tally.unmet() or not tally.acked else 0
 
 
 def _again(schedule: Schedule) -> int:
-    print(in_words(schedule))
+    print(SCRIPT.worded(schedule))
     world = World(schedule)
     try:
         verdict = world.run()
@@ -126,15 +71,10 @@ def _again(schedule: Schedule) -> int:
     return 1 if verdict.violations else 0
 
 
-def _plants() -> int:
-    missed = 0
+def _caught() -> Iterator[tuple[str, str, str, float, str]]:
     for plant in PLANTS:
         caught = catch(plant, CAUGHT_WITHIN_S)
-        found = f"{caught.rule} at seed {caught.seed}" if caught.rule else "NOT CAUGHT"
-        missed += not caught.rule
-        print(f"{plant.name:28} {caught.seconds:6.2f} s  {found:32} {plant.story}", flush=True)
-    print(f"{len(PLANTS) - missed} of {len(PLANTS)} caught")
-    return 1 if missed else 0
+        yield plant.name, caught.rule, f"seed {caught.seed}", caught.seconds, plant.story
 
 
 if __name__ == "__main__":

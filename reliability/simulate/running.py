@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import gc
-import multiprocessing
 import time
 import traceback
 from collections import Counter
-from concurrent.futures import ProcessPoolExecutor
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct, field
 
 from jim.client.events import BEHIND, CANCELLED, UNKNOWN_OUTCOME
 from jim.errors import MailboxFull, RecipientUnknown, TextTooLong
-from reliability.simulate.schedule import make, shrink, worded
+from reliability.seeded import Failure, in_chunks, shrink
+from reliability.simulate.schedule import SCRIPT, make
 from reliability.simulate.wire import Overrun, Unforeseen
 from reliability.simulate.world import FAULTS, World
 
@@ -47,14 +46,6 @@ NEWS: Final = (
 
 EXCEPTION: Final = "unhandled"
 """The rule of a run in which the code under test raised what it must not."""
-
-
-class Failure(Struct, frozen=True):
-    """A schedule that broke the promise."""
-
-    seed: int
-    rule: str
-    detail: str
 
 
 class Tally(Struct):
@@ -129,17 +120,7 @@ def run_chunk(start: int, count: int) -> Tally:
 
 def run_many(start: int, count: int, jobs: int) -> Iterator[Tally]:
     """Run consecutive seeds; gives what each chunk came to, as it ends."""
-    chunks = [
-        (first, min(CHUNK, start + count - first)) for first in range(start, start + count, CHUNK)
-    ]
-    if jobs == 1:
-        for chunk in chunks:
-            yield run_chunk(*chunk)
-        return
-    # Spawned, so that nothing of this process can make a difference.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, mp_context=context) as pool:
-        yield from pool.map(run_chunk, *zip(*chunks, strict=True))
+    return in_chunks(run_chunk, start, count, CHUNK, jobs)
 
 
 def shrunk(seed: int, rule: str) -> str:
@@ -148,7 +129,7 @@ def shrunk(seed: int, rule: str) -> str:
     def fails(schedule: Schedule) -> bool:
         return any(broken == rule for broken, _ in judge(schedule))
 
-    return worded(shrink(make(seed), fails))
+    return SCRIPT.worded(shrink(make(seed), fails))
 
 
 class Caught(Struct, frozen=True):
@@ -160,7 +141,7 @@ class Caught(Struct, frozen=True):
     seconds: float
 
 
-def catch(plant: Plant, most_s: float, clock: Callable[[], float] = time.perf_counter) -> Caught:
+def catch(plant: Plant, most_s: float, clock: Callable[[], float] = time.process_time) -> Caught:
     """Look for a planted bug, from seed 0 on, for so long."""
     began_s = clock()
     seed = 0

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import enum
 import random
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from msgspec import Struct
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from reliability import seeded
+from reliability.seeded import CHOICES
 
 
 class Kind(enum.IntEnum):
@@ -40,13 +40,6 @@ class Kind(enum.IntEnum):
     RESTORE_CLIENT = 12
     RESTORE_SERVER = 13
 
-
-Step = tuple[int, int]
-"""A kind, and the number that its choices are made from."""
-
-CHOICES: Final = 1 << 30
-"""Numbers of steps lie below: small enough to be an int without a heap of digits, large enough
-that a remainder by any count here is even."""
 
 _EVERYDAY: Final = (400, 200, 20, 15, 70, 40, 30, 20, 30, 25, 15, 0, 0, 0)
 """Weights of the kinds. Work outweighs faults, else nothing gets far enough to be broken; a crash
@@ -86,13 +79,11 @@ LONGEST: Final = 48
 find more than longer ones."""
 
 
-class Schedule(Struct, frozen=True):
-    """Everything that a run depends on."""
+Schedule = seeded.Schedule[Climate]
+"""Of this layer; `shuffle` seeds the order in which things under way are looked at."""
 
-    climate: Climate
-    shuffle: int
-    """Seeds the order in which things under way are looked at."""
-    steps: tuple[Step, ...]
+SCRIPT: Final = seeded.Script(Kind, CLIMATES)
+"""How they are printed, and read again."""
 
 
 def make(seed: int) -> Schedule:
@@ -107,43 +98,3 @@ def make(seed: int) -> Schedule:
         steps.append((kind, bits % CHOICES))
         bits >>= 30
     return Schedule(climate, chance.randrange(CHOICES), tuple(steps))
-
-
-def shrink(schedule: Schedule, fails: Callable[[Schedule], bool]) -> Schedule:
-    """Take out steps, large pieces first, for as long as the schedule still fails."""
-    steps = list(schedule.steps)
-    size = len(steps)
-    while size:
-        start = 0
-        while start < len(steps):
-            shorter = steps[:start] + steps[start + size :]
-            if fails(Schedule(schedule.climate, schedule.shuffle, tuple(shorter))):
-                steps = shorter
-            else:
-                start += size
-        size //= 2
-    return Schedule(schedule.climate, schedule.shuffle, tuple(steps))
-
-
-def worded(schedule: Schedule) -> str:
-    """Give a schedule as text that `read` understands."""
-    steps = " ".join(f"{Kind(kind).name.lower()}:{number}" for kind, number in schedule.steps)
-    return f"{CLIMATES.index(schedule.climate)}/{schedule.shuffle} {steps}"
-
-
-def read(text: str) -> Schedule:
-    """Read what `worded` gave.
-
-    Raises:
-        ValueError: the text is no schedule.
-    """
-    head, *words = text.split()
-    climate, _, shuffle = head.partition("/")
-    steps = []
-    for word in words:
-        name, _, number = word.partition(":")
-        try:
-            steps.append((int(Kind[name.upper()]), int(number)))
-        except KeyError:
-            raise ValueError(f"{name} is no kind of step") from None
-    return Schedule(CLIMATES[int(climate)], int(shuffle), tuple(steps))

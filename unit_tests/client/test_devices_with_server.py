@@ -18,6 +18,7 @@ from jim.errors import ConnectFailed, DeviceNameInvalid, DeviceUnknown, Revoked
 from unit_tests.client.machines import add, faults, named, notices, words_of
 
 if TYPE_CHECKING:
+    from jim.protocol.messages import Link
     from unit_tests.client.household import Household
     from unit_tests.client.relay import Relay
 
@@ -149,13 +150,49 @@ async def test_a_removed_device_comes_back_as_another_one_with_its_history(
 
 async def test_a_device_may_take_itself_out(house: Household) -> None:
     first = await house.join("alice")
+    await named(first, this="laptop")
     second = await add(house, "alice", await words_of(first), "second")
     this = next(each for each in await second.client.devices() if each.is_this)
     assert (await second.client.revoke(this.id)).is_this
     (fatal,) = await second.wait(Fatal)
     assert isinstance(fatal.error, Revoked)
     await first.wait(MissingNotice, count=2)
-    assert notices(first) == [("device_added", "alice"), ("device_removed", "alice")]
+    assert notices(first)[:2] == [("device_added", "alice"), ("device_removed", "alice")]
+
+
+async def test_shown_out_before_the_answer_it_is_out_all_the_same(
+    house: Household, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = await house.join("alice")
+    second = await add(house, "alice", await words_of(first), "second")
+    devices = await second.client.devices()
+    own = (await second.client._background.courier()).own
+    extend = own._extend
+
+    async def shown_out(link: Link) -> None:
+        await extend(link)
+        raise Revoked
+
+    monkeypatch.setattr(own, "_extend", shown_out)
+    with pytest.raises(Revoked):
+        await second.client.revoke(next(each.id for each in devices if not each.is_this))
+    this = next(each.id for each in devices if each.is_this)
+    assert (await second.client.revoke(this)).is_this
+
+
+async def test_a_device_that_came_and_went_meanwhile_is_told_of(house: Household) -> None:
+    first = await house.join("alice")
+    words = await words_of(first)
+    await named(first, this="laptop")
+    await first.aclose()
+    second = await add(house, "alice", words, "second")
+    this = next(each for each in await second.client.devices() if each.is_this)
+    await second.client.revoke(this.id)
+    await second.wait(Fatal)
+    back = await house.join("alice")
+    await back.wait(MissingNotice, count=2)
+    # What its name came from is out by now: that may be told third.
+    assert notices(back)[:2] == [("device_added", "alice"), ("device_removed", "alice")]
 
 
 async def test_removing_waits_for_nothing_without_a_connection(
@@ -163,7 +200,7 @@ async def test_removing_waits_for_nothing_without_a_connection(
 ) -> None:
     first = await house.join("alice", port=relay.port)
     with pytest.raises(DeviceUnknown):
-        await first.client.revoke("7")
+        await first.client.revoke("0")  # no digit of an id
     (this,) = await first.client.devices()
     relay.target_port = None
     relay.cut()

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jim.launch import plan
+from jim.launch.ports import free_port
 from jim.protocol import messages as m
 from jim.protocol.codec import encode
-from unit_tests.support.processes import ROOT, World, environment, free_port, world
+from unit_tests.support.processes import ROOT, World, environment, world
 from unit_tests.support.wire import Person, Wire
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import pytest
 
 from jim.launch import headless
 from jim.launch.cli import main
-from jim.launch.processes import free_port
+from jim.launch.ports import free_port
 from unit_tests.launch.conftest import is_running, launcher_driver, wait_until
 
 if TYPE_CHECKING:

@@ -15,10 +15,10 @@ import pytest
 
 from jim.launch import processes
 from jim.launch.plan import Command, LaunchError
+from jim.launch.ports import free_port
 from jim.launch.processes import (
     end,
     exit_status,
-    free_port,
     port_answers,
     spawn,
     speaks_jim,

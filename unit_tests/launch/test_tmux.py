@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jim.launch.processes import free_port
+from jim.launch.ports import free_port
 from unit_tests.launch.conftest import (
     environment,
     is_running,

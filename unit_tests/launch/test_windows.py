@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jim.launch.processes import free_port
+from jim.launch.ports import free_port
 from unit_tests.launch.conftest import environment, is_running, launcher_driver, wait_until
 
 if TYPE_CHECKING:

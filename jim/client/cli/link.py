@@ -14,7 +14,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from jim.client import events
-from jim.client.cli.accounts import parse_target, pinned
+from jim.client.cli.accounts import parse_target, pinned, say_how_to_talk
 from jim.client.cli.output import complain, put
 from jim.client.cli.work import run_client
 from jim.client.console import newcomer, view
@@ -38,6 +38,10 @@ if TYPE_CHECKING:
 SILENT_S: Final = 60.0
 """So long nothing may come of the history before it is not waited for any longer: the other device
 tries again after 30 s at most when its connection is lost (policy.MAX_DELAY_S)."""
+
+INTRODUCED_S: Final = 5.0
+"""To tell the other devices what this one is called: far more than that takes on a connection which
+has just carried the history. Otherwise it is told when the client is next started."""
 
 SECOND_S: Final = 1.0
 
@@ -82,7 +86,10 @@ def run(options: argparse.Namespace) -> int:
     def make() -> Client:
         return Client(wish.address, wish.name, data_dir=wish.data_dir, ca_file=wish.ca_file)
 
-    return run_client(make, lambda client, stream: _take_history(client, stream, options.timeout))
+    status = run_client(make, lambda client, stream: _take_history(client, stream, options.timeout))
+    if status == Exit.OK:
+        say_how_to_talk(wish.address, wish.name)
+    return status
 
 
 def _width() -> int:
@@ -238,14 +245,16 @@ async def _take_history(
                 if event.ended:
                     telling.clear()
                     put(newcomer.at_end(event))
+                    await client.flush(INTRODUCED_S, everything=True)
                     return Exit.OK
                 telling.write(newcomer.progress(event))
             raise client.error or JimError
     telling.clear()
-    complain(
-        _(
-            "The device is linked. Its history comes as soon as the other device is online: start "
-            "jim on both."
-        )
+    text = _(
+        "The device is linked. Its history comes as soon as the other device is online: start "
+        "jim on both."
     )
+    for line in view.paragraph(text, Look(width=_width())):
+        sys.stderr.write(f"{as_text(line)}\n")
+    sys.stderr.flush()
     return Exit.OK

@@ -118,7 +118,7 @@ def _worded(event: events.Event, own_name: str) -> list[Line]:
         case events.FirstContact():
             return view.first_contact(event, LOOK)
         case events.Registered(words=words) if words:
-            return view.recovery_words(words, LOOK)
+            return view.recovery_words(words, own_name, LOOK)
         case events.MissingNotice():
             return notices.notice(event, own_name, LOOK)
         case events.DevicesChanged():

@@ -26,6 +26,7 @@ from jim.client.console.lines import Span, Style
 from jim.client.console.session import leave, on_signals
 from jim.client.console.text import safe_block
 from jim.client.console.view import Look, banner
+from jim.common.exits import write_out
 from jim.common.interrupts import run_loop
 from jim.i18n import _
 
@@ -239,6 +240,8 @@ class LineMode:
 
 def run(session: Session) -> int:
     """Run line mode to its end; the status to exit with."""
+    status = Exit.INTERRUPTED
     with contextlib.suppress(KeyboardInterrupt, asyncio.CancelledError):
-        return run_loop(LineMode(session).run())
-    return Exit.INTERRUPTED
+        status = run_loop(LineMode(session).run())
+    # What a terminal that is gone did not take lies in the buffer, for the interpreter to fail at.
+    return status if write_out() else Exit.INTERRUPTED

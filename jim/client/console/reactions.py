@@ -212,7 +212,7 @@ class Reactions:
             self._screen.report(view.first_contact(contact, self._screen.look))
         if words is not None:
             self._screen.report(
-                view.recovery_words(words, self._screen.look),
+                view.recovery_words(words, client.name, self._screen.look),
                 self._once_written(client.words_shown),
             )
 

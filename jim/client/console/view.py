@@ -269,14 +269,17 @@ def first_contact(event: FirstContact, look: Look) -> list[Line]:
     return [*shown, *paragraph(event.fingerprint, look, Style.STRONG, indent=2)]
 
 
-def recovery_words(words: Sequence[str], look: Look) -> list[Line]:
-    """Frame the words that are shown once."""
+def recovery_words(words: Sequence[str], name: str, look: Look) -> list[Line]:
+    """Frame the words that are shown once, with what is typed with them on another machine."""
     if look.one_line:  # no layout in a pipe: the words alone on their line, easy to pick out
         note = _("RECOVERY WORDS, shown only this once. Write them down:")
         return [line(note), line(" ".join(map(safe_line, words)))]
     rule = line("=" * min(look.width or 60, 60), Style.STRONG)
     title = _("RECOVERY WORDS: write them down now, on paper. They are shown only this once.")
-    use = _("Without this device they are the only way back to your name: jim recover NAME")
+    template = _(
+        "Without this device they are the only way back to your name: jim recover {name} SERVER"
+    )
+    use = template.format(name=safe_name(name, NAME_CELLS))
     columns = 2 if 0 < look.width < TWO_COLUMNS else 3
     rows = len(words) // columns
     table = [

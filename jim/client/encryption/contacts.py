@@ -13,7 +13,7 @@ from jim.crypto import chain
 from jim.crypto.chain import ChainState
 from jim.crypto.transcript import link_hash
 from jim.errors import ChainInvalid
-from jim.protocol.messages import ADD, RESET, Link
+from jim.protocol.messages import RESET, Link
 
 if TYPE_CHECKING:
     import sqlite3
@@ -84,9 +84,10 @@ class Learned(Struct, frozen=True):
     """What a longer chain has brought.
 
     Attributes:
-        added: devices that are new.
-        removed: devices that are gone.
-        passed: devices that came and went again meanwhile.
+        added: devices that are new and still there.
+        removed: devices that were known and are gone.
+        passing: devices that were added and taken out again since; they could read what was
+            sealed in between.
         restarted: the account began anew, with other keys.
         is_new: nothing was known of it before.
     """
@@ -94,7 +95,7 @@ class Learned(Struct, frozen=True):
     contact: Contact
     added: list[str]
     removed: list[str]
-    passed: list[str]
+    passing: list[str]
     restarted: bool
     is_new: bool
 
@@ -146,8 +147,9 @@ class Contacts:
         contact = Contact(name, links, state, trust, plain)
         added = [device for device in state.devices if device not in had]
         removed = [device for device in had if device not in state.devices]
-        passed = [link.device for link in new if link.op == ADD and link.device not in added]
-        return Learned(contact, added, removed, passed, restarted, is_new=not known)
+        was = before.state.revoked if before and before.state else frozenset()
+        passing = sorted(state.revoked - was - had)
+        return Learned(contact, added, removed, passing, restarted, is_new=not known)
 
     def trust(self, name: str, trust: Trust) -> bool:
         """Keep what the user knows; False if there is no such contact."""

@@ -75,7 +75,7 @@ def test_nothing_is_wider_than_the_terminal(width: int) -> None:
         *view.greeting_help(look),
         *view.full_help(look),
         *view.first_contact(FirstContact("h:1", "abcd " * 8, "pin"), look),
-        *view.recovery_words(WORDS, look),
+        *view.recovery_words(WORDS, "alice", look),
         *status.lost(waiting, look),
         *view.error(errors.NameTaken(), look, "alice"),
     ]
@@ -109,9 +109,10 @@ def test_names_and_error_details_cannot_attack_the_terminal() -> None:
 
 
 def test_words_of_recovery_are_numbered_on_a_screen_and_alone_on_a_line_in_a_pipe() -> None:
-    framed = "\n".join(texts(view.recovery_words(WORDS, LINE)))
+    framed = "\n".join(texts(view.recovery_words(WORDS, "alice", LINE)))
     assert all(f"{n + 1}. {word}" in framed for n, word in enumerate(WORDS))
-    assert " ".join(WORDS) in texts(view.recovery_words(WORDS, PIPE))
+    assert "jim recover alice SERVER" in " ".join(framed.split())
+    assert " ".join(WORDS) in texts(view.recovery_words(WORDS, "alice", PIPE))
 
 
 def test_a_state_is_told_when_it_has_settled_and_only_the_last_one() -> None:

@@ -82,6 +82,15 @@ def test_what_is_here_already_may_come_again(contacts: Contacts, shown: list[Lin
     assert pinned(contacts) == THREE
 
 
+def test_a_device_that_came_and_went_meanwhile_is_named(contacts: Contacts) -> None:
+    contacts.learn("bob", GENESIS)
+    learned = contacts.learn("bob", add(revoke(TWO, SECOND), THIRD))
+    assert learned.added == [device_id(THIRD.public)]
+    assert (learned.removed, learned.passing) == ([], [device_id(SECOND.public)])
+    learned = contacts.learn("bob", revoke(add(revoke(TWO, SECOND), THIRD), THIRD))
+    assert (learned.removed, learned.passing) == ([device_id(THIRD.public)], [])
+
+
 FORKED = add(begin(SECOND), THIRD)
 FORKED_LATER = add(GENESIS, THIRD)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from jim.launch.ports import free_port
 from jim.protocol import messages as m
 from jim.server.connection import Connection
 from jim.server.login import Login
@@ -16,7 +17,7 @@ from reliability.hostile.report import Report, Section
 from reliability.hostile.server import AttackedServer
 from reliability.hostile.server_check import Attack, check_health, judge
 from reliability.injectors.signals import freeze
-from reliability.rig.programs import Ended, Launch, free_port
+from reliability.rig.programs import Ended, Launch
 from reliability.rig.server import LIFTED
 from unit_tests.support.serving import QUICK, serving
 

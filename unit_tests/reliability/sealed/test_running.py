@@ -12,8 +12,9 @@ from reliability.sealed.__main__ import main
 from reliability.sealed.book import RULES
 from reliability.sealed.client import Client
 from reliability.sealed.plants import PLANTS, Bug
-from reliability.sealed.schedule import CLIMATES, Schedule, make, read, worded
+from reliability.sealed.schedule import CLIMATES, SCRIPT, Schedule, make
 from reliability.sealed.world import FAULTS, World
+from reliability.seeded import Failure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,9 +50,9 @@ def test_a_seed_does_the_same_every_time() -> None:
 
 def test_a_schedule_is_read_as_it_was_printed() -> None:
     for seed in range(6):
-        assert read(worded(make(seed))) == make(seed)
+        assert SCRIPT.read(SCRIPT.worded(make(seed))) == make(seed)
     with pytest.raises(ValueError, match="no kind"):
-        read("0/1 dance:3")
+        SCRIPT.read("0/1 dance:3")
 
 
 def test_in_the_first_climates_nothing_lies_and_nobody_goes_back() -> None:
@@ -98,9 +99,9 @@ GONE = "2/971578340 write:119898576 lose:396980756 connect:97103166 revoke:41725
 
 
 def test_a_device_that_is_gone_does_not_fail_a_text() -> None:
-    assert running.judge(read(GONE)) == []
+    assert running.judge(SCRIPT.read(GONE)) == []
     with named("removed_device_waited_for").planted():
-        assert {rule for rule, _ in running.judge(read(GONE))} == {"refused"}
+        assert {rule for rule, _ in running.judge(SCRIPT.read(GONE))} == {"refused"}
 
 
 def test_what_is_not_met_is_said_of_enough_runs_only() -> None:
@@ -111,7 +112,7 @@ def test_what_is_not_met_is_said_of_enough_runs_only() -> None:
 def test_a_failing_seed_is_shrunk_and_printed(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    failed = running.Tally(runs=1, failures=[running.Failure(0, "readable", "there")])
+    failed = running.Tally(runs=1, failures=[Failure(0, "readable", "there")])
 
     def run_many(*_: int) -> Iterator[running.Tally]:
         yield failed

@@ -13,7 +13,7 @@ from reliability.simulate.__main__ import main
 from reliability.simulate.client import Client
 from reliability.simulate.disks import ServerDisk
 from reliability.simulate.plants import PLANTS
-from reliability.simulate.schedule import CLIMATES, Schedule, make, read
+from reliability.simulate.schedule import CLIMATES, SCRIPT, Schedule, make
 from reliability.simulate.server import Node
 from reliability.simulate.world import (
     CLIENT_RESTORED,
@@ -114,7 +114,7 @@ because its number belonged to the next one by then."""
 
 
 def test_a_restored_client_knows_its_messages_by_their_marks() -> None:
-    schedule = read(FALSE_TICK)
+    schedule = SCRIPT.read(FALSE_TICK)
     assert running.judge(schedule) == []
     usual = sync.Outbox.welcomed
     with pytest.MonkeyPatch.context() as patch:
@@ -148,7 +148,7 @@ def test_a_planted_bug_is_found_in_the_first_seeds(name: str) -> None:
 def test_a_failing_seed_is_shrunk_to_few_steps_that_still_fail() -> None:
     with named("doubled_on_reconnect").planted():
         [failure, *_] = running.run_chunk(0, EARLY).failures
-        schedule = read(running.shrunk(failure.seed, failure.rule))
+        schedule = SCRIPT.read(running.shrunk(failure.seed, failure.rule))
         assert failure.rule in {rule for rule, _ in running.judge(schedule)}
     assert len(schedule.steps) < len(make(failure.seed).steps) // 2
     assert running.judge(schedule) == []
@@ -157,7 +157,7 @@ def test_a_failing_seed_is_shrunk_to_few_steps_that_still_fail() -> None:
 def test_what_a_server_lost_is_queued_again_once() -> None:
     """Seed 100361: a client that began anew found it as new as well, and sent it twice."""
     tally = running.Tally()
-    assert running.judge(read(QUEUED_AGAIN), tally) == []
+    assert running.judge(SCRIPT.read(QUEUED_AGAIN), tally) == []
     assert tally.faults[SERVER_RESTORED] == 1
 
 

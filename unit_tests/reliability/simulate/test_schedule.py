@@ -7,16 +7,15 @@ import sys
 
 import pytest
 
+from reliability.seeded import shrink
 from reliability.simulate.schedule import (
     CLIMATES,
     LONGEST,
+    SCRIPT,
     SHORTEST,
     Kind,
     Schedule,
     make,
-    read,
-    shrink,
-    worded,
 )
 
 
@@ -34,13 +33,13 @@ def test_seeds_take_turns_through_the_climates_and_every_kind_happens() -> None:
 
 @pytest.mark.parametrize("seed", range(len(CLIMATES)))
 def test_what_is_printed_can_be_read_again(seed: int) -> None:
-    assert read(worded(make(seed))) == make(seed)
+    assert SCRIPT.read(SCRIPT.worded(make(seed))) == make(seed)
 
 
 @pytest.mark.parametrize("text", ["", "0/1 dance:3", "x/1 move:2", "0/1 move:x"])
 def test_nonsense_is_no_schedule(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
-        read(text)
+        SCRIPT.read(text)
 
 
 def test_shrinking_leaves_only_what_is_needed() -> None:
