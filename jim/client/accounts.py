@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -50,6 +51,8 @@ class Account:
         self.record: AccountRecord
         self._directory = directory
         self._language = language
+        self.is_new = False
+        """Nothing was there of it when it was prepared."""
         self._lock = FileLock(directory / LOCK_FILE)
         self._key: SigningKey | None = None
         self._opener = opener or KeyOpener()
@@ -75,6 +78,7 @@ class Account:
             StoreError: the directory cannot be written.
         """
         store = self._directory / STORE_FILE
+        self.is_new = not store.exists() and not (self._directory / KEY_FILE).exists()
         with store_errors(self._directory):
             key_files.make_directory(self._directory)
             if self._lock.acquire():
@@ -297,6 +301,25 @@ class Account:
         if hasattr(self, "writer"):
             await self.writer.aclose()
         self._lock.release()
+
+    async def discard(self) -> None:
+        """Close what nobody else knows of, and remove it from the disk; only its owner does that.
+
+        What cannot be removed stays, and is as good as before.
+        """
+        if hasattr(self, "writer"):
+            await self.writer.aclose()
+        store = self._directory / STORE_FILE
+        # The key last: a store without one is damaged, a key without a store is only unused.
+        companions = (store.with_name(f"{STORE_FILE}-{end}") for end in ("wal", "shm"))
+        with contextlib.suppress(OSError):
+            for path in (store, *companions, self._directory / KEY_FILE):
+                path.unlink(missing_ok=True)
+        self._lock.release()
+        with contextlib.suppress(OSError):
+            (self._directory / LOCK_FILE).unlink(missing_ok=True)
+            self._directory.rmdir()
+            self._directory.parent.rmdir()  # unless the server knows others
 
 
 class AccountStore(HandingStore, DeviceStore, TrustStore, RotatingStore):

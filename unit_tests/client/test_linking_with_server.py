@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import msgspec
 import pytest
 
 from jim.client import Address, linking
 from jim.client.account_record import Stage, read_account
+from jim.client.accounts import Account
 from jim.client.events import DevicesChanged, FirstContact, HistoryMoved, LinkChanged
 from jim.client.joining import Wish, join
 from jim.client.local_accounts import account_directories
@@ -17,7 +19,7 @@ from jim.client.schema import open_database
 from jim.client.verify_store import verify_account
 from jim.crypto import link_code
 from jim.crypto.link_code import LinkCode, make_code, new_secret
-from jim.errors import AccountExists, ChainInvalid, JimError, LinkUnfinished
+from jim.errors import AccountExists, ChainInvalid, JimError, LinkUnfinished, OfferGone
 from unit_tests.client.household import Household
 from unit_tests.support.serving import QUICK, serving
 
@@ -80,6 +82,12 @@ class Newcomer:
             return await self.joining
 
     async def killed(self) -> None:
+        """End it so that nothing is tidied up."""
+        with patch.object(Account, "discard", Account.aclose):
+            await self.given_up()
+
+    async def given_up(self) -> None:
+        """End it as Ctrl+C does."""
         self.joining.cancel()
         await asyncio.wait([self.joining])
 
@@ -202,6 +210,45 @@ async def test_killed_while_it_waits_it_goes_on_with_its_keys_and_a_new_code(
     digits = await take_in(alice, again)
     assert (await second.joined()).confirmation == digits
     assert (place / "device.key").read_bytes() == keys
+
+
+async def test_who_gives_up_leaves_nothing_behind_on_either_device(house: Household) -> None:
+    alice, _ = await talk(house, 1)
+    first = Newcomer(house)
+    code = await first.screen.code()
+    offer = await alice.client.find_device(code)
+    assert offer is not None
+    await first.given_up()
+    assert not list(first.folder.glob("accounts/*"))
+    with pytest.raises(OfferGone):  # the user of the old device has just agreed
+        await alice.client.take_in(offer, code, 0)
+    assert len(await alice.client.devices(fresh=True)) == 1
+    second = Newcomer(house)
+    await take_in(alice, await second.screen.code())
+    await second.joined()
+    laptop = await house.start("alice", "laptop")
+    await handed(laptop)
+    assert await texts(laptop, "bob") == await texts(alice, "bob") != []
+
+
+async def test_what_may_be_in_the_account_by_now_is_not_thrown_away(
+    house: Household, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice, _ = await talk(house, 1)
+    first = Newcomer(house)
+    code = await first.screen.code()
+
+    async def last(*_: object) -> Any:
+        await asyncio.sleep(3600)
+
+    monkeypatch.setattr(linking, "_joined", last)  # it dies before it knows
+    await take_in(alice, code)
+    await first.given_up()
+    monkeypatch.undo()
+    monkeypatch.setattr(link_code, "SCRYPT_N", 2)
+    second = Newcomer(house)
+    await second.joined()
+    assert len(await alice.client.devices(fresh=True)) == 2
 
 
 async def test_an_ordinary_client_says_that_the_device_waits(house: Household) -> None:

@@ -76,8 +76,9 @@ _SENTENCES: Final[Mapping[type[errors.JimError], str]] = {
     ),
     errors.TooManyFailures: N_("Too many failed logins on this connection. Wait before you retry."),
     errors.NameTaken: N_(
-        "This name, or one that looks like it, belongs to somebody else. Choose another one (-n), "
-        "or bring your own here with the recovery words: jim recover NAME."
+        "This name, or one that looks like it, belongs to somebody already. Choose another one "
+        "(-n); or, if it is yours, bring it here: from another device with jim link NAME, with the "
+        "recovery words with jim recover NAME."
     ),
     errors.RegistrationClosed: N_("This server takes no new names. Ask who runs it."),
     errors.InviteRequired: N_(
@@ -252,6 +253,9 @@ _EXPORT_REASONS: Final = {
     "chain": N_("The list of the account's devices in it is not valid for its signature."),
     "count": N_("Messages are missing in it, or are too many."),
     "root": N_("It is in order, but belongs to another account."),
+    "early": N_(
+        "This device does not know its own account yet: start jim once while the server is there."
+    ),
 }
 
 _NAME_REASONS: Final = {
