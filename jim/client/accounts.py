@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from jim.client import renewal
+from jim.client import local_accounts, renewal
 from jim.client.account_record import AccountRecord, Stage, read_account, write_account
 from jim.client.device_store import DeviceStore
 from jim.client.encryption.vault import NewVault, Vault, new_vault, pickle_key
@@ -309,17 +308,9 @@ class Account:
         """
         if hasattr(self, "writer"):
             await self.writer.aclose()
-        store = self._directory / STORE_FILE
-        # The key last: a store without one is damaged, a key without a store is only unused.
-        companions = (store.with_name(f"{STORE_FILE}-{end}") for end in ("wal", "shm"))
-        with contextlib.suppress(OSError):
-            for path in (store, *companions, self._directory / KEY_FILE):
-                path.unlink(missing_ok=True)
+        local_accounts.remove_files(self._directory)
         self._lock.release()
-        with contextlib.suppress(OSError):
-            (self._directory / LOCK_FILE).unlink(missing_ok=True)
-            self._directory.rmdir()
-            self._directory.parent.rmdir()  # unless the server knows others
+        local_accounts.remove_directory(self._directory)
 
 
 class AccountStore(HandingStore, DeviceStore, TrustStore, RotatingStore):

@@ -131,3 +131,21 @@ def stage_of(store: Path) -> str | None:
     except sqlite3.Error:
         return None
     return None if row is None else str(row[0])
+
+
+def remove_files(directory: Path) -> None:
+    """Remove what an account has on the disk, while its lock is held; what cannot be stays."""
+    store = directory / STORE_FILE
+    companions = (store.with_name(f"{STORE_FILE}-{end}") for end in ("wal", "shm"))
+    with contextlib.suppress(OSError):
+        # The key last: a store without one is damaged, a key without a store is only unused.
+        for path in (store, *companions, directory / KEY_FILE):
+            path.unlink(missing_ok=True)
+
+
+def remove_directory(directory: Path) -> None:
+    """Remove what is left then, and the server's directory unless there are others in it."""
+    with contextlib.suppress(OSError):
+        (directory / LOCK_FILE).unlink(missing_ok=True)
+        directory.rmdir()
+        directory.parent.rmdir()

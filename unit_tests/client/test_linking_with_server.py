@@ -1,3 +1,4 @@
+# long module: one suite for linking over a real server
 """A new device taken in over a real server, with the history that the old one hands over."""
 
 from __future__ import annotations
