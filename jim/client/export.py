@@ -143,7 +143,7 @@ def check(source: IO[bytes], root: str | None = None) -> Checked:
         number=account_number(header.account, state.root),
     )
     if root is not None and not _fits(found, root):
-        raise _invalid("root", f"it belongs to another account: {found.root}")
+        raise _invalid("root", found.root)
     return found
 
 

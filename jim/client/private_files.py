@@ -62,9 +62,11 @@ def appearing(path: Path, *, replace: bool) -> Iterator[IO[bytes]]:
 
 @contextlib.contextmanager
 def file_errors(path: Path) -> Iterator[None]:
-    """Raise `BackupInvalid` with `reason` file for what the system says of a file."""
+    """Raise `BackupInvalid` for what the system says of a file: `reason` there, or file."""
     try:
         yield
+    except FileExistsError as error:
+        raise BackupInvalid(str(path), reason="there") from error
     except OSError as error:
         detail = f"{path}: {error.strerror or error}"
         raise BackupInvalid(detail, reason="file") from error

@@ -244,8 +244,11 @@ _BACKUP_REASONS: Final = {
     "busy": N_("This device is just being replaced by a new one. Try again in a minute."),
     "content": N_("The backup opens, but what is in it is no account. Nothing was changed."),
     "store": N_("The message store in the backup is damaged. Nothing was changed."),
+    "there": N_("There is such a file already. It was not touched; choose another name."),
     "file": N_("The file cannot be used."),
 }
+_SAY_ALL: Final = frozenset({"passphrase", "words"})
+"""Reasons that a detail could only repeat, in English."""
 
 _EXPORT_REASONS: Final = {
     "format": N_("This is no whole export of messages."),
@@ -328,7 +331,8 @@ def _by_reason(error: errors.JimError, reason: str) -> str | None:
         return _(_CONNECT_REASONS[reason])
     for kind, sentences in _BY_REASON:
         if isinstance(error, kind) and reason in sentences:
-            detail = f" ({safe_line(error.detail)})" if error.detail else ""
+            repeats = kind is errors.BackupInvalid and reason in _SAY_ALL
+            detail = f" ({safe_line(error.detail)})" if error.detail and not repeats else ""
             return _(sentences[reason]) + detail
     return None
 
