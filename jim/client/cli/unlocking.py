@@ -139,6 +139,7 @@ def ask(prompt: str) -> str | None:
         with _interruptible():
             return getpass.getpass(prompt)
     except EOFError:
+        sys.stderr.write("\n")
         return None
     except KeyboardInterrupt:
         sys.stderr.write("\n")

@@ -248,7 +248,7 @@ _BACKUP_REASONS: Final = {
     "file": N_("The file cannot be used."),
 }
 _SAY_ALL: Final = frozenset({"passphrase", "words"})
-"""Reasons that a detail could only repeat, in English."""
+"""Reasons that a detail could only repeat, in English; the path in it is told."""
 
 _EXPORT_REASONS: Final = {
     "format": N_("This is no whole export of messages."),
@@ -272,7 +272,9 @@ _NAME_REASONS: Final = {
 
 _DEVICE_REASONS: Final = {
     "none": N_("Your account has no such device. /devices or jim devices lists them."),
-    "several": N_("Several of your devices fit. Type more of the id: jim devices lists them."),
+    "several": N_(
+        "Several of your devices fit. Type more of the id: /devices or jim devices lists them."
+    ),
 }
 
 _WORDS_REASONS: Final = {
@@ -331,9 +333,10 @@ def _by_reason(error: errors.JimError, reason: str) -> str | None:
         return _(_CONNECT_REASONS[reason])
     for kind, sentences in _BY_REASON:
         if isinstance(error, kind) and reason in sentences:
-            repeats = kind is errors.BackupInvalid and reason in _SAY_ALL
-            detail = f" ({safe_line(error.detail)})" if error.detail and not repeats else ""
-            return _(sentences[reason]) + detail
+            detail = error.detail
+            if reason in _SAY_ALL:
+                detail = str(error.fields.get("path", ""))
+            return _(sentences[reason]) + (f" ({safe_line(detail)})" if detail else "")
     return None
 
 

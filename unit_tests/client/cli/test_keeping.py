@@ -113,6 +113,7 @@ def test_at_a_terminal_there_are_three_tries_and_nothing_is_shown(here: World) -
             sending.line(each)
         assert sending.wait() == status
         assert b"sesame" not in sending.raw
+        assert "the passphrase is wrong" not in sending.everything  # said once, in any language
 
 
 def test_ctrl_c_at_a_secret_leaves_a_terminal_that_echoes(here: World, tmp_path: Path) -> None:
