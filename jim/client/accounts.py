@@ -1,3 +1,4 @@
+# long module: an account from its first key to its last, and the row that says whose it is
 """An account of this machine, opened by exactly one process, and the store that belongs to it."""
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from jim.client import private_files, renewal
+from jim.client import local_accounts, private_files, renewal
 from jim.client.account_record import AccountRecord, Stage, read_account, write_account
 from jim.client.device_store import DeviceStore
 from jim.client.encryption.vault import NewVault, Vault, new_vault, pickle_key
@@ -50,6 +51,8 @@ class Account:
         self.record: AccountRecord
         self._directory = directory
         self._language = language
+        self.is_new = False
+        """Nothing was there of it when it was prepared."""
         self._lock = FileLock(directory / LOCK_FILE)
         self._key: SigningKey | None = None
         self._opener = opener or KeyOpener()
@@ -75,6 +78,7 @@ class Account:
             StoreError: the directory cannot be written.
         """
         store = self._directory / STORE_FILE
+        self.is_new = not store.exists() and not (self._directory / KEY_FILE).exists()
         with store_errors(self._directory):
             key_files.make_directory(self._directory)
             if self._lock.acquire():
@@ -314,6 +318,17 @@ class Account:
         if hasattr(self, "writer"):
             await self.writer.aclose()
         self._lock.release()
+
+    async def discard(self) -> None:
+        """Close what nobody else knows of, and remove it from the disk; only its owner does that.
+
+        What cannot be removed stays, and is as good as before.
+        """
+        if hasattr(self, "writer"):
+            await self.writer.aclose()
+        local_accounts.remove_files(self._directory)
+        self._lock.release()
+        local_accounts.remove_directory(self._directory)
 
 
 class AccountStore(HandingStore, DeviceStore, TrustStore, RotatingStore):

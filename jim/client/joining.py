@@ -1,7 +1,8 @@
 """A new device on its way into an account: it offers itself until one of the account takes it in.
 
-Its keys are durable before anything is offered, and stay the same over lost connections and runs;
-the secret half of its code is new with each run, and after each time that nobody has typed it.
+Its keys are durable before anything is offered, and stay the same over lost connections and
+crashes; the secret half of its code is new with each run, and after each time that nobody has typed
+it. Who gives up before anybody has typed the code leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from jim.client.local_accounts import account_directory, default_data_dir
 from jim.client.policy import Backoff
 from jim.core.names import normalise
 from jim.crypto import link_code
+from jim.crypto.chain import NO_HEAD
 from jim.crypto.invites import Invite
 from jim.crypto.keys import fingerprint
 from jim.decorators import log_calls
@@ -178,7 +180,12 @@ class _Joining:
         return joined
 
     async def aclose(self) -> None:
-        if self._account is not None:
+        """Close the account; one that nobody can have taken in, for it proved nothing, is gone."""
+        if self._account is None:
+            return
+        if self._account.is_new and self._account.record.chain_head == NO_HEAD:
+            await self._account.discard()
+        else:
             await self._account.aclose()
 
 
