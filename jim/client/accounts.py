@@ -306,11 +306,7 @@ class Account:
             KeyFileError: the new key cannot be written or read.
             StoreError: an earlier one cannot be removed.
         """
-        path = renewal.next_path(self._directory / KEY_FILE)
-        if anew:
-            with store_errors(path):
-                path.unlink(missing_ok=True)
-        key = await asyncio.to_thread(self._opener.read_or_make, path)
+        key = await asyncio.to_thread(self._next_key, anew=anew)
         device = device_id(key.public)
         noted = await self.writer.read(lambda store: store.rotation())
         if noted is not None and noted.device == device and noted.vault is not None:
@@ -320,6 +316,13 @@ class Account:
             changed = Rotation(why=noted.why, device=device, vault=vault)
             await self.writer.write(lambda store: store.keep_rotation(changed))
         return key, vault
+
+    def _next_key(self, *, anew: bool) -> SigningKey:
+        path = renewal.next_path(self._directory / KEY_FILE)
+        if anew:
+            with store_errors(path):
+                path.unlink(missing_ok=True)
+        return self._opener.read_or_make(path)
 
     async def note_rotation(self, last_n: int, last_mark: str) -> None:
         """Keep what the server had of the old device, before that is taken out."""

@@ -131,6 +131,17 @@ class Book:
         self.allowed |= ALARMS
         self.reasons.add(UNKNOWN_OUTCOME)
 
+    def replaced(self, machine: Machine) -> None:
+        """Note that a machine goes on as another device: what waits there goes out from it."""
+        self.trace.append(f"{machine} takes the place of {machine.former[-1]}")
+        # What the old one had sent is on its way to people who may hear of this first.
+        self.allowed.add(opening.UNKNOWN_DEVICE)
+        waits = machine.disk.rows(
+            "SELECT text FROM messages WHERE outgoing AND state = 'queued' AND kind = 'text'"
+        )
+        for (text,) in waits:
+            self.texts[text].device = machine.device
+
     def written(self, machine: Machine, to: str, text: str) -> None:
         """Note a text that is durable at its author's."""
         self.texts[text] = Text(machine.name, machine.device, to)
@@ -158,7 +169,7 @@ class Book:
             text = self.texts.get(message.text)
             if text is not None:
                 text.is_stored = True
-                text.wanted = self._accepted.get((machine.device, message.n), set())
+                text.wanted = self._accepted.get((message.device, message.n), set())
                 self.counts["stored"] += 1
 
     def shown(self, machine: Machine, message: Message) -> None:
@@ -236,7 +247,8 @@ class Book:
             for machine in machines
             for text, state, seq, code in machine.disk.rows(
                 "SELECT text, state, seq, error_code FROM messages"
-                " WHERE outgoing AND device = ? AND kind = 'text'",
+                " WHERE outgoing AND kind = 'text'"
+                " AND (device = ? OR device IN (SELECT device FROM former))",
                 machine.device,
             )
         }
@@ -255,8 +267,11 @@ class Book:
                     self.broken(
                         "displaced", f"{text} is {has[text]} at {machine.device}, not {seq}"
                     )
-            if text in has or not written.is_stored or machine.device not in written.wanted:
+            devices = {machine.device, *machine.former} & written.wanted
+            if text in has or not written.is_stored or not devices:
                 continue
+            if machine.device not in devices and written.device not in machine.asked:
+                continue  # the older copy knew of no such device, so it could ask nobody
             peer = written.to if written.author == machine.name else written.author
             if not self._may_lack(machine, written, told=peer in noticed):
                 self.broken("lost", f"{machine.device} has not got {text}")

@@ -82,6 +82,14 @@ BRINGS: Final[dict[Lie, frozenset[str]]] = {
 """The alarms that a lie may raise."""
 
 
+FAILS: Final[dict[Lie, frozenset[str]]] = {
+    Lie.FALSE_KEY: frozenset({KEYS_INVALID}),
+    # Told three times of the same text: nobody tries for ever with what is of no use.
+    Lie.WITHHELD: frozenset({KEYS_INVALID, DevicesChanged.code}),
+}
+"""The codes with which a text may fail because of a lie; its author sees that."""
+
+
 def lies_of(shuffle: int) -> list[Lie]:
     """Give which lies are told in the run of a schedule."""
     return random.Random(shuffle).sample(list(Lie), 1 + shuffle % 2)
@@ -127,8 +135,7 @@ class Liar(Server):
         self.book.counts[f"lie: {kind.value}"] += 1
         self.book.counts["lies"] += 1
         self.book.allowed |= BRINGS[kind]
-        if kind is Lie.FALSE_KEY:
-            self.book.reasons.add(KEYS_INVALID)
+        self.book.reasons |= FAILS.get(kind, frozenset())
 
     # --- deliveries -------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ import pytest
 
 from jim.client import linking
 from jim.client.accounts import Account
-from jim.client.events import Fatal, HistoryMoved, Registered
+from jim.client.events import Fatal, HistoryMoved, OwnChanged, Registered
 from jim.client.rotated import Rotation
 from jim.crypto import link_code
 from jim.crypto.chain import verify_chain
@@ -99,6 +99,29 @@ async def test_a_rotation_that_was_cut_off_leaves_no_device_behind_when_the_old_
     await alice.client.send("alice", "a note")
     await back.client.flush(10)
     assert [each.is_this for each in await back.client.devices(fresh=True)].count(True) == 1
+
+
+async def test_a_new_device_that_somebody_takes_out_half_way_is_not_the_end(
+    house: Household, server: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An owner who sees a device that they do not know removes it, as they should."""
+    alice = await house.join("alice")
+    second = await add(house, "alice", await words_of(alice), "second")
+    old = await device_of(second)
+    await to_be_replaced(second)
+    with monkeypatch.context() as patch:
+        patch.setattr(Account, "note_rotation", dies)
+        killed = await house.start("alice", "second")
+        await killed.wait(Fatal)
+        await killed.aclose()
+    (unknown,) = set((await chain_of(server, "alice")).devices) - {old, await device_of(alice)}
+    await alice.client.revoke(unknown)
+    back = await house.join("alice", "second")
+    state = await chain_of(server, "alice")
+    assert set(state.devices) == {await device_of(alice), await device_of(back)}
+    assert state.revoked == {old, unknown}
+    await alice.client.send("alice", "a note")
+    await back.wait(OwnChanged, lambda event: event.message.text == "a note")
 
 
 async def test_who_takes_over_after_a_death_takes_the_key_that_the_store_belongs_to(
