@@ -213,10 +213,21 @@ class MailboxStore(NoticeStore):
         return True
 
     def _insert_content(self, frame: Delivery, content: Content) -> list[Message]:
-        """Store a text in its place; one that was sealed again has it inside."""
+        """Store a text in its place; one that was sealed again has it inside.
+
+        It is the same message if another device of its author has sealed it again, which has taken
+        the place of the one that had sent it.
+        """
         if not frame.seq:
+            contact = self._contacts.get(frame.sender)
+            links = contact.links if contact else []
+            is_former = any(link.device == content.origin for link in links)
             frame = msgspec.structs.replace(
-                frame, seq=content.seq, n=content.n or frame.n, time=content.time
+                frame,
+                seq=content.seq,
+                n=content.n or frame.n,
+                time=content.time,
+                device=content.origin if is_former else frame.device,
             )
         return self._insert(frame, content.body, content_id=content.id)
 

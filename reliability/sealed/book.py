@@ -88,6 +88,8 @@ class Book:
         self._numbers: dict[bytes, tuple[str, int]] = {}
         self._sealed: dict[tuple[str, str, int], str] = {}
         self._accepted: dict[tuple[str, int], set[str]] = {}
+        self._replaced: set[str] = set()
+        """Devices in whose place others are, which send again what they had sent."""
         self._untrusted: set[str] = set()
         """Devices whose store went back to an older copy."""
 
@@ -134,6 +136,7 @@ class Book:
     def replaced(self, machine: Machine) -> None:
         """Note that a machine goes on as another device: what waits there goes out from it."""
         self.trace.append(f"{machine} takes the place of {machine.former[-1]}")
+        self._replaced.add(machine.former[-1])
         # What the old one had sent is on its way to people who may hear of this first.
         self.allowed.add(opening.UNKNOWN_DEVICE)
         waits = machine.disk.rows(
@@ -179,7 +182,7 @@ class Book:
         contacts = machine.disk.store._contacts  # noqa: SLF001 - what it knows is not told
         contact = contacts.get(message.sender)
         devices = contact.state.devices if contact and contact.state else {}
-        if not message.plain and message.device not in devices:
+        if not message.plain and message.device not in {*devices, *self._replaced}:
             self.broken("intruder", f"{machine.device} took {message.text} of {message.device}")
 
     def noticed(self, machine: Machine, notice: MissingNotice) -> None:
@@ -273,7 +276,8 @@ class Book:
             if machine.device not in devices and written.device not in machine.asked:
                 continue  # the older copy knew of no such device, so it could ask nobody
             peer = written.to if written.author == machine.name else written.author
-            if not self._may_lack(machine, written, told=peer in noticed):
+            told = peer in noticed or machine.device not in devices  # that it was replaced
+            if not self._may_lack(machine, written, told=told):
                 self.broken("lost", f"{machine.device} has not got {text}")
 
     def _may_lack(self, machine: Machine, text: Text, *, told: bool) -> bool:

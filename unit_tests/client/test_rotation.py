@@ -17,8 +17,6 @@ from jim.client.events import (
     LinkChanged,
     LinkState,
     MissingNotice,
-    OwnChanged,
-    Registered,
 )
 from jim.client.key_opener import KeyOpener
 from jim.client.link import Link
@@ -38,7 +36,6 @@ from jim.errors import (
     WireError,
 )
 from jim.protocol import messages as m
-from unit_tests.client.machines import add
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -113,29 +110,6 @@ async def test_an_older_copy_goes_on_as_a_new_device_and_gets_what_the_other_lif
     await alice.aclose()
     (report,) = verify_data_directory(house.folder / "copy").values()
     assert report.is_complete, report.findings
-
-
-async def test_those_are_asked_too_of_whom_the_older_copy_has_nothing(
-    house: Household,
-) -> None:
-    bob, alice = await house.join("bob"), await house.join("alice")
-    await alice.client.send("bob", "before")
-    await bob.received(1)
-    (told,) = await alice.wait(Registered, lambda event: event.words is not None)
-    await alice.client.words_shown()
-    await alice.aclose()
-    shutil.copytree(house.folder / "alice", house.folder / "copy")
-    again = await house.join("alice")
-    await bob.client.send("alice", "the first that ever came")
-    await again.received(1)
-    second = await add(house, "alice", " ".join(told.words or ()), "second")
-    await second.client.send("bob", "of a device that the copy does not know")
-    await again.wait(OwnChanged, lambda event: "does not know" in event.message.text)
-    await again.aclose()
-    copy = await house.start("alice", "copy")
-    await rotated(copy)
-    assert texts(await copy.received(1)) == ["the first that ever came"]
-    await copy.wait(OwnChanged, lambda event: "does not know" in event.message.text)
 
 
 async def test_a_copy_that_only_read_less_goes_on_as_a_new_device(
