@@ -263,7 +263,7 @@ class Book:
         noticed = {peer for peer, code in notices if code in ALARMS}
         for text, written in self.texts.items():
             state, seq, code = places.get(text, ("", 0, ""))
-            if text in has and machine.device != written.device:
+            if text in has and written.device not in {machine.device, *machine.former}:
                 if state == MessageState.FAILED and code != UNKNOWN_OUTCOME:
                     self.broken("denied", f"{machine.device} has {text}, which failed: {code}")
                 if seq and has[text] != seq and written.device not in self._untrusted:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from jim.client.encryption import opening
+from jim.client.encryption.sealing import NO_OWN_KEYS
 from jim.client.encryption.vault import new_vault
 from jim.client.errands import KEYS_INVALID
 from jim.client.notice_store import CHAIN_INVALID
@@ -85,7 +86,7 @@ BRINGS: Final[dict[Lie, frozenset[str]]] = {
 FAILS: Final[dict[Lie, frozenset[str]]] = {
     Lie.FALSE_KEY: frozenset({KEYS_INVALID}),
     # Told a few times of the same text: nobody tries for ever with what is of no use.
-    Lie.WITHHELD: frozenset({KEYS_INVALID, DevicesChanged.code}),
+    Lie.WITHHELD: frozenset({KEYS_INVALID, DevicesChanged.code, NO_OWN_KEYS}),
     Lie.FALSE_CHANGE: frozenset({DevicesChanged.code}),
 }
 """The codes with which a text may fail because of a lie; its author sees that."""
