@@ -72,6 +72,10 @@ class OwnDevices:
             except ChainMoved:
                 await self.look()
                 continue
+            except Revoked:
+                if device != self._account.record.device:
+                    raise
+                return  # the answer was: the server hangs up on a device that is out
             await self._account.learn_own([link])
             return
         raise ConnectFailed("the device chain has changed all the time", reason="protocol")
