@@ -25,6 +25,7 @@ from jim.client.notice_store import (
     NoticeStore,
 )
 from jim.client.store import MAX_ASKED, RESENT, Again, Draft
+from jim.crypto.chain import has_replaced
 from jim.errors import ChainInvalid
 from jim.protocol.messages import Delivery, Link, Notice
 
@@ -303,8 +304,10 @@ class MailboxStore(NoticeStore):
             since = msgspec.json.decode(body, type=Since)
         except UNREADABLE:
             return
-        # Only a device of the same account can have been replaced by this one.
-        if contact is None or not any(link.device == since.device for link in contact.links):
+        if contact is None or contact.state is None:
+            return
+        # Whoever has got hold of the recovery words could otherwise ask everybody for the past.
+        if not has_replaced(contact.links, contact.state, since.device, frame.device):
             return
         missing = msgspec.json.encode(since.missing).decode()
         room = self._room_for(contact)

@@ -130,6 +130,23 @@ def extend(state: ChainState, link: Link) -> ChainState:
     return rule(state, link)
 
 
+def has_replaced(links: Sequence[Link], state: ChainState, former: str, device: str) -> bool:
+    """Tell whether a device of a verified chain has taken the place of a former one by its consent.
+
+    That is so if the former one has signed the link that adds the other, and is out by now; who
+    adds a device with the recovery key, or begins anew, can say that of no device.
+    """
+    added = {link.device: link for link in links if link.op != REVOKE}
+    if former not in state.revoked or former not in added or device not in state.devices:
+        return False
+    link = added[device]
+    try:
+        verify(added[former].login_key, link.sig, transcript.link_signature(link))
+    except AuthFailed:
+        return False
+    return True
+
+
 def extend_by_recovery(state: ChainState, link: Link) -> ChainState:
     """Verify one further link that adds a device, alone or beside others, and that R has signed.
 
