@@ -82,6 +82,15 @@ BRINGS: Final[dict[Lie, frozenset[str]]] = {
 """The alarms that a lie may raise."""
 
 
+FAILS: Final[dict[Lie, frozenset[str]]] = {
+    Lie.FALSE_KEY: frozenset({KEYS_INVALID}),
+    Lie.FALSE_CHANGE: frozenset({DevicesChanged.code}),
+    Lie.WITHHELD: frozenset({DevicesChanged.code, KEYS_INVALID}),
+}
+"""Why a message may fail by a lie: it must not hold up those to everybody else. A list of devices
+that is told again and again, and that no links explain, is one that nobody can seal for."""
+
+
 def lies_of(shuffle: int) -> list[Lie]:
     """Give which lies are told in the run of a schedule."""
     return random.Random(shuffle).sample(list(Lie), 1 + shuffle % 2)
@@ -127,8 +136,7 @@ class Liar(Server):
         self.book.counts[f"lie: {kind.value}"] += 1
         self.book.counts["lies"] += 1
         self.book.allowed |= BRINGS[kind]
-        if kind is Lie.FALSE_KEY:
-            self.book.reasons.add(KEYS_INVALID)
+        self.book.reasons |= FAILS.get(kind, frozenset())
 
     # --- deliveries -------------------------------------------------------------------------------
 
