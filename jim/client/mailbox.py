@@ -118,11 +118,11 @@ class MailboxStore(NoticeStore):
     def _keep_plain(self, frame: Delivery, now_ms: int) -> list[News]:
         """Keep a text that is not sealed; a server can invent people without end who wrote one."""
         peer = _peer_of(frame, self._name)
-        contact = self._contacts.get(peer)
-        allowed = contact is not None and contact.plain
-        if not (allowed or self._is_familiar(peer) or self._may_alarm(now_ms)):
-            self._sql.execute(sql.PASSED, (frame.position, 0))
-            return []
+        if not self._is_familiar(peer):
+            contact = self._contacts.get(peer)
+            if not ((contact is not None and contact.plain) or self._may_alarm(now_ms)):
+                self._sql.execute(sql.PASSED, (frame.position, 0))
+                return []
         text = "" if frame.message is UNSET else frame.message
         return [*self._insert(frame, text, plain=True)]
 
