@@ -19,6 +19,7 @@ from jim.client.events import HistoryMoved, MessageState
 from jim.client.store import Draft
 from jim.client.store_rows import message_of
 from jim.client.taking import TakingStore
+from jim.crypto.chain import has_let_in
 
 if TYPE_CHECKING:
     import sqlite3
@@ -246,8 +247,18 @@ class HandingStore(TakingStore):
         """Begin anew for a device of our own that misses parts; the rest is taken in."""
         if content.kind != history.HISTORY_WANTED or frame.sender != self._name:
             return super()._between_devices(frame, content, now_ms)
+        if not self._has_let_in(frame.device):
+            return []
         self.begin_handing(frame.device, self.standing().highest_id)
         return [HistoryMoved(frame.device, incoming=False, done=0, total=0)]
+
+    def _has_let_in(self, device: str) -> bool:
+        """Tell whether a device is in the account by this one, whose user was asked.
+
+        One that the recovery words have added gets nothing of the past by asking for it.
+        """
+        own = self._contacts.get(self._name)
+        return own is not None and any(has_let_in(own.links, each, device) for each in self._ever())
 
 
 def _piece(contact: Contact, first: int, room: int, *, may_be_empty: bool) -> Pinned | None:

@@ -1,8 +1,8 @@
 """Take in what another device of the account hands over (`handing`), and believe only what is due.
 
-Only a device that is in our own chain can hand anything over. What it has verified counts as
-verified here too, but every chain is verified anew, and one that contradicts what the server has
-shown here is refused.
+Only the device that has let this one into the account can hand anything over. What it has verified
+counts as verified here too, but every chain is verified anew, and one that contradicts what the
+server has shown here is refused.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from jim.client.events import HistoryMoved, MessageState
 from jim.client.mailbox import MailboxStore
 from jim.client.store_rows import identity_of
 from jim.core.names import normalise
+from jim.crypto.chain import has_let_in, has_replaced
 from jim.crypto.transcript import link_hash
 from jim.errors import NameInvalid
 from jim.protocol.messages import RESET, Delivery
@@ -34,6 +35,9 @@ again and again."""
 
 INCOMPLETE: Final = "history_incomplete"
 """Code of a notice: not all of the history came that another device has handed over."""
+
+_HANDED: Final = frozenset({history.CONTACTS, history.HISTORY, history.HISTORY_END})
+"""Kinds of contents that hand something over."""
 
 _KEEP_PAST: Final = """
     INSERT INTO messages
@@ -54,6 +58,8 @@ class TakingStore(MailboxStore):
         kind, device = content.kind, frame.device
         if frame.sender != self._name:
             return super()._between_devices(frame, content, now_ms)
+        if kind in _HANDED and not self._may_hand(device):
+            return []
         if kind == history.CONTACTS:
             pinned = history.read_contacts(content.body)
             return [new for each in pinned for new in self._take_contact(each, now_ms)]
@@ -62,6 +68,29 @@ class TakingStore(MailboxStore):
         if kind == history.HISTORY_END:
             return self._take_end(frame, content.body, now_ms)
         return super()._between_devices(frame, content, now_ms)
+
+    def _ever(self) -> list[str]:
+        """Give every device that this store is or was."""
+        former = self._sql.execute("SELECT device FROM former").fetchall()
+        return [self._device, *(row[0] for row in former)]
+
+    def _may_hand(self, device: str) -> bool:
+        """Tell whether a device has let this one in, or has taken the place of one that did.
+
+        Any other one, of somebody who has found the recovery words for example, could make up what
+        others have written, and whom the user has verified or allowed to write plain.
+        """
+        own = self._contacts.get(self._name)
+        if own is None or own.state is None:
+            return False
+        givers = [
+            giver
+            for giver in {link.device for link in own.links}
+            if any(has_let_in(own.links, giver, each) for each in self._ever())
+        ]
+        return device in givers or any(
+            has_replaced(own.links, own.state, giver, device) for giver in givers
+        )
 
     def _take_part(self, device: str, body: str) -> list[News]:
         read = history.read_part(body)

@@ -136,12 +136,18 @@ def has_replaced(links: Sequence[Link], state: ChainState, former: str, device: 
     That is so if the former one has signed the link that adds the other, and is out by now; who
     adds a device with the recovery key, or begins anew, can say that of no device.
     """
+    is_out = former in state.revoked and device in state.devices
+    return is_out and has_let_in(links, former, device)
+
+
+def has_let_in(links: Sequence[Link], one: str, device: str) -> bool:
+    """Tell whether one device of a verified chain has signed the link that added another one."""
     added = {link.device: link for link in links if link.op != REVOKE}
-    if former not in state.revoked or former not in added or device not in state.devices:
+    if one == device or one not in added or device not in added:
         return False
     link = added[device]
     try:
-        verify(added[former].login_key, link.sig, transcript.link_signature(link))
+        verify(added[one].login_key, link.sig, transcript.link_signature(link))
     except AuthFailed:
         return False
     return True
