@@ -192,20 +192,33 @@ class Account:
 
         Raises:
             KeyFileError: the device's key cannot be used.
+            StoreError: the directory cannot be written.
         """
         if not self._lock.acquire():
             return False
+        with store_errors(self._directory):
+            self._sweep()
+            renewal.settle(self._directory / KEY_FILE, self._directory / STORE_FILE)
         self._key = self._load_key(may_create=False)
         return True
 
     async def refresh(self) -> None:
-        """Read the record again, which another process may have changed, and open the vault."""
+        """Read the record again, which another process may have changed, and open the vault.
+
+        One that died may have made another device of the store, and not got to moving its key.
+
+        Raises:
+            KeyFileError: the key is not the one of this account.
+        """
         if self._key is not None:
             key = pickle_key(self._key)
             await self.writer.read(lambda store: store.unlock(key))
         record = await self.writer.read(lambda store: store.record())
-        if record is not None:
-            self.record = record
+        if record is None:
+            return
+        self.record = record
+        if self._key is not None and record.device != device_id(self._key.public):
+            await self._take_next_key()
 
     def _load_key(self, *, may_create: bool) -> SigningKey:
         path = self._directory / KEY_FILE

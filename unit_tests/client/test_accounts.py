@@ -12,6 +12,7 @@ import pytest
 
 from jim.client.account_record import Stage
 from jim.client.accounts import (
+    KEY_FILE,
     Account,
     account_directory,
     choose_account,
@@ -19,8 +20,11 @@ from jim.client.accounts import (
     known_accounts,
 )
 from jim.client.address import Address
+from jim.client.encryption.vault import pickle_key
 from jim.client.known_servers import KnownServer, KnownServers
 from jim.client.lock import FileLock
+from jim.client.rotated import Rotation
+from jim.client.sync import Settled
 from jim.crypto import chain, words
 from jim.crypto.keys import SigningKey, device_id, format_pin
 from jim.errors import AccountInUse, AccountMissing, KeyFileError
@@ -88,6 +92,25 @@ async def test_an_account_has_one_owner(tmp_path: Path) -> None:
     assert guest.take_over()
     assert guest.is_owner
     await guest.aclose()
+
+
+async def test_who_takes_over_goes_on_where_the_owner_died(tmp_path: Path) -> None:
+    """It died between giving the store to its next device and giving that one's key its name."""
+    place = tmp_path / "alice"
+    owner = await opened(place)
+    waiting = await opened(place, share=True)
+    await owner.writer.write(lambda store: store.keep_rotation(Rotation(why="restored")))
+    key, _ = await owner.next_device()
+    settled = Settled([], [], 0)
+    await owner.writer.write(lambda store: store.rotate(settled, [], pickle_key(key), 1))
+    await owner.aclose()
+    assert waiting.take_over()
+    await waiting.refresh()
+    assert waiting.record.device == device_id(waiting.key.public) == device_id(key.public)
+    keys, _ = await waiting.public_keys()
+    assert keys.ed, "its vault is open"
+    assert sorted(path.name for path in place.glob("device.key*")) == [KEY_FILE]
+    await waiting.aclose()
 
 
 async def test_a_lost_or_foreign_key_is_not_replaced_in_silence(tmp_path: Path) -> None:
