@@ -10,12 +10,6 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from jim.client.accounts import (
-        KnownAccount,
-        choose_account,
-        default_data_dir,
-        known_accounts,
-    )
     from jim.client.address import Address
     from jim.client.client import Client
     from jim.client.events import (
@@ -46,12 +40,18 @@ if TYPE_CHECKING:
         Registered,
     )
     from jim.client.feed import Subscription
+    from jim.client.local_accounts import (
+        KnownAccount,
+        choose_account,
+        default_data_dir,
+        known_accounts,
+    )
 
 _HOMES = {
-    "accounts": ("KnownAccount", "choose_account", "default_data_dir", "known_accounts"),
     "address": ("Address",),
     "client": ("Client",),
     "feed": ("Subscription",),
+    "local_accounts": ("KnownAccount", "choose_account", "default_data_dir", "known_accounts"),
 }
 """Module to the names that come from it; all others come from `events`."""
 

@@ -1,135 +1,38 @@
-# long module: an account from its first key to its last, and the row that says whose it is
-"""Where accounts live on this machine, and how one of them is opened by exactly one process.
-
-    <data>/known_servers
-    <data>/accounts/<server's short fingerprint>/<name>/device.key, store.db, lock
-
-An account belongs to a server's identity, not to its address: a server that moves keeps them.
-"""
+"""An account of this machine, opened by exactly one process, and the store that belongs to it."""
 
 from __future__ import annotations
 
 import asyncio
-import os
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import msgspec
-import platformdirs
-from msgspec import Struct
 
-from jim.client import private_files, renewal
+from jim.client import renewal
 from jim.client.account_record import AccountRecord, Stage, read_account, write_account
-from jim.client.address import Address
 from jim.client.device_store import DeviceStore
 from jim.client.encryption.vault import NewVault, Vault, new_vault, pickle_key
 from jim.client.handing import HandingStore
 from jim.client.key_opener import KeyOpener
-from jim.client.known_servers import KnownServers
+from jim.client.local_accounts import KEY_FILE, LOCK_FILE, NEXT_KEY_FILE, STORE_FILE
 from jim.client.lock import FileLock
 from jim.client.rotated import RotatingStore, Rotation
 from jim.client.schema import open_database
 from jim.client.translate import store_errors
 from jim.client.trust_store import TrustStore
 from jim.client.writer import Writer
-from jim.core.names import normalise
 from jim.crypto import key_files, links, words
-from jim.crypto.keys import (
-    NO_KEYS,
-    EncryptionKeys,
-    SigningKey,
-    device_id,
-    fingerprint,
-    short_fingerprint,
-)
-from jim.errors import AccountExists, AccountInUse, AccountMissing, KeyFileError
+from jim.crypto.keys import NO_KEYS, EncryptionKeys, SigningKey, device_id
+from jim.errors import AccountExists, AccountInUse, KeyFileError
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
+    from pathlib import Path
 
     from jim.client.events import Message
     from jim.client.sync import Settled
     from jim.protocol.messages import Link, PublicKey
-
-DATA_DIR_VARIABLE: Final = "JIM_DATA_DIR"
-ACCOUNTS: Final = "accounts"
-KEY_FILE: Final = "device.key"
-NEXT_KEY_FILE: Final = "device.key.next"
-"""The key of the device that is about to take the place of this one (rotation.py)."""
-STORE_FILE: Final = "store.db"
-LOCK_FILE: Final = "lock"
-
-
-class KnownAccount(Struct, frozen=True):
-    """An account on this machine, with one address under which its server was met."""
-
-    address: Address
-    name: str
-    fingerprint: str
-
-
-def default_data_dir() -> Path:
-    """Give where everything is kept unless somebody says otherwise."""
-    chosen = os.environ.get(DATA_DIR_VARIABLE)
-    return Path(chosen) if chosen else platformdirs.user_data_path("jim", appauthor=False)
-
-
-def account_directory(data_dir: Path, server_id: bytes, name: str) -> Path:
-    """Give where an account lives; `name` is normalised, so it is one harmless path component."""
-    return data_dir / ACCOUNTS / short_fingerprint(server_id) / name
-
-
-def account_directories(data_dir: Path) -> list[Path]:
-    """List where accounts are, or were: of each at least the key or the store is still there."""
-    folder = data_dir / ACCOUNTS
-    found = {path.parent for file in (KEY_FILE, STORE_FILE) for path in folder.glob(f"*/*/{file}")}
-    return sorted(found)
-
-
-def known_accounts(data_dir: Path | None = None) -> list[KnownAccount]:
-    """List the accounts of this machine, servers in the order in which they were met.
-
-    Raises:
-        KeyFileError: the file of known servers cannot be used.
-    """
-    data_dir = data_dir or default_data_dir()
-    found: dict[Path, KnownAccount] = {}
-    for server in KnownServers(data_dir).all():
-        folder = data_dir / ACCOUNTS / short_fingerprint(server.server_id)
-        for store in sorted(folder.glob(f"*/{STORE_FILE}")):
-            account = KnownAccount(
-                Address.parse(server.address), store.parent.name, fingerprint(server.server_id)
-            )
-            found.setdefault(store.parent, account)
-    return list(found.values())
-
-
-def choose_account(
-    address: Address | None, name: str | None, data_dir: Path | None = None
-) -> KnownAccount:
-    """Give the one account that the address and the name, as far as given, leave.
-
-    Raises:
-        AccountMissing: there is none, or several.
-        NameInvalid: the name cannot be one.
-    """
-    wanted = None if name is None else normalise(name)
-    folder = data_dir or default_data_dir()
-    known = None if address is None else KnownServers(folder).find(address)
-    fitting = [
-        account
-        for account in known_accounts(folder)
-        if wanted in {None, account.name}
-        and (address is None or (known and fingerprint(known.server_id) == account.fingerprint))
-    ]
-    if len(fitting) == 1:
-        return fitting[0]
-    if not fitting:
-        raise AccountMissing("this machine has no such account", reason="none")
-    names = ", ".join(f"{account.name} at {account.address}" for account in fitting)
-    raise AccountMissing(f"which account? {names}", reason="several")
 
 
 class Account:
@@ -175,17 +78,10 @@ class Account:
         with store_errors(self._directory):
             key_files.make_directory(self._directory)
             if self._lock.acquire():
-                self._sweep()
                 renewal.settle(self._directory / KEY_FILE, store)
                 self._key = self._load_key(may_create=not store.exists())
             elif not share or not store.exists():
                 raise AccountInUse(f"{self._directory}: another client already works with it")
-
-    def _sweep(self) -> None:
-        """Remove what is left of those who were killed while they wrote keys; the lock is ours."""
-        private_files.sweep(self._directory)
-        for name in (KEY_FILE, NEXT_KEY_FILE, KEY_FILE + renewal.NEW_KEY):
-            key_files.sweep(self._directory / name)
 
     def take_over(self) -> bool:
         """Become the owner if the other process is gone; tell whether we are. Blocks.
@@ -197,7 +93,6 @@ class Account:
         if not self._lock.acquire():
             return False
         with store_errors(self._directory):
-            self._sweep()
             renewal.settle(self._directory / KEY_FILE, self._directory / STORE_FILE)
         self._key = self._load_key(may_create=False)
         return True

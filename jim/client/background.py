@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from jim.client.account_record import Stage
-from jim.client.accounts import Account, account_directory
+from jim.client.accounts import Account
 from jim.client.address import Address
 from jim.client.connector import Connector
 from jim.client.courier import Courier
 from jim.client.events import Fatal, LinkState
 from jim.client.keeper import Keeper, registered
 from jim.client.key_opener import KeyOpener
+from jim.client.local_accounts import account_directory
 from jim.client.presence import Presence
 from jim.core.names import normalise
 from jim.crypto.invites import Invite

@@ -20,13 +20,10 @@ from msgspec import Struct
 
 from jim import __version__
 from jim.client.account_record import read_account
-from jim.client.accounts import (
-    KEY_FILE,
-    STORE_FILE,
-)
 from jim.client.archive import Member, Packing
 from jim.client.known_servers import FILE_NAME as KNOWN_SERVERS
 from jim.client.known_servers import KnownServer
+from jim.client.local_accounts import KEY_FILE, STORE_FILE
 from jim.client.private_files import appearing, file_errors, new_private, workplace
 from jim.client.rotated import read_rotation
 from jim.client.schema import BUSY_S

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Self, TypeVar
 import msgspec
 
 from jim.client import approving
-from jim.client.accounts import default_data_dir
 from jim.client.background import Background, Options
 from jim.client.devices import checked_name, find_device
 from jim.client.events import Contacts, Conversation, LinkState, Message, MessageState
 from jim.client.feed import Feed, Subscription
+from jim.client.local_accounts import default_data_dir
 from jim.client.store import Draft
 from jim.client.trusting import Trusting
 from jim.core.limits import Limits

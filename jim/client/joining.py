@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Final, Protocol
 from msgspec import Struct
 
 from jim.client import linking
-from jim.client.accounts import Account, account_directory, default_data_dir
+from jim.client.accounts import Account
 from jim.client.address import Address
 from jim.client.connector import Connector
 from jim.client.events import FirstContact
 from jim.client.linking import Joined, Newcomer
+from jim.client.local_accounts import account_directory, default_data_dir
 from jim.client.policy import Backoff
 from jim.core.names import normalise
 from jim.crypto import link_code

@@ -9,7 +9,9 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Final
 
+from jim.client import private_files
 from jim.client.account_record import read_account
+from jim.client.local_accounts import NEXT_KEY_FILE
 from jim.client.schema import open_database
 from jim.crypto import key_files
 from jim.crypto.keys import device_id
@@ -40,12 +42,18 @@ def make_key(path: Path, opener: KeyOpener) -> SigningKey:
 def settle(path: Path, store: Path) -> None:
     """Put a new key in its place if the store belongs to it, or throw it away. Blocks.
 
+    What is left of those who were killed while they wrote keys is removed: the account's lock must
+    be held.
+
     Raises:
         KeyFileError: it cannot be read.
         StoreError: the store cannot be.
         OSError: it cannot be moved.
     """
     new = _new(path)
+    private_files.sweep(path.parent)
+    for each in (path, new, path.with_name(NEXT_KEY_FILE)):
+        key_files.sweep(each)
     if not new.exists():
         return
     if device_id(key_files.public_key(new)[0]) == _device_of(store):

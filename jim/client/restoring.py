@@ -20,11 +20,11 @@ import msgspec
 from msgspec import Struct
 
 from jim.client.account_record import read_account
-from jim.client.accounts import KEY_FILE, LOCK_FILE, STORE_FILE, account_directory
 from jim.client.address import Address
 from jim.client.archive import unpack
 from jim.client.backup import FORMAT, MANIFEST, MEMBERS, Manifest, read_only
 from jim.client.known_servers import KnownServer, KnownServers
+from jim.client.local_accounts import KEY_FILE, LOCK_FILE, STORE_FILE, account_directory
 from jim.client.lock import FileLock
 from jim.client.private_files import file_errors, new_private, sweep, workplace
 from jim.client.rotated import Rotation, write_rotation

@@ -12,8 +12,8 @@ import contextlib
 import sqlite3
 from typing import TYPE_CHECKING, Final
 
-from jim.client.accounts import STORE_FILE, account_directories
 from jim.client.events import UNKNOWN_OUTCOME
+from jim.client.local_accounts import STORE_FILE, account_directories
 from jim.client.notice_store import ABOUT_KEYS
 from jim.client.schema import BUSY_S, MIGRATIONS, ROTATED_SINCE, SEALED_SINCE, WALKED_SINCE
 from jim.client.translate import store_errors

@@ -19,13 +19,13 @@ INTERMEDIATE_CIPHERS: Final = ":".join(
 """TLS 1.2 of Mozilla's intermediate profile (guidelines 5.7) without finite-field Diffie-Hellman:
 only ephemeral keys and AEAD."""
 
-MODERN_GROUP: Final = "X25519" if ssl.OPENSSL_VERSION_INFO >= (3,) else "prime256v1"
+MODERN_GROUP: Final = "X25519"
 INTERMEDIATE_GROUP: Final = "prime256v1"
 """What a server agrees on keys with. Mozilla's profiles have X25519, P-256 and P-384; OpenSSL's own
 list adds X448 and P-521, at nine times X25519's cost for the server (`openssl speed`), and Python
 before 3.15 takes that list or the name of one group. Who speaks JIM has Curve25519 in any case, but
-Python knows its name only with OpenSSL 3. P-256 is what every TLS library has to have (RFC 8446,
-9.1). A client that has begun with another group is asked again, which takes a round trip."""
+some Pythons cannot name it (see `_agree_with`). P-256 is what every TLS library has to have (RFC
+8446, 9.1). A client that has begun with another group is asked again, which takes a round trip."""
 
 TICKETS: Final = 0
 """Session tickets a server sends. Python's clients do not resume; two tickets would cost every
@@ -55,7 +55,7 @@ def server_tls(certificate: ServerCertificate, *, intermediate: bool = False) ->
     context.minimum_version = ssl.TLSVersion.TLSv1_2 if intermediate else ssl.TLSVersion.TLSv1_3
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_TICKET
     context.set_ciphers(INTERMEDIATE_CIPHERS)
-    context.set_ecdh_curve(INTERMEDIATE_GROUP if intermediate else MODERN_GROUP)
+    _agree_with(context, INTERMEDIATE_GROUP if intermediate else MODERN_GROUP)
     context.num_tickets = TICKETS
     try:
         context.load_cert_chain(certificate.certificate, certificate.key, _no_password)
@@ -112,6 +112,18 @@ def _hardened(context: ssl.SSLContext) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.options |= ssl.OP_NO_COMPRESSION
     return context
+
+
+def _agree_with(context: ssl.SSLContext, group: str) -> None:
+    """Have keys agreed on with one group, or with P-256 where this Python cannot name it.
+
+    Python 3.11.2 of Debian 12, and any with OpenSSL 1.1.1, asks for a curve that ECDSA could use,
+    which Curve25519 is not: "EC: UNKNOWN_GROUP" or "unknown elliptic curve name".
+    """
+    try:
+        context.set_ecdh_curve(group)
+    except (ValueError, ssl.SSLError):
+        context.set_ecdh_curve(INTERMEDIATE_GROUP)
 
 
 def _no_password() -> str:

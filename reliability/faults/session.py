@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from msgspec import Struct
 
-from jim.client.accounts import STORE_FILE, account_directory
+from jim.client.local_accounts import STORE_FILE, account_directory
 from jim.crypto.key_files import read_key
 from reliability.faults.cycles import HEALED_S
 from reliability.rig import shelf

@@ -10,7 +10,7 @@ import contextlib
 import sqlite3
 from typing import TYPE_CHECKING, Final
 
-from jim.client.accounts import STORE_FILE
+from jim.client.local_accounts import STORE_FILE
 from reliability.history import Displayed, digest
 from reliability.rig import lines
 from reliability.rig.programs import DEADLINE_S

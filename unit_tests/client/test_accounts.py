@@ -1,35 +1,23 @@
-"""Directories, keys, locks, known servers: what lies on the disk, and who may use it."""
-
 from __future__ import annotations
 
 import stat
-import subprocess
-import sys
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from jim.client.account_record import Stage
-from jim.client.accounts import (
-    KEY_FILE,
-    Account,
-    account_directory,
-    choose_account,
-    default_data_dir,
-    known_accounts,
-)
-from jim.client.address import Address
+from jim.client.accounts import Account
 from jim.client.encryption.vault import pickle_key
-from jim.client.known_servers import KnownServer, KnownServers
-from jim.client.lock import FileLock
+from jim.client.local_accounts import KEY_FILE
 from jim.client.rotated import Rotation
 from jim.client.sync import Settled
 from jim.crypto import chain, words
-from jim.crypto.keys import SigningKey, device_id, format_pin
-from jim.errors import AccountInUse, AccountMissing, KeyFileError
+from jim.crypto.keys import SigningKey, device_id
+from jim.errors import AccountInUse, KeyFileError
 
-ROOT = Path(__file__).resolve().parents[2]
+if TYPE_CHECKING:
+    from pathlib import Path
+
 SERVER = SigningKey(b"s" * 32).public
 OTHER = SigningKey(b"o" * 32).public
 
@@ -144,124 +132,3 @@ async def test_words_are_erased_and_stay_erased(tmp_path: Path) -> None:
     again = await opened(tmp_path / "alice")
     assert again.record.words is None
     await again.aclose()
-
-
-# --- which account --------------------------------------------------------------------------------
-
-
-def remember(data: Path, *addresses: str, server: bytes = SERVER) -> None:
-    for address in addresses:
-        KnownServers(data).remember(Address.parse(address), "pin", server)
-
-
-def put(data: Path, name: str, server: bytes = SERVER) -> None:
-    directory = account_directory(data, server, name)
-    directory.mkdir(parents=True)
-    (directory / "store.db").touch()
-
-
-def test_the_one_account_there_is(tmp_path: Path) -> None:
-    with pytest.raises(AccountMissing, match="no such"):
-        choose_account(None, None, tmp_path)
-    remember(tmp_path, "a.example", "b.example")
-    put(tmp_path, "alice")
-    (account,) = known_accounts(tmp_path)
-    assert (str(account.address), account.name) == ("a.example:7777", "alice")
-    assert choose_account(None, "Alice", tmp_path) == account
-    assert choose_account(Address("b.example"), None, tmp_path) == account
-    for address, name in ((Address("c.example"), None), (None, "bob")):
-        with pytest.raises(AccountMissing):
-            choose_account(address, name, tmp_path)
-
-
-def test_several_accounts_want_a_choice(tmp_path: Path) -> None:
-    remember(tmp_path, "a.example")
-    remember(tmp_path, "z.example", server=OTHER)
-    put(tmp_path, "alice")
-    put(tmp_path, "bob")
-    put(tmp_path, "alice", OTHER)
-    with pytest.raises(AccountMissing, match=r"alice at a\.example:7777, bob at .*, alice at z"):
-        choose_account(None, None, tmp_path)
-    assert choose_account(None, "bob", tmp_path).name == "bob"
-    assert str(choose_account(Address("z.example"), "alice", tmp_path).address) == "z.example:7777"
-
-
-def test_where_everything_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert default_data_dir().name == "jim"
-    monkeypatch.setenv("JIM_DATA_DIR", str(tmp_path))
-    assert default_data_dir() == tmp_path
-
-
-# --- known servers --------------------------------------------------------------------------------
-
-
-def test_a_server_is_remembered_as_a_readable_line(tmp_path: Path) -> None:
-    servers = KnownServers(tmp_path)
-    assert servers.all() == []
-    servers.remember(Address("::1", 9), "ca", SERVER)
-    assert (tmp_path / "known_servers").read_text() == f"[::1]:9 ca {format_pin(SERVER)}\n"
-    assert servers.find(Address("0:0::1", 9)) == KnownServer("[::1]:9", "ca", SERVER)
-
-
-def test_what_is_known_never_becomes_weaker(tmp_path: Path) -> None:
-    servers, address = KnownServers(tmp_path), Address("jim.example")
-    servers.remember(address, "pin", SERVER)
-    servers.remember(address, "ca", OTHER)
-    assert servers.all() == [KnownServer("jim.example:7777", "pin", SERVER)]
-    servers.remember(address, "ca", SERVER)
-    servers.remember(address, "pin", SERVER)
-    assert servers.all() == [KnownServer("jim.example:7777", "ca", SERVER)]
-
-
-def test_people_may_write_comments_into_it(tmp_path: Path) -> None:
-    path = tmp_path / "known_servers"
-    path.write_text(f"# at home\n\nhome:1 pin {format_pin(SERVER).upper()}\n")
-    path.chmod(0o600)
-    assert [known.server_id for known in KnownServers(tmp_path).all()] == [SERVER]
-
-
-@pytest.mark.parametrize("line", ["host:1 pin", "host:1 tofu aaaa", "host:1 pin aaaa", "x"])
-def test_a_damaged_line_is_shown(tmp_path: Path, line: str) -> None:
-    path = tmp_path / "known_servers"
-    path.write_text(line + "\n")
-    path.chmod(0o600)
-    with pytest.raises(KeyFileError, match="damaged"):
-        KnownServers(tmp_path).all()
-
-
-def test_a_file_that_others_can_read_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "known_servers"
-    path.touch(mode=0o600)
-    path.chmod(0o644)
-    with pytest.raises(KeyFileError, match="chmod"):
-        KnownServers(tmp_path).all()
-
-
-def test_servers_met_at_the_same_time_are_all_remembered(tmp_path: Path) -> None:
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda port: remember(tmp_path, f"jim.example:{port}"), range(1, 41)))
-    assert len(KnownServers(tmp_path).all()) == 40
-
-
-def test_a_lock_dies_with_its_process(tmp_path: Path) -> None:
-    code = (
-        "import sys; from pathlib import Path; from jim.client.lock import FileLock\n"
-        "lock = FileLock(Path(sys.argv[1])); print(lock.acquire(), flush=True); input()"
-    )
-    holder = subprocess.Popen(
-        [sys.executable, "-c", code, str(tmp_path / "lock")],
-        cwd=ROOT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    with holder:
-        assert holder.stdout is not None
-        assert holder.stdout.readline() == "True\n"
-        mine = FileLock(tmp_path / "lock")
-        assert not mine.acquire()
-        holder.kill()
-        holder.wait()
-        assert mine.acquire()
-        mine.release()
-        mine.release()

@@ -14,12 +14,12 @@ import msgspec
 import pytest
 
 from jim.client import restoring
-from jim.client.accounts import KEY_FILE, STORE_FILE, account_directories
 from jim.client.archive import Member, Packing, unpack
 from jim.client.backup import MANIFEST, MEMBERS, Manifest, make_backup, words_recipient
 from jim.client.events import ROTATED, MissingNotice
 from jim.client.known_servers import FILE_NAME as KNOWN_SERVERS
 from jim.client.known_servers import KnownServers
+from jim.client.local_accounts import KEY_FILE, STORE_FILE, account_directories
 from jim.client.restoring import REPLACED, restore
 from jim.client.rotated import Rotation, read_rotation, write_rotation
 from jim.client.schema import open_database

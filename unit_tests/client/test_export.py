@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jim.client.accounts import KEY_FILE, STORE_FILE, account_directories
 from jim.client.export import check, export
 from jim.client.known_servers import KnownServers
+from jim.client.local_accounts import KEY_FILE, STORE_FILE, account_directories
 from jim.crypto.key_files import read_key
 from jim.crypto.keys import SigningKey
 from jim.crypto.safety_number import safety_number

@@ -10,9 +10,9 @@ import pytest
 
 from jim.client import Address, linking
 from jim.client.account_record import Stage, read_account
-from jim.client.accounts import account_directories
 from jim.client.events import DevicesChanged, FirstContact, HistoryMoved, LinkChanged
 from jim.client.joining import Wish, join
+from jim.client.local_accounts import account_directories
 from jim.client.schema import open_database
 from jim.client.verify_store import verify_account
 from jim.crypto import link_code

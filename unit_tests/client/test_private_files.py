@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jim.client import private_files
-from jim.client.accounts import KEY_FILE, NEXT_KEY_FILE, STORE_FILE, Account
+from jim.client.accounts import Account
+from jim.client.local_accounts import KEY_FILE, NEXT_KEY_FILE, STORE_FILE
 from jim.client.private_files import YOUNG_S, workplace
 from jim.client.schema import open_database
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from jim.client import rotation, sync
-from jim.client.accounts import KEY_FILE, NEXT_KEY_FILE, Account
+from jim.client.accounts import Account
 from jim.client.events import (
     ROTATED,
     UNKNOWN_OUTCOME,
@@ -20,6 +20,7 @@ from jim.client.events import (
 )
 from jim.client.key_opener import KeyOpener
 from jim.client.link import Link
+from jim.client.local_accounts import KEY_FILE, NEXT_KEY_FILE
 from jim.client.rotated import Rotation, write_rotation
 from jim.client.schema import open_database
 from jim.client.verify_store import verify_data_directory

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jim.client import Address, Client
-from jim.client.accounts import STORE_FILE
 from jim.client.events import Registered
+from jim.client.local_accounts import STORE_FILE
 from jim.client.verify import ConversationAudit, Finding, Kind, Row, Walked, Whose
 from jim.client.verify_store import verify_account, verify_data_directory
 from jim.crypto.chain import FIRST_SEQ

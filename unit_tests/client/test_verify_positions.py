@@ -13,9 +13,9 @@ import msgspec
 import pytest
 
 from jim.client import Address, Client
-from jim.client.accounts import STORE_FILE
 from jim.client.device_store import DeviceStore
 from jim.client.events import ROTATED, MissingNotice, Registered
+from jim.client.local_accounts import STORE_FILE
 from jim.client.schema import WALKED_SINCE, open_database
 from jim.client.verify import NOTES, Finding, Kind, Report
 from jim.client.verify_store import verify_account

@@ -10,7 +10,7 @@ import pytest
 
 from jim import i18n
 from jim.client.account_record import AccountRecord, Stage, write_account
-from jim.client.accounts import ACCOUNTS, KEY_FILE, STORE_FILE
+from jim.client.local_accounts import ACCOUNTS, KEY_FILE, STORE_FILE
 from jim.client.mailbox import MailboxStore
 from jim.client.schema import open_database
 from jim.client.verify import Kind, Report

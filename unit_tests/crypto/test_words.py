@@ -39,6 +39,21 @@ def test_new_words_are_twelve_of_the_language_and_give_a_key(language: str, lett
     assert isinstance(parse_words(words), SigningKey)
 
 
+@pytest.mark.parametrize("language", ["en", "ru"])
+def test_every_word_that_may_be_given_can_be_written_down_and_typed(
+    language: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    letters = {"en": "abcdefghijklmnopqrstuvwxyz", "ru": "абвгдежзийклмнопрстуфхцчшщъыьэюя"}
+    for start in range(0, 2048, 11):
+        # eleven words by their numbers, and what the checksum makes of the twelfth
+        bits = "".join(f"{(start + place) % 2048:011b}" for place in range(11)) + "0000000"
+        entropy = int(bits, 2).to_bytes(16, "big")
+        monkeypatch.setattr(secrets, "token_bytes", lambda _, entropy=entropy: entropy)
+        words = new_words(language)
+        assert set(words) <= {*letters[language], " "}, words
+        assert isinstance(parse_words(words), SigningKey)
+
+
 def test_new_words_are_new() -> None:
     assert len({new_words() for _ in range(20)}) == 20
 

@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from jim.client.cli import unlocking
+from jim.client.cli.output import put
 from jim.client.console.text import safe_line
 from jim.errors import AccountMissing, InviteMalformed, SettingsError
 from jim.i18n import _
@@ -47,6 +48,44 @@ def parse_target(text: str | None, port: str | None = None) -> Target:
     return Target(address)
 
 
+def target_of(options: argparse.Namespace, name: str) -> Target:
+    """Give where `jim [ADDRESS] [PORT]` goes: without an address to the server of the one account.
+
+    With a name that is the account of that name, without one the only account of this machine. A
+    name that is new here, or has accounts at several servers, means localhost, as for the seed.
+
+    Raises:
+        SettingsError: the address is none.
+        JimError: the file of known servers cannot be used.
+    """
+    server = options.address or os.environ.get("JIM_SERVER")
+    if server:
+        return parse_target(server, options.port)
+    usual = usual_account(options, name or None)
+    return Target(usual.address) if usual is not None else parse_target(None)
+
+
+def usual_account(options: argparse.Namespace, name: str | None = None) -> KnownAccount | None:
+    """Give the only account of this machine (of that name), None if there is none or are several.
+
+    Raises:
+        JimError: the file of known servers cannot be used.
+    """
+    from jim.client import local_accounts
+    from jim.errors import NameInvalid
+
+    try:
+        return local_accounts.choose_account(None, name, options.data_dir)
+    except (AccountMissing, NameInvalid):  # the client says what is wrong with a name
+        return None
+
+
+def say_how_to_talk(address: Address, name: str) -> None:
+    """Tell the command that somebody needs next who has just brought an account here."""
+    template = _("To talk from here: jim {address} -n {name}")
+    put(template.format(address=address, name=safe_line(name)))
+
+
 def _invited(text: str) -> Target:
     from jim.client.address import Address
     from jim.crypto.invites import parse_invite
@@ -70,15 +109,15 @@ def account(options: argparse.Namespace) -> KnownAccount:
     Raises:
         AccountMissing: there is none that fits, or several; the detail lists them.
     """
-    from jim.client import accounts
+    from jim.client import local_accounts
 
     name = options.name or os.environ.get("JIM_NAME") or None
     server = options.server or os.environ.get("JIM_SERVER")
     address = parse_target(server).address if server else None
     try:
-        return accounts.choose_account(address, name, options.data_dir)
+        return local_accounts.choose_account(address, name, options.data_dir)
     except AccountMissing:
-        known = accounts.known_accounts(options.data_dir)
+        known = local_accounts.known_accounts(options.data_dir)
         raise AccountMissing(_choice(known)) from None
 
 
@@ -122,13 +161,13 @@ def account_or_new(options: argparse.Namespace) -> tuple[Address, str]:
     Raises:
         AccountMissing: no name, and not exactly one account; or several of that name.
     """
-    from jim.client import accounts
+    from jim.client import local_accounts
 
     name = options.name or os.environ.get("JIM_NAME") or None
     server = options.server or os.environ.get("JIM_SERVER")
     if name and server:
         return parse_target(server).address, name
-    known = accounts.known_accounts(options.data_dir)
+    known = local_accounts.known_accounts(options.data_dir)
     if name and not any(each.name == name.casefold() for each in known):
         return parse_target(server).address, name
     chosen = account(options)

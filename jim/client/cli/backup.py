@@ -27,9 +27,9 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         JimError: no such account, or the file cannot be written.
     """
-    from jim.client.accounts import default_data_dir
     from jim.client.backup import make_backup
     from jim.client.known_servers import KnownServers
+    from jim.client.local_accounts import default_data_dir
 
     chosen = account(options)
     folder = options.data_dir or default_data_dir()

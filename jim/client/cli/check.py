@@ -8,11 +8,11 @@ import shutil
 import sys
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from jim.client.accounts import KEY_FILE, STORE_FILE, default_data_dir
 from jim.client.cli.places import account_place
 from jim.client.cli.terminal_probe import emoji_cells
 from jim.client.console.explain import explain
 from jim.client.console.text import safe_line
+from jim.client.local_accounts import KEY_FILE, STORE_FILE, default_data_dir
 from jim.crypto.key_files import public_key
 from jim.errors import JimError, KeyFileError
 from jim.i18n import _

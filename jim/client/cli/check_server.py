@@ -7,11 +7,11 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from jim.client import link as links
-from jim.client.accounts import default_data_dir
 from jim.client.cli.check import FAIL, OK, WARN, Check
 from jim.client.console.explain import explain
 from jim.client.console.text import safe_line
 from jim.client.known_servers import KnownServers
+from jim.client.local_accounts import default_data_dir
 from jim.client.login import greet
 from jim.client.policy import modes_to_try
 from jim.crypto.keys import fingerprint

@@ -47,10 +47,10 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _lines(options: argparse.Namespace, progress: Progress) -> Iterator[bytes]:
-    from jim.client.accounts import KEY_FILE, STORE_FILE, default_data_dir
     from jim.client.export import export
     from jim.client.key_opener import KeyOpener
     from jim.client.known_servers import KnownServers
+    from jim.client.local_accounts import KEY_FILE, STORE_FILE, default_data_dir
 
     chosen = account(options)
     folder = options.data_dir or default_data_dir()

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Final
 
 from jim import __version__
 from jim.client.cli import unlocking
-from jim.client.cli.accounts import parse_target
+from jim.client.cli.accounts import target_of, usual_account
 from jim.client.console.explain import Exit
 from jim.client.console.session import Session
+from jim.client.console.text import safe_line
 from jim.i18n import _, current_language
 
 if TYPE_CHECKING:
@@ -30,19 +31,18 @@ def run(options: argparse.Namespace) -> int:
     """Choose the mode and run it.
 
     Raises:
-        JimError: the command line names no server.
+        JimError: the command line names no server, or the known ones cannot be read.
     """
-    server = options.address or os.environ.get("JIM_SERVER")
-    target = parse_target(server, options.port)
     name = options.name or os.environ.get("JIM_NAME") or ""
     if not (_is_terminal(0) and _is_terminal(1)):
         from jim.client.console import pipe_mode
 
+        target = target_of(options, name)
         return pipe_mode.run(lambda given: _session(options, target, given), name)
-    name = name or _ask_name()
+    name = name or _ask_name(_usual_name(options))
     if not name:
         return Exit.USAGE
-    session = _session(options, target, name)
+    session = _session(options, target_of(options, name), name)
     dumb = os.name != "nt" and os.environ.get("TERM", "dumb") in DUMB_TERMINALS
     if options.plain or dumb:
         from jim.client.console import plain_mode
@@ -102,14 +102,34 @@ def _begin_log() -> None:
     log_config.configure("client")
 
 
-def _ask_name() -> str:
-    """Ask who is there until there is an answer; the end of the input gives ""."""
+def _usual_name(options: argparse.Namespace) -> str:
+    """Give who it is if nobody says otherwise: the only account here, at the server that is meant.
+
+    Raises:
+        JimError: the known servers cannot be read, or the address is none.
+    """
+    usual = usual_account(options)
+    if usual is None or target_of(options, "").address != usual.address:
+        return ""
+    return usual.name
+
+
+def _ask_name(usual: str) -> str:
+    """Ask who is there until there is an answer; the end of the input gives "".
+
+    Enter alone is an answer where somebody is usual.
+    """
+    question = _("Enter your user name: ")
+    if usual:
+        question = _("Enter your user name (Enter: {name}): ").format(name=safe_line(usual))
     while True:
-        sys.stdout.write(_("Enter your user name: "))
+        sys.stdout.write(question)
         sys.stdout.flush()
         line = sys.stdin.readline()
         if line.strip() or not line:
             return line.strip()
+        if usual:
+            return usual
 
 
 def wants_colours(choice: str) -> bool:

@@ -14,7 +14,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from jim.client import events
-from jim.client.cli.accounts import parse_target, pinned
+from jim.client.cli.accounts import parse_target, pinned, say_how_to_talk
 from jim.client.cli.output import complain, put
 from jim.client.cli.work import run_client
 from jim.client.console import newcomer, view
@@ -82,7 +82,10 @@ def run(options: argparse.Namespace) -> int:
     def make() -> Client:
         return Client(wish.address, wish.name, data_dir=wish.data_dir, ca_file=wish.ca_file)
 
-    return run_client(make, lambda client, stream: _take_history(client, stream, options.timeout))
+    status = run_client(make, lambda client, stream: _take_history(client, stream, options.timeout))
+    if status == Exit.OK:
+        say_how_to_talk(wish.address, wish.name)
+    return status
 
 
 def _width() -> int:
@@ -242,10 +245,11 @@ async def _take_history(
                 telling.write(newcomer.progress(event))
             raise client.error or JimError
     telling.clear()
-    complain(
-        _(
-            "The device is linked. Its history comes as soon as the other device is online: start "
-            "jim on both."
-        )
+    text = _(
+        "The device is linked. Its history comes as soon as the other device is online: start "
+        "jim on both."
     )
+    for line in view.paragraph(text, Look(width=_width())):
+        sys.stderr.write(f"{as_text(line)}\n")
+    sys.stderr.flush()
     return Exit.OK

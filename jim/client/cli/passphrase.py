@@ -30,7 +30,7 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         JimError: no such account, another process works with it, or the key cannot be opened.
     """
-    from jim.client.accounts import KEY_FILE, LOCK_FILE, NEXT_KEY_FILE
+    from jim.client.local_accounts import KEY_FILE, LOCK_FILE, NEXT_KEY_FILE
     from jim.client.lock import FileLock
     from jim.client.renewal import NEW_KEY
 

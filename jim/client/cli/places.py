@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from jim.client.accounts import account_directory, default_data_dir
 from jim.client.console.shown import FILE_NAME, Shown
 from jim.client.known_servers import KnownServers
+from jim.client.local_accounts import account_directory, default_data_dir
 
 if TYPE_CHECKING:
     from pathlib import Path

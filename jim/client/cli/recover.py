@@ -8,11 +8,12 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 from jim.client import events
-from jim.client.cli.accounts import parse_target
+from jim.client.cli.accounts import parse_target, say_how_to_talk
 from jim.client.cli.devices import ask, remove, show
 from jim.client.cli.output import complain, put
 from jim.client.cli.work import run_client
-from jim.client.console.devices_view import called, is_yes
+from jim.client.console.commands import Answer, parse_answer
+from jim.client.console.devices_view import called
 from jim.client.console.explain import Exit
 from jim.client.console.text import safe_line
 from jim.client.devices import find_device
@@ -65,7 +66,11 @@ def run(options: argparse.Namespace) -> int:
         return status
 
     status = run_client(make, recover)
-    return _remove_lost(options, target.address, others) if status == Exit.OK else status
+    if status == Exit.OK:
+        status = _remove_lost(options, target.address, others)
+    if status == Exit.OK:
+        say_how_to_talk(target.address, options.to)
+    return status
 
 
 def _remove_lost(options: argparse.Namespace, address: Address, others: list[Device]) -> int:
@@ -95,12 +100,21 @@ def _chosen(options: argparse.Namespace, others: list[Device]) -> list[Device]:
         return others
     if options.remove:
         return [find_device(others, typed) for typed in options.remove]
-    question = _("Remove {device}? Only if it is lost or not yours. yes or no: ")
-    return [
-        device
-        for device in others
-        if is_yes(ask(question.format(device=f"{safe_line(device.id)} {called(device)}")))
-    ]
+    return [device for device in others if _is_lost(device)]
+
+
+def _is_lost(device: Device) -> bool:
+    """Ask until there is an answer; Enter alone is no, and so is what has no terminal.
+
+    Any other word that counted as no would leave a thief's device in the account.
+    """
+    template = _("Remove {device}? Only if it is lost or not yours. yes or no: ")
+    question = template.format(device=f"{safe_line(device.id)} {called(device)}")
+    while typed := ask(question):
+        answer = parse_answer(typed)
+        if answer in {Answer.YES, Answer.NO}:
+            return answer is Answer.YES
+    return False
 
 
 def ask_words() -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from jim.client.cli.accounts import parse_target
+from jim.client.cli.accounts import parse_target, say_how_to_talk
 from jim.client.cli.devices import ask
 from jim.client.cli.output import complain, put
 from jim.client.cli.recover import ask_words, log_in
@@ -60,7 +60,10 @@ def run(options: argparse.Namespace) -> int:
             put(text.format(name=safe_line(client.name)))
         return status
 
-    return run_client(make, reset)
+    status = run_client(make, reset)
+    if status == Exit.OK:
+        say_how_to_talk(target.address, name)
+    return status
 
 
 def _is_meant(name: str) -> bool:

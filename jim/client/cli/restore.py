@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from jim.client.cli.accounts import say_how_to_talk
 from jim.client.cli.output import complain, put
 from jim.client.cli.progress import Progress
 from jim.client.cli.unlocking import ask, read_passphrase
@@ -26,22 +27,24 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         JimError: it does not open, is damaged, or there is such an account already.
     """
-    from jim.client.accounts import default_data_dir
+    from jim.client.local_accounts import default_data_dir, known_accounts
     from jim.client.restoring import restore
 
     by = _opened_by(options)
     if by is None:
         complain(_("No passphrase and no words: nothing was done. In a script: --passphrase-file"))
         return Exit.USAGE
+    folder = options.data_dir or default_data_dir()
     with Progress() as progress:
-        restored = restore(
-            options.file,
-            by,
-            options.data_dir or default_data_dir(),
-            force=options.force,
-            progress=progress,
-        )
-    return _tell(restored)
+        restored = restore(options.file, by, folder, force=options.force, progress=progress)
+    status = _tell(restored)
+    for account in known_accounts(folder):
+        if (account.name, account.fingerprint) == (
+            restored.manifest.name,
+            restored.manifest.server,
+        ):
+            say_how_to_talk(account.address, account.name)
+    return status
 
 
 def _opened_by(options: argparse.Namespace) -> Passphrase | SigningKey | None:

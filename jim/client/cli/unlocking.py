@@ -42,9 +42,9 @@ def opener(
     """
     if not _has_sealed(options):
         return None
-    from jim.client.accounts import KEY_FILE, LOCK_FILE
     from jim.client.cli.places import account_place
     from jim.client.key_opener import KeyOpener
+    from jim.client.local_accounts import KEY_FILE, LOCK_FILE
     from jim.core.names import normalise
     from jim.crypto.key_files import public_key
 

@@ -132,11 +132,11 @@ def _chosen(options: argparse.Namespace) -> list[Place]:
 
 
 def _places(data_dir: Path | None) -> list[Place]:
-    from jim.client import accounts
+    from jim.client import local_accounts
     from jim.client.known_servers import KnownServers
     from jim.crypto.keys import short_fingerprint
 
-    folder = data_dir or accounts.default_data_dir()
+    folder = data_dir or local_accounts.default_data_dir()
     servers: dict[str, str] = {}
     for server in KnownServers(folder).all():
         servers.setdefault(short_fingerprint(server.server_id), server.address)
@@ -144,9 +144,9 @@ def _places(data_dir: Path | None) -> list[Place]:
         Place(
             directory,
             servers.get(directory.parent.name, directory.parent.name),
-            directory.parent.name in servers and (directory / accounts.STORE_FILE).exists(),
+            directory.parent.name in servers and (directory / local_accounts.STORE_FILE).exists(),
         )
-        for directory in accounts.account_directories(folder)
+        for directory in local_accounts.account_directories(folder)
     ]
 
 

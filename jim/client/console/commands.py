@@ -155,11 +155,15 @@ NAMING: Final = frozenset({Action.VERIFY, Action.TRUST, Action.PLAIN})
 
 _ANSWERS: Final = {
     "yes": Answer.YES,
+    "y": Answer.YES,
     "да": Answer.YES,
+    "д": Answer.YES,
     "on": Answer.YES,
     "вкл": Answer.YES,
     "no": Answer.NO,
+    "n": Answer.NO,
     "нет": Answer.NO,
+    "н": Answer.NO,
     "off": Answer.NO,
     "выкл": Answer.NO,
     "emoji": Answer.EMOJI,
@@ -245,8 +249,12 @@ def resolve_name(typed: str, known: Iterable[str]) -> str:
 
 
 def parse_answer(word: str) -> Answer | None:
-    """Read an answer in either language and layout, None for anything else."""
-    found = (_ANSWERS.get(spelling.casefold()) for spelling in spellings(word))
+    """Read an answer in either language and layout, None for anything else.
+
+    A single letter counts as it stands: "y" is on the key of "н", which says no.
+    """
+    meant = spellings(word) if len(word) > 1 else (word,)
+    found = (_ANSWERS.get(spelling.casefold()) for spelling in meant)
     return next(filter(None, found), None)
 
 

@@ -72,7 +72,8 @@ def test_words_of_either_language_bring_the_account_to_an_empty_machine(
     recovered = recover(here, "laptop", words, "--lang", language)
     start = "Your other devices:" if language == "en" else "Другие ваши устройства:"
     assert recovered.lines[1] == start
-    assert len(recovered.lines) == 3
+    talk = "To talk from here" if language == "en" else "Писать отсюда"
+    assert recovered.lines[3:] == [f"{talk}: jim 127.0.0.1:{here.port} -n alice"]
     assert len(devices(here, "laptop")) == 2
 
 
@@ -82,7 +83,7 @@ def test_what_is_lost_can_be_removed_with_the_recovery(here: World) -> None:
     first, second = devices(here, "phone")
     assert (first["this"], second["this"]) == (False, True)
     recovered = recover(here, "laptop", words, "--remove", str(first["id"])[:8])
-    assert recovered.lines[-1].startswith(f"Removed from your account: {first['id']}")
+    assert recovered.lines[-2].startswith(f"Removed from your account: {first['id']}")
     assert devices(here, "laptop")[0]["id"] == second["id"]
     out = here.jim("alice", "listen", "--timeout", "10")
     assert out.wait() == 4
@@ -92,7 +93,7 @@ def test_what_is_lost_can_be_removed_with_the_recovery(here: World) -> None:
     assert again.wait() == 0
     assert [line.endswith("this device") for line in again.lines] == [False, True]
     last = recover(here, "tablet", words, "--remove-others")
-    assert len(last.lines) == 6
+    assert len(last.lines) == 7
     (only,) = devices(here, "tablet")
     assert only["this"]
 
@@ -202,7 +203,9 @@ def test_at_a_terminal_every_question_is_asked(here: World) -> None:
     asking.expect(f"Remove {first}")
     asking.line("no")
     asking.expect(f"Remove {second}")
-    asking.line("yes")
+    asking.line("maybe")
+    asking.expect(f"Remove {second}", 2)
+    asking.line("y")
     asking.expect(f"Removed from your account: {second}")
     assert asking.wait() == 0
     left = devices(here, "laptop")

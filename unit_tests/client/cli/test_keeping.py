@@ -144,6 +144,7 @@ def test_a_backup_comes_back_as_a_new_device(here: World, tmp_path: Path) -> Non
     restored = alone(here, "new", "restore", file, "--passphrase-file", sesame)
     assert restored.wait() == 0, restored.errors
     assert "new device" in "".join(restored.lines)
+    assert restored.lines[-1] == f"To talk from here: jim 127.0.0.1:{here.port} -n alice"
     assert alone(here, "new", "restore", file, "--passphrase-file", sesame).wait() == 1
     sent = alone(here, "new", "send", "bob", "from the new device", JIM_NAME="alice")
     assert sent.wait() == 0, sent.errors

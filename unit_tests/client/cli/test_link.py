@@ -77,6 +77,7 @@ def test_a_device_is_linked_and_has_the_history(here: World) -> None:
     assert new.expect(DIGITS) == old.expect(DIGITS)
     assert any("127.0.0.1" in line for line in old.errors)
     assert new.expect("history of your other device is here: 2 messages")
+    assert new.lines[-1] == f"To talk from here: jim 127.0.0.1:{here.port} -n alice"
     assert any("fingerprint" in line for line in new.errors)
     assert history(here, "laptop") == history(here, "alice") != []
     assert here.client("bob").finish("1", "alice", "to both", "3") == 0

@@ -12,6 +12,7 @@ import pytest
 
 from jim.crypto.keys import SigningKey, format_pin
 from unit_tests.support.processes import ROOT, World, environment, world
+from unit_tests.support.terminal import Terminal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -125,6 +126,23 @@ def test_a_machine_without_an_account_says_how_to_make_one(here: World) -> None:
         stranger = here.jim("stranger", *command, **env)
         assert stranger.wait() == 2, command
         assert "jim [SERVER] -n NAME" in "".join(stranger.errors)
+
+
+@pytest.mark.parametrize(("flags", "answer"), [((), ""), (("-n", "alice"), None), ((), "Alice")])
+def test_without_an_address_it_goes_where_the_account_is(
+    here: World, flags: tuple[str, ...], answer: str | None
+) -> None:
+    assert here.client("alice").finish("3") == 0
+    env = environment(here.home("alice"), TERM="xterm")
+    at_prompt = Terminal([sys.executable, "-m", "jim.client", *flags], env)
+    if answer is not None:
+        at_prompt.expect("Enter your user name (Enter: alice):")
+        at_prompt.line(answer)
+    at_prompt.expect("established")
+    at_prompt.line("3")
+    assert at_prompt.wait() == 0
+    piped = here.jim("alice", *flags, JIM_NAME="", JIM_SERVER="")
+    assert piped.finish(*([] if flags else ["alice"]), "1", "alice", "a note", "3") == 0
 
 
 def test_several_accounts_are_listed(here: World) -> None:

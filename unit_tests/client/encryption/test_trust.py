@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec import UNSET
 
-from jim.client.accounts import STORE_FILE
 from jim.client.events import ContactInfo, Message, MissingNotice
+from jim.client.local_accounts import STORE_FILE
 from jim.client.notice_store import DEVICE_ADDED, KEYS_CHANGED, VERIFIED_CHANGED
 from jim.client.verify import Kind
 from jim.client.verify_store import verify_account
