@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from jim.client import local_accounts, private_files, renewal
+from jim.client import local_accounts, renewal
 from jim.client.account_record import AccountRecord, Stage, read_account, write_account
 from jim.client.device_store import DeviceStore
 from jim.client.encryption.vault import NewVault, Vault, new_vault, pickle_key
@@ -82,17 +82,9 @@ class Account:
         with store_errors(self._directory):
             key_files.make_directory(self._directory)
             if self._lock.acquire():
-                self._sweep()
                 self._key = self._load_key(may_create=not store.exists())
             elif not share or not store.exists():
                 raise AccountInUse(f"{self._directory}: another client already works with it")
-
-    def _sweep(self) -> None:
-        """Remove what is left of those who were killed while they wrote keys; the lock is ours."""
-        private_files.sweep(self._directory)
-        path = self._directory / KEY_FILE
-        for each in (path, renewal.next_path(path)):
-            key_files.sweep(each)
 
     def take_over(self) -> bool:
         """Become the owner if the other process is gone; tell whether we are. Blocks.
@@ -108,7 +100,13 @@ class Account:
         return True
 
     async def refresh(self) -> None:
-        """Read the record again, which another process may have changed, and open the vault."""
+        """Read the record again, which another process may have changed, and open the vault.
+
+        One that died may have made another device of the store, and not got to moving its key.
+
+        Raises:
+            KeyFileError: the key is not the one of this account.
+        """
         if self._key is not None:
             key = pickle_key(self._key)
             await self.writer.read(lambda store: store.unlock(key))

@@ -24,8 +24,11 @@ from jim.errors import (
     AuthFailed,
     ChainInvalid,
     ConnectFailed,
+    JimError,
     ServerIdentityChanged,
     ServerIdentityInvalid,
+    UnsupportedVersion,
+    WireError,
 )
 from jim.protocol import messages as m
 
@@ -90,11 +93,15 @@ async def greet(link: Introduced, pinned: bytes | None) -> Greeting:
     Raises:
         ServerIdentityChanged: it is not the one that we know.
         ServerIdentityInvalid: it has no proof, or somebody sits in between.
-        JimError: the server's refusal, or the end of the connection.
+        UnsupportedVersion: at a first contact, the server says so.
+        JimError: the server's refusal, or the end of the connection; it may be tried again.
     """
     cnonce = handshake.new_nonce()
     spki = link.peer_spki()
-    challenge = await link.ask(m.Hello(id=_ID, v=m.VERSION, cnonce=cnonce, client=CLIENT))
+    try:
+        challenge = await link.ask(m.Hello(id=_ID, v=m.VERSION, cnonce=cnonce, client=CLIENT))
+    except WireError as error:
+        raise _unproven(error, pinned) from None
     if not isinstance(challenge, m.Challenge):
         raise protocol_error("the server does not introduce itself")
     try:
@@ -114,6 +121,19 @@ async def greet(link: Introduced, pinned: bytes | None) -> Greeting:
         return Greeting(exchange, m.parse_terms(challenge.terms))
     except msgspec.DecodeError:
         raise ServerIdentityInvalid("the server's terms cannot be read", reason="terms") from None
+
+
+def _unproven(error: WireError, pinned: bytes | None) -> JimError:
+    """Give what a refusal counts for as long as nobody has proven to be the server.
+
+    Whoever can answer one connection in its place could otherwise end the client for good, and have
+    it note that its device was removed.
+    """
+    is_version = isinstance(error, UnsupportedVersion)
+    if not error.final or (is_version and pinned is None):
+        return error
+    detail = f"refused by somebody who has not proven to be the server: {error.code}"
+    return ConnectFailed(detail, reason="version" if is_version else "unproven")
 
 
 async def log_in(link: Link, greeting: Greeting, who: Credentials) -> m.Welcome:
