@@ -10,6 +10,8 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Final
 
+from msgspec import UNSET
+
 from jim.client import sync
 from jim.client.events import CANCELLED, Message, OwnChanged
 from jim.client.link import protocol_error
@@ -206,7 +208,7 @@ class Sending:
         going: list[m.ClientMessage] = []
         for effect in effects:
             if isinstance(effect, sync.Transmit):
-                going.append(effect.message())
+                going.append(_msg(effect))
             elif isinstance(effect, sync.Disconnect):
                 give_up(self._link, effect)
             elif isinstance(effect, sync.Seal):
@@ -257,6 +259,19 @@ def give_up(link: Link | None, effect: sync.Disconnect) -> None:
     logger.warning("gave the connection up: %s", effect.reason)
     if link is not None:
         link.give_up(protocol_error(effect.reason))
+
+
+def _msg(effect: sync.Transmit) -> m.Msg:
+    payload = effect.payload
+    return m.Msg(
+        id=effect.request_id,
+        n=effect.n,
+        to=effect.to,
+        message=UNSET if payload.ciphertexts is not None else payload.text,
+        ciphertexts=UNSET if payload.ciphertexts is None else payload.ciphertexts,
+        only=payload.only,
+        mark=effect.mark or UNSET,
+    )
 
 
 class _Seen:

@@ -10,6 +10,8 @@ from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from msgspec import UNSET
+
 from jim.client import sync
 from jim.client.errands import Errands
 from jim.client.events import BEHIND, RESTORED, Message, MissingNotice
@@ -217,7 +219,7 @@ class Client:
         if not self._up:
             return False
         effect = self._up.popleft()
-        answer = self.server.take(self.device, effect.message())
+        answer = self.server.take(self.device, _msg(effect))
         self._down.append((effect.request_id, answer))
         return True
 
@@ -346,3 +348,16 @@ def _move_cursor(effect: sync.MoveCursor, store: AccountStore) -> None:
 
 def _keep(frames: Sequence[Frame], now_ms: int, fresh: frozenset[str], store: AccountStore) -> Kept:
     return store.keep(frames, now_ms, fresh)
+
+
+def _msg(effect: sync.Transmit) -> m.Msg:
+    payload = effect.payload
+    return m.Msg(
+        id=effect.request_id,
+        n=effect.n,
+        to=effect.to,
+        message=UNSET if payload.ciphertexts is not None else payload.text,
+        ciphertexts=UNSET if payload.ciphertexts is None else payload.ciphertexts,
+        only=payload.only,
+        mark=effect.mark or UNSET,
+    )

@@ -264,7 +264,7 @@ class Client:
     ) -> None:
         for effect in effects:
             if isinstance(effect, sync.Transmit):
-                self._put(effect.message())
+                self._put(_msg(effect))
             elif isinstance(effect, sync.AskFrom):
                 self._asked += 1
                 self._put(m.Sync(id=f"r{self._asked}", after=effect.after))
@@ -308,3 +308,13 @@ class Client:
             self._record(Acked(0, kept.text, effect.seq, effect.n, skipped))
         elif kept.state != "queued":
             self._record(Failed(0, kept.text, kept.state))
+
+
+def _msg(effect: sync.Transmit) -> m.Msg:
+    return m.Msg(
+        id=effect.request_id,
+        n=effect.n,
+        to=effect.to,
+        message=effect.payload.text,
+        mark=effect.mark,
+    )

@@ -13,11 +13,10 @@ from itertools import islice
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from msgspec import UNSET, Struct
+from msgspec import Struct
 
 from jim.client.sync.common import MAX_FRUITLESS, Disconnect
 from jim.errors import DevicesChanged, MailboxFull, NumberGap, WireError
-from jim.protocol import messages as m
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -71,19 +70,6 @@ class Transmit(Struct, frozen=True):
     to: str
     payload: Payload
     mark: str = ""
-
-    def message(self) -> m.Msg:
-        """Give it as it goes over the wire."""
-        sealed = self.payload.ciphertexts
-        return m.Msg(
-            id=self.request_id,
-            n=self.n,
-            to=self.to,
-            message=self.payload.text if sealed is None else UNSET,
-            ciphertexts=UNSET if sealed is None else sealed,
-            only=self.payload.only,
-            mark=self.mark or UNSET,
-        )
 
 
 class Seal(Struct, frozen=True):
