@@ -1,3 +1,4 @@
+# long module: an account from its first key to its last, and the row that says whose it is
 """An account of this machine, opened by exactly one process, and the store that belongs to it."""
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from jim.client import private_files, renewal
+from jim.client import local_accounts, private_files, renewal
 from jim.client.account_record import AccountRecord, Stage, read_account, write_account
 from jim.client.device_store import DeviceStore
 from jim.client.encryption.vault import NewVault, Vault, new_vault, pickle_key
@@ -50,6 +51,8 @@ class Account:
         self.record: AccountRecord
         self._directory = directory
         self._language = language
+        self.is_new = False
+        """Nothing was there of it when it was prepared."""
         self._lock = FileLock(directory / LOCK_FILE)
         self._key: SigningKey | None = None
         self._opener = opener or KeyOpener()
@@ -75,6 +78,7 @@ class Account:
             StoreError: the directory cannot be written.
         """
         store = self._directory / STORE_FILE
+        self.is_new = not store.exists() and not (self._directory / KEY_FILE).exists()
         with store_errors(self._directory):
             key_files.make_directory(self._directory)
             if self._lock.acquire():
@@ -128,7 +132,8 @@ class Account:
         that another one of the account has to take in.
 
         Raises:
-            AccountExists: (with `linking`) the account is on this machine already.
+            AccountExists: (with `linking`) this machine has a device of the account that is not
+                known to have been taken out.
             StoreError: the store cannot be used.
             KeyFileError: the key is not the one of this account.
         """
@@ -141,7 +146,8 @@ class Account:
         )
         await self.writer.start()
         record = await self.writer.read(lambda store: store.record())
-        if linking and record is not None and record.stage not in _UNFINISHED:
+        is_out = record is not None and await self.writer.read(lambda store: store.is_revoked())
+        if linking and record is not None and record.stage not in _UNFINISHED and not is_out:
             raise AccountExists(f"{self._directory}: this device is in the account already")
         if self.is_owner and _must_begin(
             record, recovering=recovering, resetting=resetting, linking=linking
@@ -152,6 +158,8 @@ class Account:
             record = await self.writer.write(lambda store: store.begin(begun, vault, _now_ms()))
         elif self.is_owner and record is not None and recovering:
             record = await self._renewed(record, resetting=resetting)
+        elif self.is_owner and record is not None and linking and is_out:
+            record = await self.wait_anew()
         if record is None:
             raise AccountInUse(f"{self._directory}: another client is just making it")
         self.record = record
@@ -181,6 +189,13 @@ class Account:
         )
         await self._become(begun, key, vault)
         return begun
+
+    async def wait_anew(self) -> AccountRecord:
+        """Be another device that waits to be linked: the one here was taken out of the account."""
+        key, vault = await self.next_device(anew=True)
+        waiting = AccountRecord(name=self.name, device=device_id(key.public), stage=Stage.LINKING)
+        await self._become(waiting, key, vault)
+        return waiting
 
     def _enrolling(self, device: str, *, resetting: bool) -> AccountRecord:
         """Give the record of a device that the twelve words are going to bring into the account."""
@@ -219,11 +234,7 @@ class Account:
             KeyFileError: the new key cannot be written or read.
             StoreError: an earlier one cannot be removed.
         """
-        path = renewal.next_path(self._directory / KEY_FILE)
-        if anew:
-            with store_errors(path):
-                path.unlink(missing_ok=True)
-        key = await asyncio.to_thread(self._opener.read_or_make, path)
+        key = await asyncio.to_thread(self._next_key, anew=anew)
         device = device_id(key.public)
         noted = await self.writer.read(lambda store: store.rotation())
         if noted is not None and noted.device == device and noted.vault is not None:
@@ -233,6 +244,13 @@ class Account:
             changed = Rotation(why=noted.why, device=device, vault=vault)
             await self.writer.write(lambda store: store.keep_rotation(changed))
         return key, vault
+
+    def _next_key(self, *, anew: bool) -> SigningKey:
+        path = renewal.next_path(self._directory / KEY_FILE)
+        if anew:
+            with store_errors(path):
+                path.unlink(missing_ok=True)
+        return self._opener.read_or_make(path)
 
     async def note_rotation(self, last_n: int, last_mark: str) -> None:
         """Keep what the server had of the old device, before that is taken out."""
@@ -314,6 +332,17 @@ class Account:
         if hasattr(self, "writer"):
             await self.writer.aclose()
         self._lock.release()
+
+    async def discard(self) -> None:
+        """Close what nobody else knows of, and remove it from the disk; only its owner does that.
+
+        What cannot be removed stays, and is as good as before.
+        """
+        if hasattr(self, "writer"):
+            await self.writer.aclose()
+        local_accounts.remove_files(self._directory)
+        self._lock.release()
+        local_accounts.remove_directory(self._directory)
 
 
 class AccountStore(HandingStore, DeviceStore, TrustStore, RotatingStore):

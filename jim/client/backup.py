@@ -87,8 +87,7 @@ def make_backup(
             being replaced.
         JimError: the store or the key cannot be read.
     """
-    if target.exists() and not force:
-        raise BackupInvalid(f"{target}: there is such a file already", reason="exists")
+    check_target(target, force=force)
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(workplace(place))
         manifest = _gather(place, server, folder)
@@ -104,6 +103,18 @@ def make_backup(
         with file_errors(target), appearing(target, replace=force) as sealed:
             seal(io.BufferedReader(Packing(files, advance)), sealed, to)
     return manifest
+
+
+def check_target(target: Path, *, force: bool) -> None:
+    """Look whether a backup may go there, before anybody is asked for a passphrase.
+
+    Raises:
+        BackupInvalid: with `reason` exists (without `force`), or file: there is no such directory.
+    """
+    if target.exists() and not force:
+        raise BackupInvalid(str(target), reason="exists")
+    with file_errors(target):
+        target.absolute().parent.stat()
 
 
 def words_recipient(place: Path, recovery: SigningKey) -> Recipient:

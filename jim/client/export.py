@@ -143,7 +143,7 @@ def check(source: IO[bytes], root: str | None = None) -> Checked:
         number=account_number(header.account, state.root),
     )
     if root is not None and not _fits(found, root):
-        raise _invalid("root", f"it belongs to another account: {found.root}")
+        raise _invalid("root", found.root)
     return found
 
 
@@ -153,9 +153,10 @@ def _header(connection: sqlite3.Connection, key: SigningKey, server_id: bytes) -
     row = connection.execute(_CHAIN, (name,)).fetchone()
     links = msgspec.json.decode(row["links"], type=list[Link]) if row else []
     device = device_id(key.public)
-    if not links or device not in verify_chain(links, name).devices:
-        detail = "the devices of the account are not known here yet: connect once"
-        raise _invalid("chain", detail)
+    if not links:
+        raise _invalid("early", "")
+    if device not in verify_chain(links, name).devices:
+        raise _invalid("chain", "this device is none of the account's")
     return Header(
         format=FORMAT,
         account=name,

@@ -1,7 +1,8 @@
 """A new device on its way into an account: it offers itself until one of the account takes it in.
 
-Its keys are durable before anything is offered, and stay the same over lost connections and runs;
-the secret half of its code is new with each run, and after each time that nobody has typed it.
+Its keys are durable before anything is offered, and stay the same over lost connections and
+crashes; the secret half of its code is new with each run, and after each time that nobody has typed
+it. Who gives up before anybody has typed the code leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -24,10 +25,11 @@ from jim.client.local_accounts import account_directory, default_data_dir
 from jim.client.policy import Backoff
 from jim.core.names import normalise
 from jim.crypto import link_code
+from jim.crypto.chain import NO_HEAD
 from jim.crypto.invites import Invite
 from jim.crypto.keys import fingerprint
 from jim.decorators import log_calls
-from jim.errors import ChainInvalid, ConnectFailed, JimError, KeyFileError, LinkExpired
+from jim.errors import ChainInvalid, ConnectFailed, JimError, KeyFileError, LinkExpired, Revoked
 
 if TYPE_CHECKING:
     from jim.client.connector import Contact
@@ -81,6 +83,7 @@ async def join(wish: Wish, waiting: Waiting) -> Joined:
         AccountInUse: another process works with it.
         ChainInvalid: somebody who does not know the code goes on trying to add the device, or what
             it was added to is not the account of who knows it.
+        Revoked: it was added and taken out again while it waited; the next run begins anew.
         JimError: a key, the store or the server is of no use.
     """
     joining = _Joining(wish, waiting)
@@ -106,6 +109,7 @@ class _Joining:
         self._secret = link_code.new_secret()
         self._account: Account | None = None
         self._refused = 0
+        self._shown = False
 
     async def run(self) -> Joined:
         # Before the first connection, if it can be: a mistake is told at once.
@@ -114,22 +118,39 @@ class _Joining:
         while True:
             try:
                 return await self._once()
+            except Revoked as error:
+                await self._begin_anew(error)
             except LinkExpired:
                 self._secret = link_code.new_secret()
                 self._waiting.expired()
             except ChainInvalid as error:
-                self._refused += 1
-                if error.fields.get("reason") != "approval" or self._refused > MAX_REFUSED:
-                    raise
-                # Somebody has typed a code that was good before, or guesses: this one is used up.
-                self._secret = link_code.new_secret()
-                self._waiting.refused()
+                self._note_refused(error)
             except JimError as error:
-                if error.final or not _may_pass(error):
-                    raise
-                delay_s = self._backoff.next_s(error)
-                self._waiting.lost(error, delay_s)
-                await asyncio.sleep(delay_s)
+                await self._pause(error)
+
+    async def _pause(self, error: JimError) -> None:
+        """Wait before the next connection, if another one may be better.
+
+        Raises:
+            JimError: it will not.
+        """
+        if error.final or not _may_pass(error):
+            raise error
+        delay_s = self._backoff.next_s(error)
+        self._waiting.lost(error, delay_s)
+        await asyncio.sleep(delay_s)
+
+    def _note_refused(self, error: ChainInvalid) -> None:
+        """Make a new code after somebody has typed one that was good before, or guesses.
+
+        Raises:
+            ChainInvalid: it is something else, or goes on.
+        """
+        self._refused += 1
+        if error.fields.get("reason") != "approval" or self._refused > MAX_REFUSED:
+            raise error
+        self._secret = link_code.new_secret()
+        self._waiting.refused()
 
     async def _once(self) -> Joined:
         """Wait on one connection."""
@@ -144,6 +165,22 @@ class _Joining:
             return await self._offer(contact, account)
         finally:
             await contact.link.aclose()
+
+    def _show(self, code: LinkCode, expires_s: int) -> None:
+        self._shown = True
+        self._waiting.show(code, expires_s)
+
+    async def _begin_anew(self, error: Revoked) -> None:
+        """Wait as another device: the one that waited was added unheard, and taken out again.
+
+        Raises:
+            Revoked: that happened in this run, so it is told; another run goes on.
+        """
+        self._secret = link_code.new_secret()
+        if self._account is not None:
+            await self._account.wait_anew()
+        if self._shown:
+            raise error
 
     async def _open(self, server_id: bytes) -> Account:
         if self._account is None:
@@ -168,7 +205,7 @@ class _Joining:
             fallback=fallback,
             record=account.record,
             secret=self._secret,
-            show=self._waiting.show,
+            show=self._show,
             save=account.save,
         )
         joined = await linking.join(contact.link, contact.greeting, who)
@@ -178,7 +215,12 @@ class _Joining:
         return joined
 
     async def aclose(self) -> None:
-        if self._account is not None:
+        """Close the account; one that nobody can have taken in, for it proved nothing, is gone."""
+        if self._account is None:
+            return
+        if self._account.is_new and self._account.record.chain_head == NO_HEAD:
+            await self._account.discard()
+        else:
             await self._account.aclose()
 
 

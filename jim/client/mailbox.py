@@ -231,12 +231,20 @@ class MailboxStore(NoticeStore):
 
         Its author alone says so: where something else stands, or far behind everything, no message
         can have been lost, and what is new must not pass for old, nor stay the last one for good.
+        It is the same message if another device of its author has sealed it again, which has taken
+        the place of the one that had sent it.
         """
-        if not frame.seq and self._may_stand(_peer_of(frame, self._name), content.seq):
-            frame = msgspec.structs.replace(
-                frame, seq=content.seq, n=content.n or frame.n, time=content.time
-            )
+        if not frame.seq:
+            n = content.n or frame.n
+            if self._has_been_in(frame.sender, content.origin):
+                frame = msgspec.structs.replace(frame, device=content.origin, n=n)
+            if self._may_stand(_peer_of(frame, self._name), content.seq):
+                frame = msgspec.structs.replace(frame, seq=content.seq, n=n, time=content.time)
         return self._insert(frame, content.body, content_id=content.id)
+
+    def _has_been_in(self, name: str, device: str) -> bool:
+        contact = self._contacts.get(name)
+        return contact is not None and any(link.device == device for link in contact.links)
 
     def _may_stand(self, peer: str, seq: int) -> bool:
         """Tell whether a message of the conversation that is not here can have this sequence."""

@@ -58,9 +58,11 @@ def sweep(parent: Path) -> None:
 
 @contextlib.contextmanager
 def file_errors(path: Path) -> Iterator[None]:
-    """Raise `BackupInvalid` with `reason` file for what the system says of a file."""
+    """Raise `BackupInvalid` for what the system says of a file: `reason` there, or file."""
     try:
         yield
+    except FileExistsError as error:
+        raise BackupInvalid(str(path), reason="there") from error
     except OSError as error:
         detail = f"{path}: {error.strerror or error}"
         raise BackupInvalid(detail, reason="file") from error

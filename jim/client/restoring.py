@@ -152,7 +152,7 @@ def _make_room(place: Path, data_dir: Path, *, force: bool) -> Path | None:
     if not any((place / name).exists() for name in (KEY_FILE, STORE_FILE)):
         return None
     if not force:
-        raise _invalid("exists", f"{place}: this account is here already")
+        raise _invalid("exists", str(place))
     lock = FileLock(place / LOCK_FILE)
     if not lock.acquire():
         raise AccountInUse(f"{place}: another client works with it")

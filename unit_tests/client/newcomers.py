@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING
+from unittest.mock import patch
 
 from jim.client import Address
+from jim.client.accounts import Account
 from jim.client.events import FirstContact, HistoryMoved
 from jim.client.joining import Wish, join
 from jim.client.local_accounts import account_directories
@@ -67,6 +69,12 @@ class Newcomer:
             return await self.joining
 
     async def killed(self) -> None:
+        """End it so that nothing is tidied up."""
+        with patch.object(Account, "discard", Account.aclose):
+            await self.given_up()
+
+    async def given_up(self) -> None:
+        """End it as Ctrl+C does."""
         self.joining.cancel()
         await asyncio.wait([self.joining])
 

@@ -15,7 +15,7 @@ from jim.client.local_accounts import account_directories
 from jim.client.schema import open_database
 from jim.crypto import link_code
 from jim.crypto.link_code import LinkCode, make_code, new_secret
-from jim.errors import AccountExists, ChainInvalid, JimError, LinkUnfinished
+from jim.errors import AccountExists, ChainInvalid, JimError, LinkUnfinished, OfferGone
 from unit_tests.client.household import Household
 from unit_tests.client.newcomers import Newcomer, complete, handed, take_in, talk, texts
 from unit_tests.support.serving import QUICK, serving
@@ -113,6 +113,45 @@ async def test_killed_while_it_waits_it_goes_on_with_its_keys_and_a_new_code(
     digits = await take_in(alice, again)
     assert (await second.joined()).confirmation == digits
     assert (place / "device.key").read_bytes() == keys
+
+
+async def test_who_gives_up_leaves_nothing_behind_on_either_device(house: Household) -> None:
+    alice, _ = await talk(house, 1)
+    first = Newcomer(house)
+    code = await first.screen.code()
+    offer = await alice.client.find_device(code)
+    assert offer is not None
+    await first.given_up()
+    assert not list(first.folder.glob("accounts/*"))
+    with pytest.raises(OfferGone):  # the user of the old device has just agreed
+        await alice.client.take_in(offer, code, 0)
+    assert len(await alice.client.devices(fresh=True)) == 1
+    second = Newcomer(house)
+    await take_in(alice, await second.screen.code())
+    await second.joined()
+    laptop = await house.start("alice", "laptop")
+    await handed(laptop)
+    assert await texts(laptop, "bob") == await texts(alice, "bob") != []
+
+
+async def test_what_may_be_in_the_account_by_now_is_not_thrown_away(
+    house: Household, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice, _ = await talk(house, 1)
+    first = Newcomer(house)
+    code = await first.screen.code()
+
+    async def last(*_: object) -> Any:
+        await asyncio.sleep(3600)
+
+    monkeypatch.setattr(linking, "_joined", last)  # it dies before it knows
+    await take_in(alice, code)
+    await first.given_up()
+    monkeypatch.undo()
+    monkeypatch.setattr(link_code, "SCRYPT_N", 2)
+    second = Newcomer(house)
+    await second.joined()
+    assert len(await alice.client.devices(fresh=True)) == 2
 
 
 async def test_an_ordinary_client_says_that_the_device_waits(house: Household) -> None:

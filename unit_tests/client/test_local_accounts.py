@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 from typing import TYPE_CHECKING
 
 import pytest
@@ -63,3 +65,19 @@ def test_where_everything_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert default_data_dir().name == "jim"
     monkeypatch.setenv("JIM_DATA_DIR", str(tmp_path))
     assert default_data_dir() == tmp_path
+
+
+def test_what_never_became_an_account_is_passed_over(tmp_path: Path) -> None:
+    remember(tmp_path, "a.example")
+    for name, stage in (("alcie", "linking"), ("alica", "registering"), ("alice", "registered")):
+        put(tmp_path, name)
+        store = account_directory(tmp_path, SERVER, name) / "store.db"
+        with contextlib.closing(sqlite3.connect(store)) as connection, connection:
+            connection.execute("CREATE TABLE account (stage TEXT)")
+            connection.execute("INSERT INTO account VALUES (?)", (stage,))
+        # The only one is meant whatever it is: its own command says how it goes on.
+        assert choose_account(None, name, tmp_path).name == name
+    assert choose_account(None, None, tmp_path).name == "alice"
+    put(tmp_path, "bob")  # a store that cannot be read counts
+    with pytest.raises(AccountMissing, match=r"alice at .*, bob at"):
+        choose_account(None, None, tmp_path)

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import sys
+import termios
 import threading
 import time
 from pathlib import Path
@@ -102,6 +103,11 @@ class Terminal:
         assert not self._reader.is_alive(), "something else still has the terminal"
         status = self._process.exitstatus
         return -int(self._process.signalstatus) if status is None else int(status)
+
+    @property
+    def echoes(self) -> bool:
+        """Whether the terminal shows what is typed."""
+        return bool(termios.tcgetattr(self._process.fd)[3] & termios.ECHO)
 
     def kill(self, number: int) -> None:
         """Send a signal."""

@@ -41,12 +41,21 @@ async def ask(question: str) -> str:
             typed = os.read(sys.stdin.fileno(), LINE_BYTES)
         except OSError:  # the terminal is gone
             typed = b""
+        if not typed:
+            end_line()
         text = typed.decode(sys.stdin.encoding, "replace").strip()
         with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
             loop.call_soon_threadsafe(give, text)
 
     threading.Thread(target=read, name="answer", daemon=True).start()
     return await line
+
+
+def end_line() -> None:
+    """End the line of a question that was answered with the end of the input (Ctrl+D)."""
+    with contextlib.suppress(OSError):
+        sys.stderr.write("\n")
+        sys.stderr.flush()
 
 
 async def ask_yes_or_no(question: str) -> Answer | None:

@@ -27,7 +27,7 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         JimError: no such account, or the file cannot be written.
     """
-    from jim.client.backup import make_backup
+    from jim.client.backup import check_target, make_backup
     from jim.client.known_servers import KnownServers
     from jim.client.local_accounts import default_data_dir
 
@@ -37,6 +37,7 @@ def run(options: argparse.Namespace) -> int:
     server = KnownServers(folder).find(chosen.address)
     if place is None or server is None:
         raise AccountMissing
+    check_target(options.file, force=options.force)
     to = _sealed_to(options, place)
     if to is None:
         complain(_("No passphrase: nothing was written. In a script: --passphrase-file"))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from jim.client import events
 from jim.client.cli.accounts import client_maker
+from jim.client.cli.asking import end_line
 from jim.client.cli.output import complain, json_line, put
 from jim.client.cli.work import LOOK, run_client
 from jim.client.console import devices_view
@@ -176,4 +177,7 @@ def ask(question: str) -> str:
         return ""
     sys.stderr.write(question)
     sys.stderr.flush()
-    return sys.stdin.readline().strip()
+    line = sys.stdin.readline()
+    if not line:
+        end_line()
+    return line.strip()

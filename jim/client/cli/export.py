@@ -12,7 +12,7 @@ from jim.client.cli.progress import Progress
 from jim.client.cli.unlocking import from_file, from_keyring, from_terminal
 from jim.client.console.explain import Exit, explain
 from jim.client.console.text import safe_line
-from jim.errors import AccountMissing, ExportInvalid
+from jim.errors import AccountMissing, BackupInvalid, ExportInvalid
 from jim.i18n import _
 
 if TYPE_CHECKING:
@@ -27,13 +27,15 @@ def run(options: argparse.Namespace) -> int:
     """Write the lines, or check those of a file.
 
     Raises:
-        JimError: no such account, its key cannot be opened, or the file cannot be written.
+        JimError: no such account, its key cannot be opened, or the file cannot be used.
     """
     if options.verify is not None:
         return _verify(options.verify, options.root)
     if not options.jsonl:
         complain(_("Name the format: jim export --jsonl [FILE]"))
         return Exit.USAGE
+    if options.file is not None and options.file.exists():
+        raise BackupInvalid(str(options.file), reason="there")  # before all of it is written
     with Progress() as progress:
         lines = _lines(options, progress)
         if options.file is None:
@@ -71,9 +73,10 @@ def _write(target: IO[bytes], lines: Iterator[bytes]) -> None:
 
 def _verify(path: Path, root: str | None) -> int:
     from jim.client.export import check
+    from jim.client.private_files import file_errors
 
     try:
-        with path.open("rb") as source:
+        with file_errors(path), path.open("rb") as source:
             found = check(source, root)
     except ExportInvalid as error:
         put(f"{safe_line(str(path))}: {explain(error)}")

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import os
 import shutil
+import signal
 import sys
 import time
 from typing import TYPE_CHECKING, Final
@@ -74,7 +75,8 @@ def run(options: argparse.Namespace) -> int:
     try:
         joined = _join(wish, options.timeout)
     except KeyboardInterrupt:
-        complain(_("Nothing is lost: the same command goes on, with a new code."))
+        with contextlib.suppress(OSError):  # the terminal is gone
+            complain(_("Nothing is lost: the same command goes on, with a new code."))
         raise
     if joined is None:
         complain(_("Nobody has typed the code in time. The same command goes on later."))
@@ -106,6 +108,7 @@ def _join(wish: Wish, timeout_s: float | None) -> Joined | None:
 
     async def work() -> Joined | None:
         screen = _Screen(wish.name)
+        _end_on_signals()
         try:
             async with asyncio.timeout(timeout_s):
                 return await join(wish, screen)
@@ -115,7 +118,19 @@ def _join(wish: Wish, timeout_s: float | None) -> Joined | None:
             screen.end()
 
     with log_config.configure("client"):
-        return run_loop(work())
+        try:
+            return run_loop(work())
+        except asyncio.CancelledError:
+            raise KeyboardInterrupt from None
+
+
+def _end_on_signals() -> None:
+    """Let SIGTERM and SIGHUP (a closed terminal) end the waiting as Ctrl+C does: in good order."""
+    waiting, loop = asyncio.current_task(), asyncio.get_running_loop()
+    for name in ("SIGTERM", "SIGHUP"):
+        with contextlib.suppress(NotImplementedError, ValueError, AttributeError):
+            if waiting is not None:
+                loop.add_signal_handler(getattr(signal, name), waiting.cancel)
 
 
 class _Screen:
@@ -167,7 +182,8 @@ class _Screen:
         """Count no longer."""
         if self._counting is not None:
             self._counting.cancel()
-        self._clock.clear()
+        with contextlib.suppress(OSError):  # the terminal is gone
+            self._clock.clear()
 
     def _count(self, seconds: int) -> None:
         self.end()
@@ -200,7 +216,8 @@ class _Line:
     def write(self, text: str) -> None:
         """Write it in place of what stands there."""
         if self._is_on:
-            sys.stderr.write(f"\r\x1b[K{text[: max(1, _width() - 1)]}")
+            # With room for what the terminal itself writes for Ctrl+C, which must not wrap.
+            sys.stderr.write(f"\r\x1b[K{text[: max(1, _width() - 3)]}")
             sys.stderr.flush()
             self._is_there = True
 

@@ -24,7 +24,7 @@ class Progress:
     def __init__(self) -> None:
         """Begin now."""
         self._next_s = time.monotonic() + PATIENCE_S
-        self._shown = False
+        self._shown = ""
 
     def __call__(self, done: int, total: int) -> None:
         """Take how much of how much is done."""
@@ -32,9 +32,9 @@ class Progress:
         if now_s < self._next_s or not sys.stderr.isatty():
             return
         self._next_s = now_s + STEP_S
-        self._shown = True
         percent = 100 * done // max(1, total)
-        sys.stderr.write("\r" + _("{percent} percent done").format(percent=percent))
+        self._shown = _("{percent} percent done").format(percent=percent)
+        sys.stderr.write(f"\r{self._shown}")
         sys.stderr.flush()
 
     def __enter__(self) -> Self:
@@ -47,7 +47,7 @@ class Progress:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """End the line, if there is one."""
+        """Take the line away, if there is one: what comes next says how it went."""
         if self._shown:
-            sys.stderr.write("\n")
+            sys.stderr.write(f"\r{' ' * len(self._shown)}\r")
             sys.stderr.flush()

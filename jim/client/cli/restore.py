@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING
 from jim.client.cli.accounts import say_how_to_talk
 from jim.client.cli.output import complain, put
 from jim.client.cli.progress import Progress
-from jim.client.cli.unlocking import ask, read_passphrase
+from jim.client.cli.unlocking import TRIES, ask, read_passphrase
 from jim.client.console.explain import Exit
 from jim.client.console.text import safe_line
+from jim.errors import BackupInvalid
 from jim.i18n import _
 
 if TYPE_CHECKING:
     import argparse
+    from pathlib import Path
 
     from jim.client.restoring import Restored
     from jim.crypto.keys import SigningKey
@@ -28,15 +30,12 @@ def run(options: argparse.Namespace) -> int:
         JimError: it does not open, is damaged, or there is such an account already.
     """
     from jim.client.local_accounts import default_data_dir, known_accounts
-    from jim.client.restoring import restore
 
-    by = _opened_by(options)
-    if by is None:
+    folder = options.data_dir or default_data_dir()
+    restored = _restored(options, folder)
+    if restored is None:
         complain(_("No passphrase and no words: nothing was done. In a script: --passphrase-file"))
         return Exit.USAGE
-    folder = options.data_dir or default_data_dir()
-    with Progress() as progress:
-        restored = restore(options.file, by, folder, force=options.force, progress=progress)
     status = _tell(restored)
     for account in known_accounts(folder):
         if (account.name, account.fingerprint) == (
@@ -45,6 +44,28 @@ def run(options: argparse.Namespace) -> int:
         ):
             say_how_to_talk(account.address, account.name)
     return status
+
+
+def _restored(options: argparse.Namespace, folder: Path) -> Restored | None:
+    """Open the file and put the account there; None if there is nothing to open it with."""
+    from jim.client.restoring import restore
+
+    left = TRIES
+    while (by := _opened_by(options)) is not None:
+        left -= 1
+        try:
+            with Progress() as progress:
+                return restore(options.file, by, folder, force=options.force, progress=progress)
+        except BackupInvalid as error:
+            if not left or not _was_mistyped(options, error):
+                raise
+        complain(_("This is not the passphrase."))
+    return None
+
+
+def _was_mistyped(options: argparse.Namespace, error: BackupInvalid) -> bool:
+    """Tell whether a person can type it again; a wrong word shows before anything is opened."""
+    return options.passphrase_file is None and error.fields.get("reason") == "passphrase"
 
 
 def _opened_by(options: argparse.Namespace) -> Passphrase | SigningKey | None:

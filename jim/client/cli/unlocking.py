@@ -5,7 +5,9 @@ Nothing heavy is imported before there is a sealed key at all (docs/client.md, "
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -134,9 +136,31 @@ def ask(prompt: str) -> str | None:
     import getpass
 
     try:
-        return getpass.getpass(prompt)
+        with _interruptible():
+            return getpass.getpass(prompt)
     except EOFError:
+        sys.stderr.write("\n")
         return None
+    except KeyboardInterrupt:
+        sys.stderr.write("\n")
+        raise
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let Ctrl+C raise, so that the terminal shows again what is typed.
+
+    Ended on the spot (`ending_at_once`), the program would leave it without its echo.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    # In another thread than the main one nothing can be set, and nothing is interrupted.
+    with contextlib.suppress(ValueError):
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ValueError):
+            signal.signal(signal.SIGINT, before)
 
 
 def ask_new(prompt: str) -> str | None:

@@ -76,8 +76,9 @@ _SENTENCES: Final[Mapping[type[errors.JimError], str]] = {
     ),
     errors.TooManyFailures: N_("Too many failed logins on this connection. Wait before you retry."),
     errors.NameTaken: N_(
-        "This name, or one that looks like it, belongs to somebody else. Choose another one (-n), "
-        "or bring your own here with the recovery words: jim recover NAME."
+        "This name, or one that looks like it, belongs to somebody already. Choose another one "
+        "(-n); or, if it is yours, bring it here: from another device with jim link NAME, with the "
+        "recovery words with jim recover NAME."
     ),
     errors.RegistrationClosed: N_("This server takes no new names. Ask who runs it."),
     errors.InviteRequired: N_(
@@ -243,8 +244,11 @@ _BACKUP_REASONS: Final = {
     "busy": N_("This device is just being replaced by a new one. Try again in a minute."),
     "content": N_("The backup opens, but what is in it is no account. Nothing was changed."),
     "store": N_("The message store in the backup is damaged. Nothing was changed."),
+    "there": N_("There is such a file already. It was not touched; choose another name."),
     "file": N_("The file cannot be used."),
 }
+_SAY_ALL: Final = frozenset({"passphrase", "words"})
+"""Reasons that a detail could only repeat, in English; the path in it is told."""
 
 _EXPORT_REASONS: Final = {
     "format": N_("This is no whole export of messages."),
@@ -252,6 +256,9 @@ _EXPORT_REASONS: Final = {
     "chain": N_("The list of the account's devices in it is not valid for its signature."),
     "count": N_("Messages are missing in it, or are too many."),
     "root": N_("It is in order, but belongs to another account."),
+    "early": N_(
+        "This device does not know its own account yet: start jim once while the server is there."
+    ),
 }
 
 _NAME_REASONS: Final = {
@@ -265,7 +272,9 @@ _NAME_REASONS: Final = {
 
 _DEVICE_REASONS: Final = {
     "none": N_("Your account has no such device. /devices or jim devices lists them."),
-    "several": N_("Several of your devices fit. Type more of the id: jim devices lists them."),
+    "several": N_(
+        "Several of your devices fit. Type more of the id: /devices or jim devices lists them."
+    ),
 }
 
 _WORDS_REASONS: Final = {
@@ -324,8 +333,10 @@ def _by_reason(error: errors.JimError, reason: str) -> str | None:
         return _(_CONNECT_REASONS[reason])
     for kind, sentences in _BY_REASON:
         if isinstance(error, kind) and reason in sentences:
-            detail = f" ({safe_line(error.detail)})" if error.detail else ""
-            return _(sentences[reason]) + detail
+            detail = error.detail
+            if reason in _SAY_ALL:
+                detail = str(error.fields.get("path", ""))
+            return _(sentences[reason]) + (f" ({safe_line(detail)})" if detail else "")
     return None
 
 

@@ -133,7 +133,7 @@ class Questions:
         self._look()
         self._doubted = typed.strip()
         first = _("Nothing was sent: this may be an answer to a question.")
-        last = _("To send it as a text, type it once more.")
+        last = _("If it is none, type it once more.")
         return Hint((first, *self._states(), last))
 
     def sent(self, text: str) -> None:

@@ -111,9 +111,10 @@ class Trusting:
             return trust_view.nothing_known(name, look)
         info = await client.contact(name)
         question = _asked(Kind.FORGET, Action.TRUST, name, _("dropping the keys of {name}"))
+        word = _("forget")
         self._questions.ask(
             question._replace(
-                form=f"{question.form} {_('forget')}",
+                form=f"{question.form} {word}",
                 yes=None,
                 no=Run(Action.TRUST, name, answer=Answer.FORGET, text=Answer.NO.value),
                 agreeing=safe_name(name, view.NAME_CELLS),

@@ -229,3 +229,17 @@ def test_at_a_terminal_every_question_is_asked(here: World) -> None:
     resetting.expect("RECOVERY WORDS")
     assert resetting.wait() == 0
     assert len(devices(here, "tablet")) == 1
+
+
+def test_a_person_is_asked_before_another_device_goes(here: World) -> None:
+    words = join(here, "alice")
+    recover(here, "phone", words)
+    _, phone = (str(each["id"]) for each in devices(here, "phone"))
+    for typed, status in (("\r", 2), ("н\r", 2), ("\x03", 130), ("maybe\ry\r", 0)):
+        assert len(devices(here, "alice")) == 2
+        asking = terminal(here, "alice", "devices", "remove", phone[:5])
+        asking.expect("Remove it? (yes, no)")
+        assert phone in asking.everything
+        asking.send(typed)
+        assert asking.wait() == status, asking.everything
+    assert len(devices(here, "alice")) == 1

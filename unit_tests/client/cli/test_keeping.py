@@ -142,6 +142,43 @@ def test_at_a_terminal_there_are_three_tries_and_nothing_is_shown(here: World) -
             sending.line(each)
         assert sending.wait() == status
         assert b"sesame" not in sending.raw
+        assert "the passphrase is wrong" not in sending.everything  # said once, in any language
+
+
+def test_ctrl_c_at_a_secret_leaves_a_terminal_that_echoes(here: World, tmp_path: Path) -> None:
+    joined(here)
+    asking = terminal(here, "alice", "backup", str(tmp_path / "alice.jim"))
+    asking.expect("Passphrase for the backup:")
+    asking.until(lambda: not asking.echoes, "no echo")
+    asking.send("\x03")
+    assert asking.wait() == 130
+    assert asking.echoes
+
+
+def test_a_backup_that_cannot_be_written_asks_for_no_passphrase(
+    here: World, tmp_path: Path
+) -> None:
+    joined(here)
+    (tmp_path / "there").touch()
+    for file, why in (("there", "in its place already"), ("nowhere/file", "cannot be used")):
+        refused = terminal(here, "alice", "backup", str(tmp_path / file))
+        assert refused.wait() == 1
+        assert why in refused.everything.replace("\n", "")
+        assert "Passphrase" not in refused.everything
+
+
+def test_a_passphrase_of_a_backup_can_be_typed_again(here: World, tmp_path: Path) -> None:
+    joined(here)
+    file, sesame = str(tmp_path / "alice.jim"), secret(tmp_path, "sesame")
+    assert alone(here, "alice", "backup", file, "--passphrase-file", sesame).wait() == 0
+    for typed, status in ((["no", "nein", "нет"], 1), (["no", "sesame"], 0)):
+        asking = terminal(here, "new", "restore", file)
+        for place, each in enumerate(typed):
+            asking.expect("Passphrase of the backup:", place + 1)
+            asking.until(lambda: not asking.echoes, "no echo")  # noqa: B023 - read at once
+            asking.line(each)
+        assert asking.wait() == status
+        assert "(the passphrase is wrong)" not in asking.everything
 
 
 def test_a_running_client_has_the_key_and_nobody_else_is_asked(here: World, tmp_path: Path) -> None:
@@ -209,6 +246,12 @@ def test_an_export_is_checked_without_a_server(here: World, tmp_path: Path) -> N
     file = tmp_path / "alice.jsonl"
     assert here.jim("alice", "export").wait() == 2
     assert here.jim("alice", "export", "--jsonl", str(file)).wait() == 0
+    again = here.jim("alice", "export", "--jsonl", str(file))
+    assert again.wait() == 1
+    assert "There is such a file already" in again.errors[-1]
+    nothing = here.jim("alice", "export", "--verify", str(tmp_path / "none"))
+    assert nothing.wait() == 1
+    assert "The file cannot be used" in "".join(nothing.errors + nothing.lines)
     assert file.stat().st_mode & 0o777 == 0o600
     out = here.jim("alice", "export", "--jsonl")
     assert out.wait() == 0

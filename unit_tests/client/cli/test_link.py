@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -200,3 +201,39 @@ def test_ctrl_c_says_how_it_goes_on(here: World) -> None:
     new.send("\x03")
     assert new.wait() == 130
     new.expect("Nothing is lost")
+
+
+def places(here: World, home: str) -> list[str]:
+    return sorted(path.name for path in here.home(home).rglob("accounts/*/*"))
+
+
+def test_whoever_gives_up_leaves_nothing_behind(here: World) -> None:
+    for give_up in ("\x03", signal.SIGTERM, signal.SIGHUP):
+        new = at_terminal(here, "laptop", "alice", f"127.0.0.1:{here.port}", columns=40)
+        new.expect("The code is good for 9:5")
+        assert places(here, "laptop") == ["alice"]
+        if isinstance(give_up, str):
+            new.send(give_up)
+        else:
+            new.kill(give_up)
+        assert new.wait() == 130
+        assert places(here, "laptop") == []
+    assert here.jim("laptop", "link", "alcie", "--timeout", "1", JIM_NAME="").wait() == 6
+    assert places(here, "laptop") == []
+
+
+def test_what_a_killed_one_leaves_confuses_nobody(here: World) -> None:
+    killed = new_device(here, name="alcie")
+    code_of(killed)
+    killed.kill()
+    for command in (("whoami",), ("devices",), ("send", "bob", "hi")):
+        alone = here.jim("laptop", *command, JIM_NAME="")
+        assert alone.wait() == 4
+        assert any("waits to be taken in" in line for line in alone.errors)
+    export = here.jim("laptop", "export", "--jsonl", JIM_NAME="")
+    assert export.wait() == 1
+    assert "does not know its own account yet" in export.errors[-1]
+    assert here.client("laptop", "-n", "carol").finish("3") == 0
+    known = here.jim("laptop", "whoami", JIM_NAME="")
+    assert known.wait() == 0
+    assert known.lines[0] == "name: carol"

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from jim import i18n
 from jim.client.console.commands import Action, Answer
 from jim.client.console.dialogue import Dialogue, Hint, Run
 from jim.client.console.lines import as_text
 from jim.client.console.questions import Questions
-from jim.client.console.trusting import Trusting
+from jim.client.console.trusting import Trusting, compared
 from jim.client.console.view import Look
-from jim.client.events import ComparisonStage, ContactInfo
+from jim.client.events import ComparisonChanged, ComparisonStage, ContactInfo
 from jim.errors import OwnAccount, RecipientUnknown
 from unit_tests.support.fake_client import NUMBER, Fake, message
 from unit_tests.support.terminal import FakeTerminal
@@ -142,6 +143,20 @@ async def test_keys_are_dropped_only_with_the_name_typed_again() -> None:
     assert "nothing to drop" in await asking.type("/trust bob forget")
     with pytest.raises(OwnAccount):
         await asking.type("/trust alice forget")
+
+
+async def test_the_russian_forms_are_in_russian() -> None:
+    i18n.set_language("ru")
+    asking = Asking()
+    asking.client.known["bob"] = ContactInfo(name="bob", known=True, devices=1)
+    await asking.type("/trust bob забыть")
+    more = asking.questions.take(Answer.YES)
+    assert isinstance(more, Hint)
+    assert more.lines[0].endswith("/trust bob забыть bob")
+    compared(ComparisonChanged("bob", ComparisonStage.ASKED), asking.questions)
+    several = asking.questions.take(Answer.YES)
+    assert isinstance(several, Hint)
+    assert "/verify bob эмодзи или /verify bob нет" in several.lines[2]
 
 
 async def test_unencrypted_messages_are_explained_then_allowed_and_shown() -> None:
