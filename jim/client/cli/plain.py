@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from jim.client.cli.accounts import client_maker
 from jim.client.cli.asking import ask_yes_or_no
 from jim.client.cli.output import put
-from jim.client.cli.trust import SCREEN
+from jim.client.cli.trust import screen
 from jim.client.cli.work import about, run_client
 from jim.client.console import trust_view, view
 from jim.client.console.commands import Answer
@@ -38,16 +38,16 @@ async def _run(client: Client, options: argparse.Namespace) -> int:
     info = await client.contact(options.to)
     wanted = options.state
     if wanted is None:
-        for each in trust_view.plain_meaning(info, SCREEN):
+        for each in trust_view.plain_meaning(info, screen()):
             put(as_text(each))
         if info.plain or await ask_yes_or_no(_("Allow it? (yes, no) ")) is not Answer.YES:
             return Exit.OK
     allowed = wanted != "off"
     revealed = await client.allow_plain(info.name, allowed=allowed)
     now_ms = time.time_ns() // 1_000_000
-    lines = trust_view.plain_set(info.name, len(revealed), SCREEN, allowed=allowed)
+    lines = trust_view.plain_set(info.name, len(revealed), screen(), allowed=allowed)
     for message in revealed:
-        lines += view.past(message, client.name, SCREEN, now_ms)
+        lines += view.past(message, client.name, screen(), now_ms)
     for each in lines:
         put(as_text(each))
     return Exit.OK
