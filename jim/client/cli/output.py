@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from jim.client.events import Message, MissingNotice
 
 NARROW_CELLS: Final = 64
-"""Below that a terminal breaks a word in nearly every line; in a wider one a line stays whole, so that
-a path or a command in it can be copied."""
+"""Below that a terminal breaks a word in nearly every line; in a wider one a line stays whole, so
+that a path or a command in it can be copied."""
 
 SCHEMA: Final = 1
 """Version of the JSON lines; grows when a field changes its meaning or goes, not for a new one."""

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 CONNECTING = events.LinkState.CONNECTING
 WIDE_CELLS = 78
-"""Digits in rows, as at the prompt, and lines that can be read: of a wider terminal, and of none."""
+"""Digits in rows, as at the prompt, and short lines; of a wider terminal, and where there is none."""
 
 
 def screen() -> Look:
