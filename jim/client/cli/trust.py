@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 CONNECTING = events.LinkState.CONNECTING
 WIDE_CELLS = 78
-"""Digits in rows, as at the prompt, and short lines; of a wider terminal, and where there is none."""
+"""Digits in rows, as at the prompt, and short lines; also where there is no terminal."""
 
 
 def screen() -> Look:
