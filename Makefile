@@ -41,11 +41,15 @@ run: $(RUNTIME) ## set up and start: launcher with a terminal, demo without (ARG
 setup: $(DEV) ## make .venv with everything that development needs
 	@:
 
-test: $(DEV) ## run the whole test suite (ARGS="unit_tests/core -x")
-	@$(BIN)/python -m pytest -q $(ARGS)
+# Many tests start programs and wait for them. A file's tests stay together, for what they share.
+JOBS ?= 2
+PYTEST := $(BIN)/python -m pytest -q --numprocesses $(JOBS) --dist loadfile
+
+test: $(DEV) ## run the whole test suite (ARGS="unit_tests/core -x", JOBS=0 in one process)
+	@$(PYTEST) $(ARGS)
 
 e2e: $(DEV) ## run only the tests with real processes
-	@$(BIN)/python -m pytest -q -m e2e $(ARGS)
+	@$(PYTEST) -m e2e $(ARGS)
 
 check: fmt-check lint types layers translations-check docs-check lengths ## all checks but the tests
 
@@ -89,7 +93,7 @@ bench-guard: $(DEV) ## fail if the hot path has become clearly slower (ARGS=--re
 
 # The short form of every part of the proof (docs/reliability.md). A fault that this machine cannot
 # make is skipped by name; ARGS=--require-all, as in .ci/run, makes that a failure.
-faults: $(DEV) ## break everything for a few minutes and see the promise hold
+faults: $(DEV) ## break everything for a quarter of an hour and see the promise hold
 	@echo '-- the pure core under seeded schedules'
 	@$(BIN)/python -m reliability.simulate --seeds 20000 --jobs 2
 	@echo '-- server and client whole on a virtual loop'

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+import nacl.pwhash.argon2id as kdf
 import pytest
 from blockbuster import blockbuster_ctx
 from hypothesis import settings
 
 from jim import i18n
+from jim.crypto import passphrase
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,6 +51,13 @@ def english() -> Iterator[None]:
     i18n.set_language("en")
     yield
     i18n.set_language("en")
+
+
+@pytest.fixture
+def cheap_passphrases(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a key be sealed in a millisecond: what it costs in earnest stands in the file."""
+    monkeypatch.setattr(passphrase, "OPERATIONS", kdf.OPSLIMIT_MIN)
+    monkeypatch.setattr(passphrase, "MEMORY_BYTES", kdf.MEMLIMIT_MIN)
 
 
 @pytest.fixture

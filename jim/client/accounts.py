@@ -1,3 +1,4 @@
+# long module: an account from its first key to its last, given up or not
 """An account of this machine, opened by exactly one process, and the store that belongs to it."""
 
 from __future__ import annotations
@@ -8,13 +9,13 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from jim.client import local_accounts, renewal
+from jim.client import local_accounts, private_files, renewal
 from jim.client.account_record import AccountRecord, Stage, read_account, write_account
 from jim.client.device_store import DeviceStore
 from jim.client.encryption.vault import NewVault, Vault, new_vault, pickle_key
 from jim.client.handing import HandingStore
 from jim.client.key_opener import KeyOpener
-from jim.client.local_accounts import KEY_FILE, LOCK_FILE, NEXT_KEY_FILE, STORE_FILE
+from jim.client.local_accounts import KEY_FILE, LOCK_FILE, STORE_FILE
 from jim.client.lock import FileLock
 from jim.client.rotated import RotatingStore, Rotation
 from jim.client.schema import open_database
@@ -81,20 +82,29 @@ class Account:
         with store_errors(self._directory):
             key_files.make_directory(self._directory)
             if self._lock.acquire():
-                renewal.settle(self._directory / KEY_FILE, store)
+                self._sweep()
                 self._key = self._load_key(may_create=not store.exists())
             elif not share or not store.exists():
                 raise AccountInUse(f"{self._directory}: another client already works with it")
+
+    def _sweep(self) -> None:
+        """Remove what is left of those who were killed while they wrote keys; the lock is ours."""
+        private_files.sweep(self._directory)
+        path = self._directory / KEY_FILE
+        for each in (path, renewal.next_path(path)):
+            key_files.sweep(each)
 
     def take_over(self) -> bool:
         """Become the owner if the other process is gone; tell whether we are. Blocks.
 
         Raises:
             KeyFileError: the device's key cannot be used.
+            StoreError: the directory cannot be written.
         """
         if not self._lock.acquire():
             return False
-        self._key = self._load_key(may_create=False)
+        with store_errors(self._directory):
+            self._key = self._load_key(may_create=False)
         return True
 
     async def refresh(self) -> None:
@@ -107,7 +117,9 @@ class Account:
             self.record = record
 
     def _load_key(self, *, may_create: bool) -> SigningKey:
+        """Read the key of the device that the store belongs to, whatever a crash has left."""
         path = self._directory / KEY_FILE
+        renewal.settle(path, self._directory / STORE_FILE)
         return self._opener.read_or_make(path) if may_create else self._opener.read(path)
 
     async def open(
@@ -135,7 +147,9 @@ class Account:
         record = await self.writer.read(lambda store: store.record())
         if linking and record is not None and record.stage not in _UNFINISHED:
             raise AccountExists(f"{self._directory}: this device is in the account already")
-        if self.is_owner and _must_begin(record, recovering=recovering, linking=linking):
+        if self.is_owner and _must_begin(
+            record, recovering=recovering, resetting=resetting, linking=linking
+        ):
             begun, vault = await asyncio.to_thread(
                 self._begin, recovering=recovering, resetting=resetting, linking=linking
             )
@@ -146,7 +160,8 @@ class Account:
             raise AccountInUse(f"{self._directory}: another client is just making it")
         self.record = record
         if self.is_owner and record.device != device_id(self.key.public):
-            await self._take_next_key()
+            detail = f"{self._directory / KEY_FILE}: this is not the key of this account"
+            raise KeyFileError(detail, reason="mismatch")
 
     async def _renewed(self, record: AccountRecord, *, resetting: bool) -> AccountRecord:
         """Put a new device in the place of the one here if that cannot be one any more.
@@ -161,18 +176,20 @@ class Account:
             stays = record.stage is not Stage.REGISTERED or not is_out
         if stays:
             return record
-        path = self._directory / KEY_FILE
-        self._key = key = await asyncio.to_thread(renewal.make_key, path, self._opener)
-        begun, vault = await asyncio.to_thread(self._begin, recovering=True, resetting=resetting)
-        pinned = msgspec.structs.replace(
-            begun, chain_seq=record.chain_seq, chain_head=record.chain_head
+        # What shows that a reset has been done is its device: no chain has that one before.
+        key, vault = await self.next_device(anew=resetting)
+        begun = msgspec.structs.replace(
+            self._enrolling(device_id(key.public), resetting=resetting),
+            chain_seq=record.chain_seq,
+            chain_head=record.chain_head,
         )
-        await self.writer.write(
-            lambda store: store.begin_again(pinned, vault, pickle_key(key), _now_ms())
-        )
-        with store_errors(self._directory):
-            await asyncio.to_thread(renewal.settle, path, self._directory / STORE_FILE)
-        return pinned
+        await self._become(begun, key, vault)
+        return begun
+
+    def _enrolling(self, device: str, *, resetting: bool) -> AccountRecord:
+        """Give the record of a device that the twelve words are going to bring into the account."""
+        line = words.new_words(self._language) if resetting else None
+        return AccountRecord(name=self.name, device=device, stage=Stage.ENROLLING, words=line)
 
     def _begin(
         self, *, recovering: bool = False, resetting: bool = False, linking: bool = False
@@ -185,15 +202,9 @@ class Account:
         vault = new_vault(self.key, device)
         if linking:
             return AccountRecord(name=self.name, device=device, stage=Stage.LINKING), vault
-        line = words.new_words(self._language)
         if recovering:
-            record = AccountRecord(
-                name=self.name,
-                device=device,
-                stage=Stage.ENROLLING,
-                words=line if resetting else None,
-            )
-            return record, vault
+            return self._enrolling(device, resetting=resetting), vault
+        line = words.new_words(self._language)
         recovery = words.parse_words(line).public
         genesis = links.make_genesis(self.name, self.key, recovery, _now_ms(), vault.keys)
         record = AccountRecord(
@@ -203,23 +214,28 @@ class Account:
 
     # --- another device in place of this one ----------------------------------------------------
 
-    async def next_device(self) -> tuple[SigningKey, NewVault]:
-        """Give the keys of the device that will take the place of this one, durable both.
+    async def next_device(self, *, anew: bool = False) -> tuple[SigningKey, NewVault]:
+        """Give the keys of the device that will take the place of this one; `anew` no earlier ones.
+
+        The first is durable, and the second too if the device is noted as one to be replaced.
 
         Raises:
             KeyFileError: the new key cannot be written or read.
+            StoreError: an earlier one cannot be removed.
         """
-        path = self._directory / NEXT_KEY_FILE
+        path = renewal.next_path(self._directory / KEY_FILE)
+        if anew:
+            with store_errors(path):
+                path.unlink(missing_ok=True)
         key = await asyncio.to_thread(self._opener.read_or_make, path)
         device = device_id(key.public)
         noted = await self.writer.read(lambda store: store.rotation())
-        if noted is None:
-            raise RuntimeError("nothing has to be replaced")
-        if noted.device == device and noted.vault is not None:
+        if noted is not None and noted.device == device and noted.vault is not None:
             return key, noted.vault
         vault = await asyncio.to_thread(new_vault, key, device)
-        changed = Rotation(why=noted.why, device=device, vault=vault)
-        await self.writer.write(lambda store: store.keep_rotation(changed))
+        if noted is not None:
+            changed = Rotation(why=noted.why, device=device, vault=vault)
+            await self.writer.write(lambda store: store.keep_rotation(changed))
         return key, vault
 
     async def note_rotation(self, last_n: int, last_mark: str) -> None:
@@ -233,34 +249,36 @@ class Account:
 
         await self.writer.write(note)
 
-    async def become_next(
-        self, settled: Settled, links: Sequence[Link], now_ms: int
-    ) -> list[Message]:
+    async def become_next(self, settled: Settled, links: Sequence[Link]) -> list[Message]:
         """Be the new device from now on; gives the messages that were decided about."""
-        key, _ = await self.next_device()
-        opens = pickle_key(key)
-        decided = await self.writer.write(lambda store: store.rotate(settled, links, opens, now_ms))
-        await self._take_next_key()
+        key, vault = await self.next_device()
+        record = await self.writer.read(lambda store: store.record()) or self.record
+        changed = msgspec.structs.replace(record, device=device_id(key.public))
+        return await self._become(changed, key, vault, settled, links)
+
+    async def _become(
+        self,
+        record: AccountRecord,
+        key: SigningKey,
+        vault: NewVault,
+        settled: Settled | None = None,
+        links: Sequence[Link] = (),
+    ) -> list[Message]:
+        """Make store and key those of another device, in this order; `RotatingStore.become`."""
+        opens, now_ms = pickle_key(key), _now_ms()
+        decided = await self.writer.write(
+            lambda store: store.become(record, vault, opens, now_ms, settled, links)
+        )
+        await self._take_next_key(key)
         await self.refresh()
         return decided
 
-    async def _take_next_key(self) -> None:
-        """Put the key of the new device into its place: the store is that device already.
-
-        Raises:
-            KeyFileError: the key that is there is another one.
-        """
-        path = self._directory / NEXT_KEY_FILE
-        record = await self.writer.read(lambda store: store.record())
-        key = await asyncio.to_thread(self._opener.read, path) if path.exists() else None
-        if key is None or record is None or record.device != device_id(key.public):
-            detail = f"{self._directory / KEY_FILE}: this is not the key of this account"
-            raise KeyFileError(detail, reason="mismatch")
+    async def _take_next_key(self, key: SigningKey) -> None:
+        """Put the key of the new device into its place: the store is that device already."""
+        path = self._directory / KEY_FILE
         with store_errors(path):
-            key_files.move_into_place(path, self._directory / KEY_FILE, replace=True)
-            key_files.sync_directory(self._directory)
+            await asyncio.to_thread(renewal.take, path)
         self._key = key
-        await self.refresh()
 
     async def save(self, record: AccountRecord) -> None:
         """Keep a changed record durably; the words stay what they are now.
@@ -351,16 +369,6 @@ class AccountStore(HandingStore, DeviceStore, TrustStore, RotatingStore):
         self._be(record.name, record.device, self._key)
         return record
 
-    def begin_again(
-        self, record: AccountRecord, vault: NewVault, key: bytes, now_ms: int
-    ) -> AccountRecord:
-        """Be a new device, with the messages that are here."""
-        self._key = key
-        self.leave_behind()
-        self.renew(record.device, vault, key, now_ms)
-        write_account(self._connection, record)
-        return record
-
     def encryption_keys(self) -> EncryptionKeys:
         """Read the public keys of this device's encryption, none without a vault."""
         has_some = self._vault is not None and self.fallback() is not None
@@ -388,10 +396,15 @@ _UNFINISHED: Final = frozenset({Stage.LINKING, Stage.REGISTERING})
 leaves behind who has tried the name on a new machine first; one that did is the account itself."""
 
 
-def _must_begin(record: AccountRecord | None, *, recovering: bool, linking: bool) -> bool:
-    """Tell whether there is no record, or one of something that is not gone on with."""
+def _must_begin(
+    record: AccountRecord | None, *, recovering: bool, resetting: bool, linking: bool
+) -> bool:
+    """Tell whether there is no record, or one of something that is not gone on with.
+
+    A device that waits to be linked may have been added unheard: it cannot be that of a reset.
+    """
     if record is None:
         return True
-    if linking:
+    if linking or resetting:
         return record.stage is Stage.REGISTERING
     return recovering and record.stage in _UNFINISHED

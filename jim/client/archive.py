@@ -11,8 +11,7 @@ import io
 import tarfile
 from typing import IO, TYPE_CHECKING, Final, NamedTuple
 
-from jim.client.private_files import new_private
-from jim.crypto.key_files import FILE_MODE
+from jim.common.files import FILE_MODE, new_private
 from jim.errors import BackupInvalid
 
 if TYPE_CHECKING:

@@ -119,6 +119,7 @@ class Background:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.presence.close()
         if self._courier is not None:
             self._courier.comparing.close()
             await self._courier.aclose()
@@ -154,7 +155,7 @@ class Background:
         """Give what is set when a message is decided about (None: any changes) and at the end."""
         if self._courier is None:
             return self._opened
-        return self._courier.changed if message_id is None else self._courier.watch(message_id)
+        return self._courier.watch(message_id)
 
     # --- the tasks --------------------------------------------------------------------------------
 

@@ -95,6 +95,7 @@ class Client(Trusting):
         *,
         data_dir: Path | None = None,
         ca_file: Path | None = None,
+        opener: KeyOpener | None = None,
     ) -> Client:
         """Make a client that adds this machine to an account by the twelve words; then `start` it.
 
@@ -102,7 +103,7 @@ class Client(Trusting):
             WordsInvalid: these are not twelve recovery words.
         """
         recovery = recovery_words.parse_words(words)
-        client = cls(server, name, data_dir=data_dir, ca_file=ca_file)
+        client = cls(server, name, data_dir=data_dir, ca_file=ca_file, opener=opener)
         client._options = msgspec.structs.replace(client._options, recovery=recovery)
         return client
 
@@ -116,6 +117,7 @@ class Client(Trusting):
         data_dir: Path | None = None,
         ca_file: Path | None = None,
         language: str = "en",
+        opener: KeyOpener | None = None,
     ) -> Client:
         """Make a client that begins an account anew by the twelve words; then `start` it.
 
@@ -125,7 +127,9 @@ class Client(Trusting):
             WordsInvalid: these are not twelve recovery words.
         """
         recovery = recovery_words.parse_words(words)
-        client = cls(server, name, data_dir=data_dir, ca_file=ca_file, language=language)
+        client = cls(
+            server, name, data_dir=data_dir, ca_file=ca_file, language=language, opener=opener
+        )
         client._options = msgspec.structs.replace(
             client._options, recovery=recovery, resetting=True
         )

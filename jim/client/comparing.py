@@ -9,11 +9,13 @@ belongs to nothing here is answered by giving up, so that the other side does no
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 from msgspec import Struct, field
 
+from jim.client.encryption.content import UNREADABLE
 from jim.client.errands import now_ms
 from jim.client.events import ComparisonChanged, ComparisonStage
 from jim.client.trust_store import Parties
@@ -32,6 +34,12 @@ if TYPE_CHECKING:
 
 COMPARE_S: Final = 600.0
 """For the whole of it, two people on the phone included: ten minutes as in Matrix."""
+
+MAX_ASKED: Final = 5
+"""Times that somebody may ask within `COMPARE_S`; each is told to the user, more are not."""
+
+MAX_TALKS: Final = 64
+"""People who ask or have asked lately: a user compares with one at a time."""
 
 _OPEN: Final = frozenset(
     {
@@ -76,6 +84,8 @@ class Comparing:
         """Take whose account it is, whom to tell, and how the store is changed."""
         self._own_name, self._publish, self._write = own_name, publish, write
         self._talks: dict[str, _Talk] = {}
+        self._asks: dict[str, deque[float]] = {}
+        """When somebody asked, the latest times."""
 
     def stage(self, name: str) -> ComparisonChanged | None:
         """Give how far it has come with somebody, None if nothing is going on."""
@@ -141,7 +151,7 @@ class Comparing:
         """Take a step from a device; what is none is passed over."""
         try:
             step = _decode(news.body)
-        except msgspec.MsgspecError:
+        except UNREADABLE:
             return
         name, device = news.name, news.device
         if name == self._own_name:
@@ -164,6 +174,8 @@ class Comparing:
     def _asked(self, name: str, device: str, start: sas.Start) -> None:
         talk = self._talks.get(name)
         if talk is None or not talk.began:
+            if not self._may_ask(name):
+                return
             if talk is not None and talk.comparison is not None:  # they have begun anew
                 self._send(name, talk.device, talk.comparison.cancel())
             talk = self._begin(name, ComparisonStage.ASKED)
@@ -174,6 +186,22 @@ class Comparing:
         elif not sas.goes_on(talk.began[device][1], start):
             del talk.began[device]  # they pass it over as well
             self._answer(talk, device, start)
+
+    def _may_ask(self, name: str) -> bool:
+        """Tell whether the user is to be told that somebody asks, and count it."""
+        now_s = asyncio.get_running_loop().time()
+        if name not in self._asks:
+            self._asks = {
+                each: times for each, times in self._asks.items() if times[-1] > now_s - COMPARE_S
+            }
+            if len(self._asks) >= MAX_TALKS:
+                return False
+            self._asks[name] = deque(maxlen=MAX_ASKED)
+        times = self._asks[name]
+        if len(times) == MAX_ASKED and times[0] > now_s - COMPARE_S:
+            return False
+        times.append(now_s)
+        return True
 
     def _answer(self, talk: _Talk, device: str, start: sas.Start) -> None:
         """Take part in what a device has begun; both users have asked for it."""

@@ -1,4 +1,4 @@
-"""The part of an account's store that is about its own devices: their names, and becoming one."""
+"""The part of an account's store that is about its own devices: their names, and who is one."""
 
 from __future__ import annotations
 
@@ -8,10 +8,8 @@ import msgspec
 from msgspec import Struct
 
 from jim.client.devices import Device, clean_name
-from jim.client.encryption.vault import Vault
-from jim.client.events import UNKNOWN_OUTCOME
+from jim.client.encryption.content import UNREADABLE
 from jim.client.mailbox import MailboxStore
-from jim.client.mark import digest_of
 from jim.client.store import Draft
 from jim.protocol.messages import REVOKE
 
@@ -20,7 +18,6 @@ if TYPE_CHECKING:
 
     from jim.client.encryption.contacts import Contact
     from jim.client.encryption.content import Content
-    from jim.client.encryption.vault import NewVault
     from jim.client.mailbox import News
     from jim.protocol.messages import Delivery, Link
 
@@ -32,19 +29,12 @@ _NAME: Final = """
     ON CONFLICT (device) DO UPDATE SET name = ?2, time_ms = ?3
     WHERE (?3, ?2) > (time_ms, name)
 """
-_UNKNOWN: Final = """
-    SELECT message_id FROM messages WHERE state = 'queued' AND released AND kind = 'text'
+
+
+_FORMER_NAME: Final = """
+    SELECT name FROM device_names WHERE device IN (SELECT device FROM former)
+    ORDER BY time_ms DESC LIMIT 1
 """
-_TAKE_OVER: Final = """
-    UPDATE messages SET device = ?, payload = NULL
-    WHERE outgoing AND device = ? AND state IN ('queued', 'failed')
-"""
-_OWN: Final = """
-    SELECT message_id, n, peer, text FROM messages
-    WHERE outgoing AND device = ? AND identity IS NULL
-"""
-_FORGOTTEN: Final = ("peers", "sessions", "sealed", "missing", "passed")
-"""Tables about what this device and others have sealed for each other."""
 
 
 class DeviceName(Struct, frozen=True):
@@ -96,12 +86,16 @@ class DeviceStore(MailboxStore):
     # --- names ----------------------------------------------------------------------------------
 
     def introduce(self, name: str, now_ms: int) -> bool:
-        """Give this device its first name and tell the others; False if it has one."""
+        """Give this device its first name and tell the others; False if it has one.
+
+        One that has taken the place of another here is called like that.
+        """
         own = self.own_chain()
         known = self._sql.execute("SELECT 1 FROM device_names WHERE device = ?", (self._device,))
         if own is None or self._device not in self._device_ids() or known.fetchone():
             return False
-        self.rename_device(self._device, name, now_ms)
+        former = self._sql.execute(_FORMER_NAME).fetchone()
+        self.rename_device(self._device, name if former is None else former[0], now_ms)
         return True
 
     def rename_device(self, device: str, name: str, now_ms: int) -> None:
@@ -138,7 +132,7 @@ class DeviceStore(MailboxStore):
         """Keep what another own device says, unless something later is known."""
         try:
             told = msgspec.json.decode(content.body, type=DeviceName)
-        except msgspec.MsgspecError:
+        except UNREADABLE:
             return
         name = clean_name(told.name)
         if name and told.device in self._device_ids():
@@ -154,7 +148,7 @@ class DeviceStore(MailboxStore):
         keys = own.state.keys if own is not None and own.state is not None else ()
         return [device for device in keys if device != self._device]
 
-    # --- being taken out, and coming back -------------------------------------------------------
+    # --- being taken out ------------------------------------------------------------------------
 
     def note_revoked(self) -> None:
         """Note that this device was taken out of the account."""
@@ -163,26 +157,3 @@ class DeviceStore(MailboxStore):
     def is_revoked(self) -> bool:
         """Tell whether this device is known to have been taken out of the account."""
         return bool(self._sql.execute("SELECT revoked FROM account").fetchone()[0])
-
-    def renew(self, device: str, vault: NewVault, key: bytes, now_ms: int) -> None:
-        """Be a new device of the account, with everything that was written and received so far.
-
-        Its numbers, its mailbox and its sessions begin anew. Of what the old one may have sent
-        nobody can find out any more whether it arrived; what it certainly did not goes out. What it
-        has sent is from now on known by its identity, like all that came from other devices.
-        """
-        self._fail([row[0] for row in self._sql.execute(_UNKNOWN).fetchall()], UNKNOWN_OUTCOME)
-        self._sql.execute("DELETE FROM messages WHERE state = 'queued' AND kind <> 'text'")
-        for table in _FORGOTTEN:
-            self._sql.execute(f"DELETE FROM {table}")  # noqa: S608 - one of our own names
-        self._sql.execute(_TAKE_OVER, (device, self._device))
-        for row in self._sql.execute(_OWN, (self._device,)).fetchall():
-            self._sql.execute(
-                "UPDATE messages SET identity = ? WHERE message_id = ?",
-                (digest_of((self._name, self._device, str(row[1]), *row[2:])), row[0]),
-            )
-        self._sql.execute("UPDATE account SET confirmed_n = 0, revoked = 0")
-        self.move_cursor(self.standing().epoch, 0)
-        Vault.begin(self._sql, vault, now_ms)
-        self._be(self._name, device, key)
-        self._renumber()

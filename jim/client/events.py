@@ -241,7 +241,8 @@ class HistoryMoved(Struct, frozen=True):
     """A part of the history went from one device of this account to another one that is new.
 
     `device` is the other one. Of `total` messages `done` are there, as far as this side knows;
-    `ended` says that nothing more follows.
+    `ended` says that nothing more follows, and `is_gone` that this is because the other device was
+    taken out of the account.
     """
 
     device: str
@@ -249,6 +250,7 @@ class HistoryMoved(Struct, frozen=True):
     done: int
     total: int
     ended: bool = False
+    is_gone: bool = False
 
 
 class Fatal(Struct, frozen=True):

@@ -124,6 +124,14 @@ class HandingStore(TakingStore):
         """
         self._keep_plan(device, Plan(shown_id=shown_id))
 
+    def _replaced(self, now_ms: int) -> None:
+        """Begin anew: parts that had not gone out yet were for sessions that are there no more."""
+        super()._replaced(now_ms)
+        found = self._sql.execute("SELECT device, plan FROM handovers").fetchall()
+        for device, packed in found:
+            plan = msgspec.json.decode(packed, type=Plan)
+            self.begin_handing(device, plan.shown_id)
+
     def _keep_plan(self, device: str, plan: Plan) -> None:
         self._sql.execute(
             "INSERT OR REPLACE INTO handovers VALUES (?, ?)", (device, msgspec.json.encode(plan))
@@ -133,7 +141,10 @@ class HandingStore(TakingStore):
         self._sql.execute("DELETE FROM handovers WHERE device = ?", (device,))
 
     def hand_on(self, text_bytes: int, now_ms: int) -> HistoryMoved | None:
-        """Queue the next part of what is to be handed over; None if there is nothing."""
+        """Queue the next part of what is to be handed over; None if there is nothing.
+
+        What was begun for a device that is in the account no longer ends with that.
+        """
         me = self._contacts.get(self._name)
         present = me.state.keys if me and me.state else {}
         found = self._sql.execute("SELECT device, plan FROM handovers ORDER BY device").fetchall()
@@ -141,8 +152,9 @@ class HandingStore(TakingStore):
             plan = msgspec.json.decode(packed, type=Plan)
             if device in present:
                 return self._hand_on(device, plan, text_bytes, now_ms)
-            if plan.begun:  # it was taken out of the account meanwhile
+            if plan.begun or (me and me.state and device in me.state.revoked):
                 self._forget_plan(device)
+                return HistoryMoved(device, False, plan.done, plan.total, ended=True, is_gone=True)
         return None
 
     def _hand_on(self, device: str, plan: Plan, text_bytes: int, now_ms: int) -> HistoryMoved:
@@ -243,10 +255,15 @@ class HandingStore(TakingStore):
         return past, row["text"]
 
     def _between_devices(self, frame: Delivery, content: Content, now_ms: int) -> list[News]:
-        """Begin anew for a device of our own that misses parts; the rest is taken in."""
+        """Begin anew for a device of our own that asks for that; the rest is taken in.
+
+        While it goes on anyway, its end is going to say whether anything is missing.
+        """
         if content.kind != history.HISTORY_WANTED or frame.sender != self._name:
             return super()._between_devices(frame, content, now_ms)
-        self.begin_handing(frame.device, self.standing().highest_id)
+        known = self._sql.execute("SELECT 1 FROM handovers WHERE device = ?", (frame.device,))
+        if known.fetchone() is None:
+            self.begin_handing(frame.device, self.standing().highest_id)
         return [HistoryMoved(frame.device, incoming=False, done=0, total=0)]
 
 

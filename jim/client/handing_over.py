@@ -76,6 +76,12 @@ class HandingOver:
                 self._fail(error)
             return
         before, self._moved = self._moved, finished.result()
+        if self._moved is not None and self._moved.is_gone:
+            self._tell(self._moved)
+            # Of another device it may have been said how far that is.
+            self._moved = before if before and before.device != self._moved.device else None
+            self.wake()
+            return
         if self._moved is None:
             if before is not None:
                 self._tell(msgspec.structs.replace(before, ended=True))

@@ -65,7 +65,9 @@ class KeyOpener:
 
     def _try(self, path: Path, public: bytes, sources: Sequence[Source]) -> SigningKey:
         wrong: KeyFileError | None = None
-        for source in sources:
+        # A key that takes the place of another one is sealed alike: nobody has to type that twice.
+        known = [] if self._passphrase is None else [self._passphrase]
+        for source in (lambda _: iter(known), *sources):
             for typed in source(public):
                 try:
                     key = key_files.read_key(path, lambda given=typed: given)  # type: ignore[misc]

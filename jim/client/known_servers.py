@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from jim.client.lock import FileLock
 from jim.client.translate import store_errors
+from jim.common.files import make_directory
 from jim.crypto import key_files
 from jim.crypto.keys import format_pin, parse_pin
 from jim.errors import KeyFileError
@@ -81,7 +82,7 @@ class KnownServers:
             self._remember(new)
 
     def _remember(self, new: KnownServer) -> None:
-        key_files.make_directory(self._path.parent)
+        make_directory(self._path.parent)
         with FileLock(self._path.with_suffix(".lock")).wait():
             servers = {known.address: known for known in self.all()}
             old = servers.setdefault(new.address, new)

@@ -34,6 +34,15 @@ logger = logging.getLogger(__name__)
 MAX_FRAME_BYTES: Final = 1024 * 1024
 """Accepted from a server: its outgoing bound (`Limits.outgoing_bytes`), which no frame exceeds."""
 
+MAX_COMPLAINTS: Final = 16
+"""Lines in the log about what one connection brings that cannot be used: as many as the server
+bears of a client (`Limits.malformed_frames`); a log is kept for weeks."""
+
+PONG_BYTES: Final = 65_536
+"""With more than that unsent a probe is not answered, for what lies there is a sign of life itself.
+One read of the other side (jim.common.stream): a server that probes without end and reads nothing
+must not fill the memory."""
+
 _FREE: Final = (m.Ack, m.Pong)
 """What the server does not count as a message."""
 
@@ -125,6 +134,7 @@ class Link:
         self._requests = 0
         self._end: JimError | None = None
         self._heard_at = self._loop.time()
+        self._complaints = 0
         self._poke = asyncio.Event()
         self._watch: asyncio.Task[None] | None = None
 
@@ -226,14 +236,21 @@ class Link:
 
     def _skip(self, invalid: Invalid) -> None:
         """Skip what a newer server may say; give the connection up over what makes no sense."""
-        logger.warning("the server sent something unknown: %s", invalid.error.code)
+        self._complain("the server sent something unknown", invalid.error.code)
         if not isinstance(invalid.error, UnknownAction):
             self._ended(protocol_error(f"{self._address}: this does not speak JIM"))
+
+    def _complain(self, what: str, code: str) -> None:
+        """Note in the log what the server does wrong, but not without end."""
+        self._complaints += 1
+        if self._complaints <= MAX_COMPLAINTS:
+            logger.warning("%s: %s", what, code)
 
     def _is_handled(self, message: m.ServerMessage) -> bool:
         """Deal with what concerns the connection itself."""
         if isinstance(message, m.Probe):
-            self.send(m.Pong(id=message.id))
+            if self._stream.unsent_bytes <= PONG_BYTES:
+                self.send(m.Pong(id=message.id))
             return True
         if isinstance(message, m.Goodbye):
             self._answer(message.id, message)
@@ -254,7 +271,7 @@ class Link:
         if future is not None and not future.done():
             future.set_exception(error)
         elif not isinstance(message.id, int):
-            logger.warning("the server refused something: %s", error.code)
+            self._complain("the server refused something", error.code)
         return not isinstance(message.id, int)
 
     def _answer(self, request_id: object, reply: Reply) -> None:

@@ -24,8 +24,6 @@ from jim.errors import AccountMissing
 DATA_DIR_VARIABLE: Final = "JIM_DATA_DIR"
 ACCOUNTS: Final = "accounts"
 KEY_FILE: Final = "device.key"
-NEXT_KEY_FILE: Final = "device.key.next"
-"""The key of the device that is about to take the place of this one (rotation.py)."""
 STORE_FILE: Final = "store.db"
 LOCK_FILE: Final = "lock"
 

@@ -7,7 +7,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Final
 
-from jim.crypto.key_files import FILE_MODE
+from jim.common.files import FILE_MODE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

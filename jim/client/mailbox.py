@@ -10,9 +10,10 @@ from msgspec import UNSET, Struct, field
 
 from jim.client import store_rows as sql
 from jim.client.encryption import opening
-from jim.client.encryption.contacts import Learned, Trust
-from jim.client.encryption.content import AGAIN, HERE, SINCE, TEXT, Number, Since
+from jim.client.encryption.contacts import MAX_DEVICES, Learned, Trust
+from jim.client.encryption.content import AGAIN, HERE, SINCE, TEXT, UNREADABLE, Number, Since
 from jim.client.encryption.opening import Lacking, Opened, Opening, Refused
+from jim.client.encryption.peers import MAX_MISSING
 from jim.client.events import HistoryMoved, Message, MessageState, MissingNotice
 from jim.client.mark import digest_of
 from jim.client.notice_store import (
@@ -30,6 +31,7 @@ from jim.protocol.messages import Delivery, Link, Notice
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from jim.client.encryption.contacts import Contact
     from jim.client.encryption.content import Content
     from jim.protocol.messages import Keys
 
@@ -38,8 +40,8 @@ REPAIR_MS: Final = 3_600_000
 again must not use up the keys of the other side."""
 
 MAX_RESENT: Final = 1000
-"""Messages sealed again for a device that is new, the latest ones: those that nobody has collected.
-More would keep the outbox busy for minutes at the usual rate."""
+"""Messages that wait to be sealed again for the devices of one account: for one that is new the
+latest that nobody has collected. More would keep the outbox busy for minutes at the usual rate."""
 
 _OWN_BUSINESS: Final = frozenset({AGAIN, HERE, SINCE})
 """Kinds that the store deals with by itself; all others are told as `FromDevice`."""
@@ -102,7 +104,7 @@ class MailboxStore(NoticeStore):
         kept = Kept()
         for frame in frames:
             if isinstance(frame, Notice):
-                kept.news.append(self.note_of_server(frame.code, frame.time, frame.position))
+                kept.news += self._note_of_server(frame, now_ms)
             elif frame.ciphertext is UNSET:
                 text = "" if frame.message is UNSET else frame.message
                 kept.news += self._insert(frame, text, plain=True)
@@ -124,7 +126,7 @@ class MailboxStore(NoticeStore):
         if isinstance(opened, Refused) and self._is_known(frame, ciphertext):
             return True
         if isinstance(opened, Refused):
-            kept.news += self._refuse(opened, frame)
+            kept.news += self._refuse(opened, frame, now_ms)
             if opened.code == opening.UNDECRYPTABLE:
                 self._mend(frame, now_ms)
             return True
@@ -135,9 +137,21 @@ class MailboxStore(NoticeStore):
             self._sql.execute(sql.OPENED, (position, digest_of([ciphertext])))
         return True
 
-    def _refuse(self, refused: Refused, frame: Delivery) -> list[News]:
-        """Say why a frame is not believed: once for all of a kind that follow each other."""
-        if self._was_said(refused.code, _peer_of(frame, self._name)):
+    def _note_of_server(self, frame: Notice, now_ms: int) -> list[News]:
+        """Keep what the server says is missing: nobody is told that without end."""
+        if self._may_alarm(now_ms):
+            return [self.note_of_server(frame.code, frame.time, frame.position)]
+        self._sql.execute(sql.PASSED, (frame.position, 0))
+        return []
+
+    def _refuse(self, refused: Refused, frame: Delivery, now_ms: int) -> list[News]:
+        """Say why a frame is not believed: once for all of a kind that follow each other.
+
+        Of people whom nobody here has talked with a server can invent as many as it likes.
+        """
+        peer = _peer_of(frame, self._name)
+        was_said = self._was_said(refused.code, peer)
+        if was_said or not (self._is_familiar(peer) or self._may_alarm(now_ms)):
             self._sql.execute(sql.PASSED, (frame.position, 0))
             return []
         return [self._note_about(refused.code, frame, position=frame.position)]
@@ -182,7 +196,7 @@ class MailboxStore(NoticeStore):
         news: list[News] = []
         for code in opened.warnings:
             news += self._warn(code, _peer_of(frame, self._name), frame.time)
-        if opened.gap:
+        if opened.gap and not self._was_said(opening.DROPPED, _peer_of(frame, self._name)):
             news.append(self._note_about(opening.DROPPED, frame))
         if self._is_worth_asking(frame, content):
             self._tell_device(AGAIN, frame.sender, frame.device, now_ms)
@@ -213,12 +227,21 @@ class MailboxStore(NoticeStore):
         return True
 
     def _insert_content(self, frame: Delivery, content: Content) -> list[Message]:
-        """Store a text in its place; one that was sealed again has it inside."""
-        if not frame.seq:
+        """Store a text in its place; one that was sealed again has it inside.
+
+        Its author alone says so: where something else stands, or far behind everything, no message
+        can have been lost, and what is new must not pass for old, nor stay the last one for good.
+        """
+        if not frame.seq and self._may_stand(_peer_of(frame, self._name), content.seq):
             frame = msgspec.structs.replace(
                 frame, seq=content.seq, n=content.n or frame.n, time=content.time
             )
         return self._insert(frame, content.body, content_id=content.id)
+
+    def _may_stand(self, peer: str, seq: int) -> bool:
+        """Tell whether a message of the conversation that is not here can have this sequence."""
+        last, taken = self._sql.execute(sql.STANDS, (peer, seq)).fetchone()
+        return not taken and (last == 0 or seq <= last + MAX_MISSING)
 
     def _insert(
         self, frame: Delivery, text: str, *, content_id: str = "", plain: bool = False
@@ -256,6 +279,9 @@ class MailboxStore(NoticeStore):
             self._sql.execute(sql.PASSED, (frame.position, 0))
         return kept
 
+    def _replaced(self, now_ms: int) -> None:
+        """Do anew what goes on between devices: this one has just become another one."""
+
     def _was(self, device: str) -> bool:
         """Tell whether this store is a device, or was it before it became another one."""
         former = self._sql.execute("SELECT 1 FROM former WHERE device = ?", (device,))
@@ -278,13 +304,14 @@ class MailboxStore(NoticeStore):
         contact = self._contacts.get(frame.sender)
         try:
             since = msgspec.json.decode(body, type=Since)
-        except msgspec.MsgspecError:
+        except UNREADABLE:
             return
         # Only a device of the same account can have been replaced by this one.
         if contact is None or not any(link.device == since.device for link in contact.links):
             return
         missing = msgspec.json.encode(since.missing).decode()
-        asked = (frame.sender, since.device, since.after, missing, MAX_RESENT)
+        room = self._room_for(contact)
+        asked = (frame.sender, since.device, since.after, missing, room)
         for (message_id,) in reversed(self._sql.execute(sql.SEALED_AFTER, asked).fetchall()):
             message = self.message(message_id)
             if message is not None and self._is_for(message, frame.sender) and message.is_stored:
@@ -294,15 +321,27 @@ class MailboxStore(NoticeStore):
         """Queue again for a device what never came there; what is gone is given up."""
         sender, device = frame.sender, frame.device
         gone: list[int] = []
+        room = self._room_for(self._contacts.get(sender))
         for count in _counts(body):
             message_id = self._peers.message_of(sender, device, count)
             message = None if message_id is None else self.message(message_id)
             if message is None or not self._is_for(message, sender):
                 gone.append(count)
-            elif message.is_stored:
+            elif message.is_stored and room > 0:
+                room -= 1
                 self._queue_again(message, device, now_ms, was=count)
         self._peers.voids(sender, device, gone)
         self._tell_device(HERE, sender, device, now_ms)
+
+    def _room_for(self, contact: Contact | None) -> int:
+        """Tell how many more messages may wait to be sealed again for the devices of an account.
+
+        What somebody asks for again and again must not hold up what is written to others.
+        """
+        devices = list(contact.state.keys) if contact and contact.state else []
+        asked = (RESENT, msgspec.json.encode(devices).decode())
+        (waiting,) = self._sql.execute(sql.WAIT_FOR, asked).fetchone()
+        return max(0, MAX_RESENT - int(waiting))
 
     def _is_for(self, message: Message, name: str) -> bool:
         """Tell whether a message was sealed for an account: the addressee's or our own."""
@@ -325,20 +364,23 @@ class MailboxStore(NoticeStore):
     def learn(self, name: str, links: Sequence[Link], now_ms: int) -> list[News]:
         """Pin what the server shows of a device chain; gives what the user should know of it."""
         try:
-            learned = self._contacts.learn(name, links)
+            learned = self._contacts.learn(name, links, bounded=name != self._name)
         except ChainInvalid:
-            return [*self._warn(CHAIN_INVALID, name, now_ms)]
+            may_warn = self._is_familiar(name) or self._may_alarm(now_ms)
+            return [*self._warn(CHAIN_INVALID, name, now_ms)] if may_warn else []
         joined = name == self._name and self._device in learned.added
         if learned.is_new or joined:
             return []  # what was before us is no news
         if name != self._name:
-            for device in learned.added:
+            present = learned.contact.state.keys if learned.contact.state else {}
+            for device in filter(present.__contains__, learned.added):
                 self._seal_for_new(name, device, now_ms)
         return [self.note(code, now_ms, peer=name) for code in _codes_of(learned)]
 
     def _seal_for_new(self, name: str, device: str, now_ms: int) -> None:
         """Queue for a new device what none of its account has collected so far."""
-        found = self._sql.execute(sql.UNDELIVERED_TO, (name, self._device, MAX_RESENT)).fetchall()
+        room = self._room_for(self._contacts.get(name))
+        found = self._sql.execute(sql.UNDELIVERED_TO, (name, self._device, room)).fetchall()
         for (message_id,) in reversed(found):
             if (message := self.message(message_id)) is not None:
                 self._queue_again(message, device, now_ms, was=0)
@@ -365,7 +407,9 @@ class MailboxStore(NoticeStore):
         # They belong to another lineage, or to what nobody can say whether it was whole.
         self._sql.execute("UPDATE messages SET position = 0 WHERE position <> 0")
         self._sql.execute("UPDATE notices SET position = 0 WHERE position <> 0")
-        self._sql.execute("DELETE FROM passed WHERE position <> 0")
+        self._sql.execute("DELETE FROM passed WHERE position <> 0 AND digest IS NULL")
+        # What was opened comes again from there, and no ratchet opens it twice.
+        self._sql.execute("UPDATE passed SET position = 0 WHERE position <> 0")
 
 
 def _peer_of(frame: Delivery, name: str) -> str:
@@ -379,7 +423,7 @@ def _counts(body: str) -> list[int]:
     """
     try:
         return msgspec.json.decode(body, type=list[Number])[:MAX_ASKED]
-    except msgspec.MsgspecError:
+    except UNREADABLE:
         return []
 
 
@@ -388,4 +432,5 @@ def _codes_of(learned: Learned) -> list[str]:
         return [VERIFIED_CHANGED if learned.contact.trust is Trust.CHANGED else KEYS_CHANGED]
     passing = len(learned.passing)
     added, removed = len(learned.added) + passing, len(learned.removed) + passing
-    return [DEVICE_ADDED] * added + [DEVICE_REMOVED] * removed
+    # Who adds and removes devices without end is told of as often as an account can have some.
+    return [DEVICE_ADDED] * min(added, MAX_DEVICES) + [DEVICE_REMOVED] * min(removed, MAX_DEVICES)

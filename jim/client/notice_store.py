@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Final
 
 from jim.client import store_rows as sql
@@ -21,6 +22,9 @@ CHAIN_INVALID: Final = "chain_invalid"
 """Code of a notice: the server shows a device chain that cannot be that of this account."""
 FORGOTTEN: Final = "forgotten"
 """Code of a notice: the user has let go of the keys of somebody; the next ones are believed."""
+
+INCOMPLETE: Final = "history_incomplete"
+"""Code of a notice: not all of the history came that another device has handed over."""
 
 ABOUT_KEYS: Final = frozenset(
     {
@@ -47,6 +51,7 @@ _OURS: Final = _ONCE | {
     BEHIND,
     RESTORED,
     ROTATED,
+    INCOMPLETE,
 }
 """What only this device can find out: it is said in its own voice, and must not be put into its
 mouth by a server that wants an account to be given up."""
@@ -56,6 +61,11 @@ _WAS_WARNED: Final = """
         SELECT coalesce(max(notice_id), 0) FROM notices WHERE code = ?3 AND peer = ?2)
     LIMIT 1
 """
+ALARMS: Final = 64
+ALARMS_MS: Final = 3_600_000
+"""So many notices an hour about what a server can invent: people whom nobody has talked with, and
+what it says itself. An honest one says a few in a year, and who has been told 64 knows that
+something is wrong. They are counted since the program began."""
 
 MAX_CODE: Final = 64
 """Signs of a code that the server may give: three times its longest. All are kept for good."""
@@ -63,6 +73,22 @@ MAX_CODE: Final = 64
 
 class NoticeStore(MessageStore):
     """The messages of one account, and what there is to say about them."""
+
+    def _be(self, name: str, device: str, key: bytes | None) -> None:
+        super()._be(name, device, key)
+        self._alarms: deque[int] = deque(maxlen=ALARMS)
+
+    def _may_alarm(self, now_ms: int) -> bool:
+        """Tell whether one more notice may be kept of what a server can invent, and count it."""
+        is_full = len(self._alarms) == ALARMS
+        if is_full and self._alarms[0] <= now_ms < self._alarms[0] + ALARMS_MS:
+            return False
+        self._alarms.append(now_ms)
+        return True
+
+    def _is_familiar(self, peer: str) -> bool:
+        """Tell whether there are messages with somebody."""
+        return self._sql.execute(sql.FAMILIAR, (peer,)).fetchone() is not None
 
     def note(self, code: str, time_ms: int, *, position: int = 0, peer: str = "") -> MissingNotice:
         """Keep something that the user has to know, behind everything that is here."""

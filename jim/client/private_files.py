@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import secrets
 import shutil
-from typing import IO, TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, Final
 
-from jim.crypto import key_files
+from jim.client.lock import FileLock
+from jim.common.files import appearing, make_directory, new_private
 from jim.errors import BackupInvalid
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+__all__ = ["appearing", "file_errors", "new_private", "sweep", "workplace"]
 
-def new_private(path: Path) -> IO[bytes]:
-    """Open a new file, 0600, to write and read.
+PREFIX: Final = ".jim-"
+LOCK_FILE: Final = "lock"
+"""In a workplace: held for as long as somebody works there."""
 
-    Raises:
-        OSError: it is there already, or cannot be made.
-    """
-    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-    return os.fdopen(os.open(path, flags, key_files.FILE_MODE), "w+b")
+YOUNG_S: Final = 60.0
+"""So old is a workplace that nobody can be about to take its lock any more."""
 
 
 @contextlib.contextmanager
@@ -33,31 +33,27 @@ def workplace(parent: Path) -> Iterator[Path]:
     Raises:
         OSError: it cannot be made.
     """
-    folder = parent / f".jim-{secrets.token_hex(8)}"
-    key_files.make_directory(folder)
+    folder = parent / f"{PREFIX}{secrets.token_hex(8)}"
+    make_directory(folder)
+    lock = FileLock(folder / LOCK_FILE)
     try:
+        lock.acquire()
         yield folder
     finally:
+        lock.release()
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@contextlib.contextmanager
-def appearing(path: Path, *, replace: bool) -> Iterator[IO[bytes]]:
-    """Write a file, 0600, beside its place; it gets its name once it is durable.
-
-    Raises:
-        OSError: it cannot be written, or without `replace` is there already.
-    """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.new")
-    try:
-        with new_private(temporary) as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        key_files.move_into_place(temporary, path, replace=replace)
-        key_files.sync_directory(path.absolute().parent)
-    finally:
-        temporary.unlink(missing_ok=True)
+def sweep(parent: Path) -> None:
+    """Remove the workplaces of those who were killed: a store and a key lie in them, unsealed."""
+    for folder in parent.glob(f"{PREFIX}{'[0-9a-f]' * 16}"):
+        with contextlib.suppress(OSError):
+            if time.time() - folder.stat().st_mtime < YOUNG_S:
+                continue
+            lock = FileLock(folder / LOCK_FILE)
+            if lock.acquire():
+                lock.release()
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager

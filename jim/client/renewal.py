@@ -1,7 +1,18 @@
-"""Become a new device in the place of one that is out: its key first, its store, then the name.
+"""Put a new device in the place of the one here: one way, whatever has led to it.
 
-The new key is durable beside the old one before the store belongs to it. Whichever of the two the
-store belongs to after a crash is the key of this account.
+A device is replaced by itself where its old keys must not be used any more (`rotation`): it is in
+the account still, and adds the new one before it is taken out. Or its user brings the account back
+with the twelve words (`recover`, `reset`), and what was here is out already, or soon will be. What
+happens on this machine is the same:
+
+1. the key of the new device becomes durable beside the old one, as `device.key.next`;
+2. one transaction makes the store that of the new device (`RotatingStore.become`);
+3. the key takes the place of the old one.
+
+Which of two keys is that of the account, the store says, so a crash between any of these leaves
+nothing open. A key that the store does not belong to yet stays, and is taken the next time: a
+rotation may have made it public already. What it encrypts with, which is public then too, is kept
+in the store as soon as it is made (`Rotation.vault`).
 """
 
 from __future__ import annotations
@@ -17,45 +28,36 @@ from jim.crypto.keys import device_id
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from jim.client.key_opener import KeyOpener
-    from jim.crypto.keys import SigningKey
-
-NEW_KEY: Final = ".new"
+NEXT: Final = ".next"
 """Behind the name of the key file, until the store belongs to the new key."""
 
 
-def make_key(path: Path, opener: KeyOpener) -> SigningKey:
-    """Make the key that is going to take the place of one, durably beside it. Blocks.
-
-    It is sealed with the passphrase of the one that `opener` has read, if that is sealed.
-
-    Raises:
-        KeyFileError: it cannot be written.
-    """
-    new = _new(path)
-    new.unlink(missing_ok=True)
-    return opener.read_or_make(new)
+def next_path(path: Path) -> Path:
+    """Give where the key is that is going to take the place of the one at `path`."""
+    return path.with_name(path.name + NEXT)
 
 
 def settle(path: Path, store: Path) -> None:
-    """Put a new key in its place if the store belongs to it, or throw it away. Blocks.
+    """Put a new key in its place if the store belongs to it already. Blocks.
 
     Raises:
         KeyFileError: it cannot be read.
         StoreError: the store cannot be.
         OSError: it cannot be moved.
     """
-    new = _new(path)
-    if not new.exists():
-        return
-    if device_id(key_files.public_key(new)[0]) == _device_of(store):
-        new.replace(path)
-    else:
-        new.unlink()
+    new = next_path(path)
+    if new.exists() and device_id(key_files.public_key(new)[0]) == _device_of(store):
+        take(path)
 
 
-def _new(path: Path) -> Path:
-    return path.with_name(path.name + NEW_KEY)
+def take(path: Path) -> None:
+    """Put the new key in its place for good: the store belongs to it. Blocks.
+
+    Raises:
+        OSError: it cannot be moved.
+    """
+    key_files.move_into_place(next_path(path), path, replace=True)
+    key_files.sync_directory(path.parent)
 
 
 def _device_of(store: Path) -> str:

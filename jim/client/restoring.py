@@ -26,12 +26,13 @@ from jim.client.backup import FORMAT, MANIFEST, MEMBERS, Manifest, read_only
 from jim.client.known_servers import KnownServer, KnownServers
 from jim.client.local_accounts import KEY_FILE, LOCK_FILE, STORE_FILE, account_directory
 from jim.client.lock import FileLock
-from jim.client.private_files import file_errors, new_private, workplace
+from jim.client.private_files import file_errors, new_private, sweep, workplace
 from jim.client.rotated import Rotation, write_rotation
 from jim.client.schema import open_database
 from jim.client.translate import store_errors
 from jim.client.verify import Kind, Report
 from jim.client.verify_store import verify_account
+from jim.common.files import DIRECTORY_MODE, make_directory, sync_directory
 from jim.core.names import normalise
 from jim.crypto import key_files
 from jim.crypto.keys import SigningKey, device_id, fingerprint
@@ -83,6 +84,7 @@ def restore(
         AccountInUse: another process works with the account that is there.
         JimError: the data directory cannot be used.
     """
+    sweep(data_dir)
     with store_errors(data_dir), workplace(data_dir) as folder:
         with file_errors(source):
             _unseal(source, by, folder, progress)
@@ -156,7 +158,7 @@ def _make_room(place: Path, data_dir: Path, *, force: bool) -> Path | None:
         raise AccountInUse(f"{place}: another client works with it")
     try:
         aside = data_dir / REPLACED / place.parent.name / f"{place.name}-{time.time_ns()}"
-        key_files.make_directory(aside.parent)
+        make_directory(aside.parent)
         place.rename(aside)
     finally:
         lock.release()
@@ -166,18 +168,18 @@ def _make_room(place: Path, data_dir: Path, *, force: bool) -> Path | None:
 def _move(folder: Path, place: Path) -> None:
     """Give the finished account its place: first all of it durably, then the name."""
     ready = folder / "account"
-    ready.mkdir(mode=key_files.DIRECTORY_MODE)
+    ready.mkdir(mode=DIRECTORY_MODE)
     for name in (KEY_FILE, STORE_FILE):
         (folder / name).rename(ready / name)
         with (ready / name).open("rb") as file:
             os.fsync(file.fileno())
-    key_files.sync_directory(ready)
-    key_files.make_directory(place.parent)
+    sync_directory(ready)
+    make_directory(place.parent)
     with contextlib.suppress(FileNotFoundError):
         (place / LOCK_FILE).unlink()
         place.rmdir()
     ready.rename(place)
-    key_files.sync_directory(place.parent)
+    sync_directory(place.parent)
 
 
 class _Counted:

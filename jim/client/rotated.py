@@ -1,4 +1,4 @@
-"""The part of an account's store that lets it become another device; `rotation.py` decides when."""
+"""The part of an account's store that lets it become another device; `renewal.py` says when."""
 
 from __future__ import annotations
 
@@ -7,18 +7,19 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from msgspec import Struct
 
+from jim.client.account_record import write_account
 from jim.client.encryption.content import SINCE, TEXT, Since
 from jim.client.encryption.vault import NewVault, Vault
 from jim.client.events import ROTATED, UNKNOWN_OUTCOME, Message
 from jim.client.mailbox import MailboxStore
 from jim.client.store import MAX_ASKED, RESENT, Again, Draft
-from jim.client.sync import Confirm
+from jim.client.sync import Confirm, Settled
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Sequence
 
-    from jim.client.sync import Settled
+    from jim.client.account_record import AccountRecord
     from jim.protocol.messages import Link
 
 NEVER: Final = -1
@@ -29,6 +30,7 @@ _LOST: Final = """
     WHERE outgoing AND device = ? AND n > ? AND state = 'stored'
     RETURNING message_id
 """
+_MAY_BE_SENT: Final = "SELECT message_id FROM messages WHERE state = 'queued' AND released"
 _OF_THE_OLD: Final = ("sessions", "peers", "sealed", "missing", "passed", "rotation")
 """Tables that mean nothing to another device."""
 
@@ -88,31 +90,35 @@ class RotatingStore(MailboxStore):
         """Keep how far that has come."""
         write_rotation(self._sql, rotation)
 
-    def rotate(
-        self, settled: Settled, links: Sequence[Link], key: bytes, now_ms: int
+    def become(
+        self,
+        record: AccountRecord,
+        vault: NewVault,
+        key: bytes,
+        now_ms: int,
+        settled: Settled | None = None,
+        links: Sequence[Link] = (),
     ) -> list[Message]:
-        """Be the new device from now on; gives the messages that were decided about.
+        """Be the device of `record` from now on; gives the messages that were decided about.
 
-        What is queued goes out from it, under its own numbers. What was on its way to the old
-        device is asked for.
+        `settled` is what the server had of the old device in the end, None where nobody asked: of
+        what that may have sent nobody can find out any more whether it arrived. What it certainly
+        did not send goes out from the new device, under its own numbers. What was on its way to the
+        old one is asked for. `links` is our chain, if it is at hand; `key` opens the vault.
         """
-        rotation = self.rotation()
-        if rotation is None or rotation.vault is None:
-            raise RuntimeError("there is no new device to become")
-        decided = self._settle(settled)
+        decided = self._settle(settled or self._unsettled())
         again, asked = self._take_resent(), self._asked_since()
         self._leave_device()
-        Vault.begin(self._sql, rotation.vault, now_ms)
-        self._sql.execute(
-            "UPDATE account SET device = ?, confirmed_n = 0, position = 0, walked_from = 0",
-            (rotation.device,),
-        )
+        write_account(self._sql, record)
+        self._sql.execute("UPDATE account SET confirmed_n = 0, revoked = 0")
+        self.move_cursor(self.standing().epoch, 0)
+        Vault.begin(self._sql, vault, now_ms)
         self._sql.execute(
             "UPDATE messages SET device = ?, payload = NULL, released = 0, plain = 0"
             " WHERE state = 'queued'",
-            (rotation.device,),
+            (record.device,),
         )
-        self._be(self._name, rotation.device, key)
+        self._be(record.name, record.device, key)
         self._renumber()
         if links:
             self._contacts.learn(self._name, links)
@@ -120,8 +126,15 @@ class RotatingStore(MailboxStore):
             self._queue_again(message, device, now_ms, was=0)
         for draft in asked:
             self._queue(msgspec.structs.replace(draft, time_ms=now_ms))
-        self.note(ROTATED, now_ms)
+        self._replaced(now_ms)
+        if settled is not None:  # otherwise its user has just asked for it
+            self.note(ROTATED, now_ms)
         return decided
+
+    def _unsettled(self) -> Settled:
+        """Give what is known of the messages of a device without its server."""
+        sent = self._sql.execute(_MAY_BE_SENT).fetchall()
+        return Settled([], [message_id for (message_id,) in sent], self.standing().confirmed_n)
 
     def _settle(self, settled: Settled) -> list[Message]:
         """Decide about everything that the old device has sent."""
@@ -160,15 +173,8 @@ class RotatingStore(MailboxStore):
             drafts.append(Draft(name, body, 0, None, SINCE, device))
         return drafts
 
-    def leave_behind(self) -> None:
-        """Note that this store is going to be another device: nothing has to be replaced then."""
-        self._sql.execute("INSERT OR IGNORE INTO former VALUES (?)", (self._device,))
-        self._sql.execute("DELETE FROM rotation")
-
     def _leave_device(self) -> None:
         """Drop what means nothing to another device; it has a mailbox and ratchets of its own."""
-        self.leave_behind()
+        self._sql.execute("INSERT OR IGNORE INTO former VALUES (?)", (self._device,))
         for table in _OF_THE_OLD:
             self._sql.execute(f"DELETE FROM {table}")  # noqa: S608 - names of our own
-        self._sql.execute("UPDATE messages SET position = 0 WHERE position <> 0")
-        self._sql.execute("UPDATE notices SET position = 0 WHERE position <> 0")

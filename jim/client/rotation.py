@@ -109,7 +109,7 @@ async def finish(account: Account, courier: Courier, shown: Sequence[m.Link] = (
         return False
     await courier.calm()
     settled = courier.settle(noted.last_n, noted.last_mark)
-    decided = await account.become_next(settled, shown, _now_ms())
+    decided = await account.become_next(settled, shown)
     await courier.load()
     courier.decided(decided)
     logger.warning("this device is %s now", account.record.device)

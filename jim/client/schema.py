@@ -5,12 +5,14 @@ Steps are never changed once released: a database upgraded step by step equals a
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 from typing import TYPE_CHECKING, Final
 
 from jim.client.translate import store_errors
-from jim.crypto import key_files
+from jim.common.files import FILE_MODE, make_directory
+from jim.crypto.key_files import OTHERS
 from jim.errors import StoreCorrupt, StoreTooNew
 from jim.i18n import _
 
@@ -183,6 +185,10 @@ MIGRATIONS: Final = (
     ) STRICT;
     CREATE TABLE former (device TEXT PRIMARY KEY) STRICT, WITHOUT ROWID
     """,
+    """
+    CREATE INDEX passed_digests ON passed (digest) WHERE digest IS NOT NULL;
+    CREATE INDEX messages_sealed ON messages (device, n) WHERE content_id <> ''
+    """,
 )
 """`place` orders a conversation: the sequence of a message, or for one that never got one the last
 sequence known when it failed, with `pending` set so that it follows; while it is queued, the end.
@@ -214,7 +220,10 @@ again by nothing else.
 message, `handed` says that it came in that way: 1 if it had been read there, 2 if it had not.
 
 `rotation` has a row while this device has to be replaced by a new one (rotation.py): why, and how
-far that has come. `former` are the devices that this store was before."""
+far that has come. `former` are the devices that this store was before.
+
+`passed_digests` and `messages_sealed` find what was opened before: without them every frame that
+cannot be opened costs a look at each row, and a server sends as many of both as it likes."""
 
 WALKED_SINCE: Final = 3
 """The step that began to keep positions."""
@@ -224,6 +233,9 @@ SEALED_SINCE: Final = 4
 
 ROTATED_SINCE: Final = 5
 """The step that began to keep which devices a store was before."""
+
+INDEXED_SINCE: Final = 6
+"""The step that made indexes of what was opened."""
 
 
 def open_database(path: Path, *, create: bool) -> sqlite3.Connection:
@@ -249,9 +261,14 @@ def open_database(path: Path, *, create: bool) -> sqlite3.Connection:
 
 def _create_private(path: Path) -> None:
     """Make an empty file that only we can read; SQLite gives its companions the same mode."""
-    key_files.make_directory(path.parent)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, key_files.FILE_MODE)
+    make_directory(path.parent)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, FILE_MODE)
     os.close(descriptor)
+    # One that came with a copy of the directory may be open to others, texts and all.
+    for each in (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
+        with contextlib.suppress(FileNotFoundError):
+            if each.stat().st_mode & OTHERS:
+                each.chmod(FILE_MODE)
 
 
 def _configure(connection: sqlite3.Connection) -> None:

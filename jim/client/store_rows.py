@@ -56,11 +56,16 @@ KEEP: Final = """
     INSERT INTO messages
         (peer, outgoing, sender, device, n, text, time_ms, seq, place, state, identity, position,
          content_id, plain, withheld)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?8, ?8, ?, ?, ?, ?, ?13,
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?8,
+        CASE WHEN ?8 > 0 THEN ?8 ELSE (
+            SELECT coalesce(max(place), 0) FROM messages WHERE peer = ?1 AND place < 1 << 62) END,
+        ?, ?, ?, ?, ?13,
         ?13 AND NOT EXISTS (SELECT 1 FROM contacts WHERE name = ?1 AND contacts.plain))
     ON CONFLICT (identity) DO NOTHING
     RETURNING *
 """
+"""What comes without a sequence stands behind what is here: its sender may not have learned it, and
+a server that leaves it away must not hide a message before all others."""
 PLACE_KNOWN: Final = "UPDATE messages SET position = ? WHERE identity = ? AND position = 0"
 PLACE_OWN: Final = """
     UPDATE messages SET position = ?1
@@ -118,7 +123,6 @@ KNOWN: Final = """
         WHERE sender = ?1 AND device = ?2 AND n = ?3 AND seq = ?4 AND content_id <> '')
     OR EXISTS (SELECT 1 FROM passed WHERE digest = ?5)
 """
-"""Looks at every row, but only when something could not be opened."""
 PLACE_AGAIN: Final = """
     UPDATE messages SET position = ?1
     WHERE sender = ?2 AND device = ?3 AND n = ?4 AND seq = ?5 AND content_id <> '' AND position = 0
@@ -152,6 +156,17 @@ UNSEALED: Final = """
 IS_QUEUED: Final = """
     SELECT 1 FROM messages WHERE state = 'queued' AND kind = ? AND only_for = ? LIMIT 1
 """
+WAIT_FOR: Final = """
+    SELECT count(*) FROM messages
+    WHERE state = 'queued' AND kind = ? AND only_for IN (SELECT value FROM json_each(?))
+"""
+STANDS: Final = """
+    SELECT
+        (SELECT coalesce(max(place), 0) FROM messages WHERE peer = ?1 AND place < 1 << 62),
+        EXISTS (SELECT 1 FROM messages WHERE peer = ?1 AND place = ?2)
+"""
+"""The last sequence of a conversation, and whether one of its messages has a certain one."""
+FAMILIAR: Final = "SELECT 1 FROM messages WHERE peer = ? AND kind = 'text' LIMIT 1"
 SEALED_AFTER: Final = """
     SELECT DISTINCT message_id FROM sealed
     WHERE name = ? AND device = ? AND (count > ? OR count IN (SELECT value FROM json_each(?)))

@@ -1,5 +1,8 @@
 """Take in what another device of the account hands over (`handing`), and believe only what is due.
 
+That there is something to wait for is known as soon as this device is in the chain: whoever has
+signed its link hands the history over. If one of the two goes on as another device, or is taken
+out, this one asks for everything again: it is found here by its identity and is there once.
 Only a device that is in our own chain can hand anything over. What it has verified counts as
 verified here too, but every chain is verified anew, and one that contradicts what the server has
 shown here is refused.
@@ -14,15 +17,18 @@ from jim.client.encryption.contacts import Trust
 from jim.client.encryption.content import Head
 from jim.client.events import HistoryMoved, MessageState
 from jim.client.mailbox import MailboxStore
+from jim.client.notice_store import INCOMPLETE
 from jim.client.store_rows import identity_of
 from jim.core.names import normalise
+from jim.crypto import chain
 from jim.crypto.transcript import link_hash
 from jim.errors import NameInvalid
 from jim.protocol.messages import RESET, Delivery
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
+    from jim.client.encryption.contacts import Contact
     from jim.client.encryption.content import Content
     from jim.client.encryption.history import Past, Pinned
     from jim.client.mailbox import News
@@ -31,9 +37,6 @@ if TYPE_CHECKING:
 MAX_TRIES: Final = 2
 """So often is everything asked for again if parts are missing; a server that drops parts does so
 again and again."""
-
-INCOMPLETE: Final = "history_incomplete"
-"""Code of a notice: not all of the history came that another device has handed over."""
 
 _KEEP_PAST: Final = """
     INSERT INTO messages
@@ -48,6 +51,60 @@ _KEEP_PAST: Final = """
 
 class TakingStore(MailboxStore):
     """The messages of one account on this device, those that another one hands over too."""
+
+    # --- from whom --------------------------------------------------------------------------------
+
+    def learn(self, name: str, links: Sequence[Link], now_ms: int) -> list[News]:
+        """Pin what the server shows of a device chain; gives what the user should know of it.
+
+        Our own says who hands the history over to this device, and whether that goes on.
+        """
+        before = self._own_devices(self._contacts.get(name)) if name == self._name else ()
+        news = super().learn(name, links, now_ms)
+        me = self._contacts.get(self._name)
+        present = self._own_devices(me)
+        if name != self._name or me is None or self._device not in present:
+            return news
+        if self._device not in before:
+            self._expect(chain.added_by(me.links, name, self._device))
+        return news + self._ask_others(present, now_ms)
+
+    def _own_devices(self, me: Contact | None) -> list[str]:
+        """Give the devices of our account that something can be sealed for, the oldest first."""
+        return list(me.state.keys) if me is not None and me.state is not None else []
+
+    def _expect(self, device: str) -> bool:
+        """Note that a device hands the history over; False if that is known, or it is no other."""
+        if not device or self._was(device):
+            return False
+        noted = self._sql.execute("INSERT OR IGNORE INTO handed (device) VALUES (?)", (device,))
+        return noted.rowcount > 0
+
+    def _ask_others(self, present: Iterable[str], now_ms: int) -> list[News]:
+        """Ask another device for what one cannot hand over any more; where there is none, tell it.
+
+        The latest one: if that which is out was replaced, it is the one in its place.
+        """
+        others = [device for device in present if device != self._device]
+        news: list[News] = []
+        for (device,) in self._sql.execute("SELECT device FROM handed").fetchall():
+            if device in others:
+                continue
+            self._sql.execute("DELETE FROM handed WHERE device = ?", (device,))
+            if not others:
+                news.append(self.note(INCOMPLETE, now_ms))
+            elif self._expect(others[-1]):
+                self._tell_device(history.HISTORY_WANTED, self._name, others[-1], now_ms)
+        return news
+
+    def _replaced(self, now_ms: int) -> None:
+        """Ask anew for everything: what was on its way is for the device that this was before."""
+        super()._replaced(now_ms)
+        self._sql.execute("UPDATE handed SET parts = 0")
+        for (device,) in self._sql.execute("SELECT device FROM handed").fetchall():
+            self._tell_device(history.HISTORY_WANTED, self._name, device, now_ms)
+
+    # --- what it is -------------------------------------------------------------------------------
 
     def _between_devices(self, frame: Delivery, content: Content, now_ms: int) -> list[News]:
         """Deal with what another device of our own account hands over; nobody else can."""
@@ -82,7 +139,8 @@ class TakingStore(MailboxStore):
             return False
         if past.outgoing:
             return not self._was(past.device)
-        return past.peer != self._name and past.seq > 0
+        # One that was sealed again may have come without its sequence.
+        return past.peer != self._name and (past.seq > 0 or bool(past.content_id))
 
     def _keep_past(self, past: Past, text: str) -> list[News]:
         """Keep a message of before, unless it is here; gives what somebody still has to see."""

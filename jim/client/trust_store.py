@@ -5,7 +5,7 @@ Nothing here ever touches the row of the account itself: nobody can block or ver
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
@@ -23,6 +23,10 @@ from jim.errors import OwnAccount
 if TYPE_CHECKING:
     from jim.client.encryption.contacts import Contact
     from jim.crypto.chain import ChainState
+
+
+MAX_STEPS: Final = 8
+"""Steps that wait for one device: twice what one side says in a whole comparison."""
 
 
 class Parties(Struct, frozen=True):
@@ -132,7 +136,13 @@ class TrustStore(MailboxStore):
         return Parties(Party(self._name, self._device, mine.root, pair.ed), devices, theirs.root)
 
     def queue_step(self, name: str, device: str, step: str, now_ms: int) -> None:
-        """Queue a step for one device."""
+        """Queue a step for one device; more than any comparison has are passed over.
+
+        A device could ask for as many answers as it sends nonsense, and hold up everything else.
+        """
+        (waiting,) = self._sql.execute(sql.WAIT_FOR, (SAS, f'["{device}"]')).fetchone()
+        if waiting >= MAX_STEPS:
+            return
         self._queue(Draft(name, step, now_ms, None, SAS, device))
 
     def _other(self, name: str) -> ChainState | None:

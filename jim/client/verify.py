@@ -241,10 +241,14 @@ def _identity(row: Row, whose: Whose) -> bytes:
 
 
 def _is_placed(row: Row) -> bool:
-    """Tell whether a message stands where its sequence says; only ours may have none."""
-    if row.state not in HELD:
+    """Tell whether a message stands where its sequence says; it may have none.
+
+    An own one whose answer was lost has none, nor what its author's other devices, or the peer's,
+    get of that one when it is sealed again.
+    """
+    if row.state not in HELD or row.seq == 0:
         return True
-    return row.outgoing if row.seq == 0 else row.seq > 0 and row.place == row.seq
+    return row.seq > 0 and row.place == row.seq
 
 
 class ConversationAudit:
@@ -309,12 +313,12 @@ class ConversationAudit:
 
 
 def _may_fill(row: Row) -> bool:
-    """Tell whether an own message may stand in a hole: it has, had or may have got a place there.
+    """Tell whether a message may stand in a hole: it has, had or may have got a place there.
 
     A queued one with a sequence was stored once, by a server that has lost it since.
     """
     if not row.outgoing:
-        return False
+        return row.state in HELD
     if row.state == MessageState.QUEUED:
         return row.seq > 0
     return row.state in HELD or row.error_code == UNKNOWN_OUTCOME

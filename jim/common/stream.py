@@ -57,6 +57,11 @@ class MessageStream(Generic[MessageT]):
         found = self._writer.get_extra_info("ssl_object")
         return found if isinstance(found, ssl.SSLObject) else None
 
+    @property
+    def unsent_bytes(self) -> int:
+        """How much was sent that the peer has not taken yet, beyond what the system holds."""
+        return self._writer.transport.get_write_buffer_size()
+
     def send(self, *messages: Struct) -> None:
         """Queue messages for the peer; errors of the connection show up in `receive`."""
         self.send_frames(b"".join(map(encode, messages)))

@@ -88,6 +88,20 @@ def verify_update(links: Sequence[Link], name: str, pinned: ChainState) -> Chain
     return state
 
 
+def added_by(links: Sequence[Link], name: str, device: str) -> str:
+    """Give the device that has signed the add of another one; "" if none has, or R has done so.
+
+    Raises:
+        ChainInvalid: as `verify_chain`, up to the link in question.
+    """
+    place = next((i for i, link in enumerate(links) if (link.op, link.device) == (ADD, device)), 0)
+    if not place:
+        return ""
+    devices, link = verify_chain(links[:place], name).devices, links[place]
+    message = transcript.link_signature(link)
+    return next((each for each, key in devices.items() if _has_signed(key, link, message)), "")
+
+
 def check_continues(links: Sequence[Link], seq: int, head: bytes) -> None:
     """Demand that a verified chain contains the link that was its end before.
 
@@ -278,13 +292,16 @@ def _check_proof(link: Link) -> None:
 def _check_signer(link: Link, authorised: Iterable[bytes]) -> None:
     """Demand a signature of one of the keys; a link does not name its signer, but they are few."""
     message = transcript.link_signature(link)
-    for key in authorised:
-        try:
-            verify(key, link.sig, message)
-        except AuthFailed:
-            continue
-        return
-    raise _invalid("signer", link.seq, "nobody who may has signed the link")
+    if not any(_has_signed(key, link, message) for key in authorised):
+        raise _invalid("signer", link.seq, "nobody who may has signed the link")
+
+
+def _has_signed(key: bytes, link: Link, message: bytes) -> bool:
+    try:
+        verify(key, link.sig, message)
+    except AuthFailed:
+        return False
+    return True
 
 
 def _invalid(reason: str, seq: int, detail: str) -> ChainInvalid:

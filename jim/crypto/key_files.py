@@ -9,6 +9,7 @@ profile directory protects there.
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 import secrets
 import shlex
@@ -16,6 +17,14 @@ import stat
 import sys
 from typing import TYPE_CHECKING, Final
 
+from jim.common.files import (
+    DIRECTORY_MODE,
+    FILE_MODE,
+    make_directory,
+    move_into_place,
+    new_private,
+    sync_directory,
+)
 from jim.crypto import base32, passphrase
 from jim.crypto.keys import KEY_BYTES, SigningKey
 from jim.crypto.passphrase import SealedSeed
@@ -28,14 +37,34 @@ if TYPE_CHECKING:
     Ask = Callable[[], str]
     """Gives the passphrase; may wait for a person."""
 
-FILE_MODE: Final = 0o600
-DIRECTORY_MODE: Final = 0o700
+__all__ = [
+    "FORMAT",
+    "MAX_FILE_BYTES",
+    "OTHERS",
+    "OTHERS_WRITE",
+    "check_directory",
+    "check_private",
+    "load_or_create",
+    "make_directory",
+    "move_into_place",
+    "protect",
+    "public_key",
+    "read_key",
+    "read_private",
+    "sync_directory",
+    "unprotect",
+    "write_key",
+    "write_private",
+]
 
 OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 """Bits that let group or others touch a file; ssh refuses a private key that has any of them."""
 
 OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
 """Bits that let others replace a directory's files (ssh's StrictModes refuses exactly these)."""
+
+TEMPORARY_BYTES: Final = 8
+"""Random bytes in the name of a file that is being written: no two are ever the same."""
 
 MAX_FILE_BYTES: Final = 65536
 """Bytes read of a key file: ours have 117 or 245, a PEM key with its certificate 4 kB."""
@@ -128,6 +157,7 @@ def protect(path: Path, new: str, ask: Ask | None = None) -> None:
     except MemoryError as error:
         raise _error(path, "memory", str(error)) from error
     write_private(path.resolve(), text.encode("ascii"), replace=True)
+    sweep(path.resolve())
 
 
 def unprotect(path: Path, present: str) -> None:
@@ -177,7 +207,7 @@ def write_private(path: Path, content: bytes, *, replace: bool = False) -> None:
         FileExistsError: there is a file already, and `replace` is not set.
         KeyFileError: as `write_key`.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.new")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(TEMPORARY_BYTES)}.new")
     try:
         make_directory(path.parent)
         check_directory(path.parent)
@@ -189,6 +219,26 @@ def write_private(path: Path, content: bytes, *, replace: bool = False) -> None:
         sync_directory(path.parent)
     except FileExistsError:
         raise
+    except OSError as error:
+        raise _error(path, "unwritable", f"cannot write: {error.strerror}") from error
+
+
+def sweep(path: Path) -> None:
+    """Remove what writers of a file that were killed have left beside it; nobody may be writing it.
+
+    Who dies between giving a key its name and taking the temporary one away leaves a second name of
+    the same file: a passphrase that the key gets later would protect nothing.
+
+    Raises:
+        KeyFileError: with `reason` unwritable.
+    """
+    digits = "[0-9a-f]" * (2 * TEMPORARY_BYTES)
+    try:
+        left = list(path.parent.glob(f".{glob.escape(path.name)}.{digits}.new"))
+        for each in left:
+            each.unlink(missing_ok=True)
+        if left:
+            sync_directory(path.parent)
     except OSError as error:
         raise _error(path, "unwritable", f"cannot write: {error.strerror}") from error
 
@@ -234,20 +284,6 @@ def check_private(path: Path, status: os.stat_result) -> None:
         )
 
 
-def make_directory(path: Path) -> None:
-    """Make a directory and its missing parents, each 0700 whatever the umask.
-
-    Raises:
-        OSError: it cannot be made.
-    """
-    if path.is_dir():
-        return
-    make_directory(path.parent)
-    with contextlib.suppress(FileExistsError):
-        path.mkdir(mode=DIRECTORY_MODE)
-        path.chmod(DIRECTORY_MODE)
-
-
 def check_directory(path: Path) -> None:
     """Refuse a directory whose files others could replace; who can only look in does no harm.
 
@@ -270,37 +306,10 @@ def check_directory(path: Path) -> None:
 
 
 def _write_new(path: Path, content: bytes) -> None:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-    with os.fdopen(os.open(path, flags, FILE_MODE), "wb") as file:
+    with new_private(path) as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-
-
-def move_into_place(temporary: Path, path: Path, *, replace: bool) -> None:
-    """Give the finished file its name; without `replace` a hard link refuses a taken one."""
-    if replace:
-        temporary.replace(path)
-        return
-    try:
-        path.hardlink_to(temporary)
-    except FileExistsError:
-        raise
-    except OSError:  # a file system without hard links: a small gap is left between look and rename
-        if path.exists():
-            raise FileExistsError(path) from None
-        temporary.rename(path)
-
-
-def sync_directory(path: Path) -> None:
-    """Make the new name durable; Windows has no such call and needs none."""
-    if sys.platform == "win32":
-        return
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _error(path: Path, reason: str, detail: str) -> KeyFileError:

@@ -11,15 +11,12 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import errno
 import io
-import os
-import secrets
 from typing import IO, TYPE_CHECKING, Final, NamedTuple
 
 import pyrage
 
-from jim.crypto import bech32, key_files
+from jim.crypto import bech32
 from jim.errors import BackupInvalid
 
 if TYPE_CHECKING:
@@ -63,30 +60,6 @@ class Passphrase(NamedTuple):
 def recipient(recovery: SigningKey) -> Recipient:
     """Give what seals for the recovery words; a device may keep it. `recovery` is their key."""
     return Recipient(str(_identity(recovery).to_public()))
-
-
-def seal_file(source: Path, target: Path, to: Recipient | Passphrase) -> None:
-    """Seal a file into a new one, 0600, durably; it appears complete or not at all.
-
-    A passphrase takes a second more.
-
-    Raises:
-        BackupInvalid: with `reason` file: there is a target already, or one of the two cannot be
-            read or written.
-        ValueError: the passphrase is empty, or the recipient none.
-    """
-    with _file_errors(), source.open("rb") as plain, _appearing(target) as sealed:
-        seal(plain, sealed, to)
-
-
-def open_file(source: Path, target: Path, by: SigningKey | Passphrase) -> None:
-    """Open a sealed file into a new one, 0600, durably; it appears complete or not at all.
-
-    Raises:
-        BackupInvalid: as `unseal`, and with `reason` file as `seal_file`.
-    """
-    with _file_errors(), source.open("rb") as sealed, _appearing(target) as plain:
-        unseal(sealed, plain, by)
 
 
 def seal(source: IO[bytes], target: IO[bytes], to: Recipient | Passphrase) -> None:
@@ -223,29 +196,6 @@ def _file_errors() -> Iterator[None]:
         detail = str(error.strerror or error)
         place = f"{error.filename}: " if error.filename else ""
         raise _invalid("file", f"{place}{detail}") from error
-
-
-@contextlib.contextmanager
-def _appearing(path: Path) -> Iterator[IO[bytes]]:
-    """Write a new file beside its place; it gets its name at the end, if nothing has failed.
-
-    Raises:
-        FileExistsError: there is one already.
-        OSError: it cannot be written.
-    """
-    if path.exists():  # a look before the long work; the move looks again
-        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.new")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-    try:
-        with os.fdopen(os.open(temporary, flags, key_files.FILE_MODE), "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        key_files.move_into_place(temporary, path, replace=False)
-        key_files.sync_directory(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _invalid(reason: str, detail: str) -> BackupInvalid:

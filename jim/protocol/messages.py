@@ -32,7 +32,12 @@ KeyOrNone = Annotated[bytes, Meta(max_length=32)]
 Bytes64 = Annotated[bytes, Meta(min_length=64, max_length=64)]
 WireName = Annotated[str, Meta(min_length=1, max_length=128)]
 """A name as typed: longer than any valid one, so that the answer can say what is wrong with it."""
+ShownName = Annotated[str, Meta(max_length=128)]
+"""A name as a server says it: no longer than anybody can type one, whatever else may be wrong with
+it, so that what a client keeps by name has a bound."""
 DeviceId = Annotated[str, Meta(min_length=16, max_length=16)]
+ShownDevice = Annotated[str, Meta(max_length=16)]
+"""A device as a server says it."""
 Mark = Annotated[str, Meta(min_length=1, max_length=32)]
 """What a client tells its own messages apart by, kept and given back as it came. 32 is twice what
 ours has. No pattern: nobody else reads it, and matching one takes four times as long as decoding
@@ -475,8 +480,8 @@ class ReceiptsReply(Struct, tag_field="action", tag="receipts", kw_only=True):
     id: RequestId
     response: int
     time: int
-    delivered: dict[str, int]
-    chains: dict[str, int] = field(default_factory=dict)
+    delivered: dict[ShownName, int]
+    chains: dict[ShownName, int] = field(default_factory=dict)
 
 
 class Contacts(Struct, tag_field="action", tag="contacts", kw_only=True):
@@ -485,8 +490,8 @@ class Contacts(Struct, tag_field="action", tag="contacts", kw_only=True):
     id: RequestId
     response: int
     time: int
-    online: list[str]
-    offline: list[str]
+    online: list[ShownName]
+    offline: list[ShownName]
 
 
 class Delivery(Struct, tag_field="action", tag="msg", kw_only=True, gc=False):
@@ -497,10 +502,10 @@ class Delivery(Struct, tag_field="action", tag="msg", kw_only=True, gc=False):
 
     position: int
     seq: int
-    sender: str = field(name="from")
-    device: str
+    sender: ShownName = field(name="from")
+    device: ShownDevice
     n: int
-    to: str
+    to: ShownName
     time: int
     message: str | UnsetType = UNSET
     ciphertext: str | UnsetType = UNSET
@@ -517,7 +522,7 @@ class Notice(Struct, tag_field="action", tag="notice", kw_only=True):
 class Delivered(Struct, tag_field="action", tag="delivered", kw_only=True):
     """A device of `name` holds everything of our conversation up to `seq`."""
 
-    name: str
+    name: ShownName
     seq: int
     time: int
 
@@ -525,7 +530,7 @@ class Delivered(Struct, tag_field="action", tag="delivered", kw_only=True):
 class DevicesChange(Struct, tag_field="action", tag="devices", kw_only=True):
     """The device chain of `name`, oneself or somebody one has written to, has grown to this end."""
 
-    name: str
+    name: ShownName
     chain_seq: int
     time: int
 
@@ -540,7 +545,7 @@ class KeysLeft(Struct, tag_field="action", tag="keys_left", kw_only=True):
 class PresenceChange(Struct, tag_field="action", tag="presence", kw_only=True):
     """Somebody whom this session watches came or went."""
 
-    name: str
+    name: ShownName
     online: bool
     time: int
 

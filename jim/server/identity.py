@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from jim.common.files import make_directory
 from jim.crypto.certificate import ServerCertificate, ensure_certificate, load_given
-from jim.crypto.key_files import load_or_create, make_directory
+from jim.crypto.key_files import load_or_create
 from jim.crypto.tls import ServerTls, server_tls
 from jim.errors import KeyFileError
 from jim.i18n import _

@@ -10,12 +10,11 @@ import os
 import sys
 from typing import TYPE_CHECKING, Final
 
+from jim.common.files import FILE_MODE
 from jim.errors import StoreLocked, StoreUnwritable
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-FILE_MODE: Final = 0o600
 
 _PID_BYTES: Final = 20
 """Bytes read of a lock file: the longest process id has 10 digits, so there is room."""

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import datetime
 import itertools
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from msgspec import UNSET
 
@@ -24,6 +24,7 @@ from jim.crypto.links import make_genesis
 from jim.crypto.transcript import link_hash
 from jim.protocol import messages as m
 from jim.protocol.codec import FROM_CLIENT, Invalid, encode
+from reliability.hostile.false_server import FalseServer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,15 +56,15 @@ class Script(NamedTuple):
     content: bytes = b""
 
 
-class Liar:
+class Liar(FalseServer):
     """Serves on the loopback, one script a connection; `ended` tells how each connection ended."""
 
     def __init__(self, directory: Path) -> None:
         """Keep its certificate in a directory."""
         now = datetime.datetime.now(datetime.UTC)
-        self._tls = tls.server_tls(certificate.ensure_certificate(directory / "liar.pem", [], now))
+        shown = certificate.ensure_certificate(directory / "liar.pem", [], now)
+        super().__init__(tls.server_tls(shown))
         self._identity = SigningKey.generate()
-        self._server: asyncio.Server | None = None
         self._name = self._device = ""
         self._chains: dict[str, m.Link] = {}
         self._keys: dict[str, m.PublicKey] = {}
@@ -72,27 +73,6 @@ class Liar:
         self.ended: asyncio.Queue[tuple[Script, Ending]] = asyncio.Queue()
         self.sent: list[m.Msg] = []
         """What the client has sent, on all connections."""
-        self.unreadable: list[str] = []
-        """Frames of the client that are no messages: it must never send any."""
-
-    @property
-    def port(self) -> int:
-        """Where it listens."""
-        if self._server is None:
-            raise RuntimeError("the liar does not serve")
-        return int(self._server.sockets[0].getsockname()[1])
-
-    async def __aenter__(self) -> Self:
-        """Begin to serve."""
-        self._server = await asyncio.start_server(
-            self._serve, "127.0.0.1", 0, ssl=self._tls.context
-        )
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        """Serve no more."""
-        if self._server is not None:
-            self._server.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         stream: MessageStream[m.ClientMessage] = MessageStream(

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -19,9 +19,10 @@ from jim.common.stream import MessageStream
 from jim.core.limits import Limits
 from jim.protocol import messages as m
 from jim.protocol.codec import FROM_CLIENT, FROM_SERVER, Invalid, encode
+from reliability.hostile.false_server import FalseServer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from jim.crypto.tls import ServerTls
 
@@ -133,10 +134,6 @@ class Session:
             self._mailbox.invent(frames)
             self._show()
 
-    def pretend(self, *messages: Any) -> None:
-        """Tell the real server something in the client's name."""
-        self._server.send(*messages)
-
     def cut(self) -> None:
         """Break the connection."""
         self._client.abort()
@@ -213,14 +210,13 @@ class Session:
             self._client.send(*frames)
 
 
-class Traitor:
+class Traitor(FalseServer):
     """Listens on the loopback in the real server's place."""
 
     def __init__(self, target_port: int, tls: ServerTls) -> None:
         """Take where the real server listens, and its certificate with the key."""
+        super().__init__(tls)
         self._target_port = target_port
-        self._tls = tls
-        self._server: asyncio.Server | None = None
         self.treason = Treason()
         self.mailboxes: dict[str, Mailbox] = {}
         self.sessions: dict[str, Session] = {}
@@ -229,33 +225,12 @@ class Traitor:
         """Everything that clients have ever said, as it came out of TLS."""
         self.said: list[bytes] = []
         """Everything that the real server has ever said to them."""
-        self.unreadable: list[str] = []
-        """Frames of clients that are no messages: there must never be any."""
-
-    @property
-    def port(self) -> int:
-        """Where it listens."""
-        if self._server is None:
-            raise RuntimeError("the traitor does not serve")
-        return int(self._server.sockets[0].getsockname()[1])
-
-    async def __aenter__(self) -> Self:
-        """Begin to serve."""
-        self._server = await asyncio.start_server(
-            self._serve, "127.0.0.1", 0, ssl=self._tls.context
-        )
-        return self
 
     async def __aexit__(self, *_: object) -> None:
         """Serve no more."""
-        if self._server is not None:
-            self._server.close()
+        await super().__aexit__()
         for session in self.sessions.values():
             session.cut()
-
-    def sessions_of(self, name: str) -> Sequence[Session]:
-        """Give the latest session of each device of an account."""
-        return [each for each in self.sessions.values() if each.name == name]
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

@@ -38,8 +38,9 @@ TURNS: Final = 20
 
 _ROWS: Final = """
 SELECT message_id, peer, outgoing, sender, device, n, seq, text, state, error_code FROM messages
-WHERE message_id > ? OR (outgoing AND message_id >= ?) ORDER BY message_id
+WHERE kind = 'text' AND (message_id > ? OR (outgoing AND message_id >= ?)) ORDER BY message_id
 """
+"""Texts alone: what goes between devices is gone when it is settled."""
 
 
 class Actor:

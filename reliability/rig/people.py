@@ -156,16 +156,6 @@ class Person:
         if self._program is not None:
             self.kill()
 
-    def wait_until_ready(self, timeout_s: float = DEADLINE_S) -> None:
-        """Wait until it has told what its store holds, which at first needs the server.
-
-        Raises:
-            Ended: it does not.
-        """
-        self._await(lambda: self._ready or not self.is_up, timeout_s, "ready")
-        if not self._ready:
-            raise Ended(f"{self.name} has ended: {self.fatal} {self.program.last_words()}")
-
     def _await(self, reached: Callable[[], bool], timeout_s: float, what: str) -> None:
         # Looked at now and then too: the end of a process notifies nobody.
         give_up_s = self._ledger.now_s() + timeout_s

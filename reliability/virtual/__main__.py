@@ -9,8 +9,9 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from reliability.arguments import positive, result_file
+from reliability.confidence import worded
 from reliability.progress import Progress
-from reliability.virtual.campaign import RULE_OF_THREE, Totals, explain, run_seeds
+from reliability.virtual.campaign import Totals, explain, run_seeds
 from reliability.virtual.edges import replaced
 from reliability.virtual.plants import PLANTS, catch
 from reliability.virtual.play import play_seed
@@ -92,12 +93,11 @@ def _found(totals: Totals) -> str:
 
 def _summary(totals: Totals) -> str:
     faults = ", ".join(f"{kind} {count}" for kind, count in sorted(totals.faults.items()))
-    bound = f" (95 %: < {RULE_OF_THREE / totals.runs:.2e})" if not totals.broken else ""
     return (
         f"{totals.acked} acknowledged, {totals.failed} refused or lost before they were queued, "
         f"{totals.displayed} shown, {totals.virtual_s / 3600:.1f} virtual hours, slowest to settle "
         f"{totals.slowest_s:.0f} s\nfaults that took effect: {faults}\n"
-        f"violations in {len(totals.broken)} of {totals.runs} runs{bound}"
+        f"runs with violations: {worded(totals.runs, len(totals.broken))}"
     )
 
 

@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 CHUNK: Final = 16
 """Seeds handed to a process at once: half a second, so that all end at the same time."""
 
-RULE_OF_THREE: Final = 3.0
-"""No failure in n runs: with 95 % confidence at most 3/n of all (Hanley and Lippman-Hand, 1983)."""
-
 COLLECT_EVERY: Final = 20
 """Runs between collections of garbage: what a run leaves are some thousand objects in cycles."""
 

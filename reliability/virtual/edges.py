@@ -26,7 +26,7 @@ import jim.server.node
 import jim.server.service
 import jim.storage.sqlite.schema
 import jim.storage.sqlite.store
-from jim.crypto import key_files
+from jim.common.files import FILE_MODE
 from jim.crypto.certificate import spki_sha256
 from reliability.virtual.disk import VirtualLock
 from reliability.virtual.loop import VirtualLoop
@@ -102,7 +102,7 @@ class ShownTls(ssl.SSLObject):
 def _open_database(path: Path, *, create: bool) -> sqlite3.Connection:
     """Open the device's disk, which outlives its processes."""
     if create:
-        path.touch(mode=key_files.FILE_MODE)
+        path.touch(mode=FILE_MODE)
     loop = _here()
     return loop.disks[loop.name].open(path)
 

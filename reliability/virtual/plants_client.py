@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 from jim.client import store_rows, sync
-from jim.client.courier import Courier
 from jim.client.events import Message, MessageState, Received
 from jim.client.intake import Intake
 from jim.client.mailbox import MailboxStore
+from jim.client.receiving import Receiving
 from jim.protocol import messages as m
 
 if TYPE_CHECKING:
@@ -54,15 +54,19 @@ def client_acks_first() -> Plant:
 
 def shown_before_commit() -> Plant:
     """The client shows what it has read before it is on its disk."""
-    usual = Courier._consider
+    usual = Receiving.consider
 
-    def consider(self: Courier, message: Frame, kept: list[Frame]) -> None:
+    def consider(self: Receiving, message: Frame, kept: list[Frame]) -> None:
         usual(self, message, kept)
         is_kept = bool(kept) and kept[-1] is message
-        if is_kept and isinstance(message, m.Delivery) and message.sender != self._account.name:
+        if (
+            is_kept
+            and isinstance(message, m.Delivery)
+            and message.sender != self._intake._account.name
+        ):
             self._feed.publish(Received(_as_message(message)))
 
-    return _patch(Courier, "_consider", consider)
+    return _patch(Receiving, "consider", consider)
 
 
 def _as_message(delivery: m.Delivery) -> Message:

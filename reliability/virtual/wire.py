@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from reliability.virtual.trace import Kind
 
 if TYPE_CHECKING:
     from reliability.virtual.end import End
     from reliability.virtual.network import Network
-
-FOREVER: Final = float("inf")
 
 
 class Wire:

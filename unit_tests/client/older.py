@@ -7,12 +7,13 @@ import sqlite3
 from typing import TYPE_CHECKING, Final
 
 from jim.client.mark import digest_of
-from jim.client.schema import ROTATED_SINCE, SEALED_SINCE, WALKED_SINCE
+from jim.client.schema import INDEXED_SINCE, ROTATED_SINCE, SEALED_SINCE, WALKED_SINCE
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 _UNDO: Final = {
+    INDEXED_SINCE: ("DROP INDEX passed_digests", "DROP INDEX messages_sealed"),
     ROTATED_SINCE: ("DROP TABLE rotation", "DROP TABLE former"),
     SEALED_SINCE: (
         *(

@@ -165,6 +165,7 @@ async def test_only_the_words_of_the_account_seal_its_backup(
     assert caught.value.fields["reason"] == "words"
 
 
+@pytest.mark.usefixtures("cheap_passphrases")
 async def test_a_key_with_a_passphrase_stays_sealed(house: Household, tmp_path: Path) -> None:
     _, alice = await talk(house)
     await alice.aclose()

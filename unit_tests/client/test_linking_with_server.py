@@ -1,33 +1,28 @@
-# long module: one suite for linking over a real server
 """A new device taken in over a real server, with the history that the old one hands over."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING, Any
-from unittest.mock import patch
 
 import msgspec
 import pytest
 
-from jim.client import Address, linking
+from jim.client import linking
 from jim.client.account_record import Stage, read_account
-from jim.client.accounts import Account
-from jim.client.events import DevicesChanged, FirstContact, HistoryMoved, LinkChanged
-from jim.client.joining import Wish, join
+from jim.client.events import DevicesChanged, HistoryMoved, LinkChanged
 from jim.client.local_accounts import account_directories
 from jim.client.schema import open_database
-from jim.client.verify_store import verify_account
 from jim.crypto import link_code
 from jim.crypto.link_code import LinkCode, make_code, new_secret
 from jim.errors import AccountExists, ChainInvalid, JimError, LinkUnfinished, OfferGone
 from unit_tests.client.household import Household
+from unit_tests.client.newcomers import Newcomer, complete, handed, take_in, talk, texts
 from unit_tests.support.serving import QUICK, serving
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from jim.client.linking import Joined
     from unit_tests.client.listening import Listening
     from unit_tests.client.relay import Relay
 
@@ -35,99 +30,6 @@ if TYPE_CHECKING:
 @pytest.fixture(autouse=True)
 def quick_scrypt(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(link_code, "SCRYPT_N", 2)
-
-
-class Screen:
-    """What a new device has shown."""
-
-    def __init__(self) -> None:
-        self.contacts: list[FirstContact] = []
-        self.codes: asyncio.Queue[LinkCode] = asyncio.Queue()
-        self.errors: list[JimError] = []
-        self.expiries = self.refusals = 0
-
-    def met(self, contact: FirstContact) -> None:
-        self.contacts.append(contact)
-
-    def show(self, code: LinkCode, expires_s: int) -> None:
-        assert expires_s >= 0
-        self.codes.put_nowait(code)
-
-    def expired(self) -> None:
-        self.expiries += 1
-
-    def refused(self) -> None:
-        self.refusals += 1
-
-    def lost(self, error: JimError, retry_in_s: float) -> None:
-        assert retry_in_s >= 0
-        self.errors.append(error)
-
-    async def code(self) -> LinkCode:
-        async with asyncio.timeout(20):
-            return await self.codes.get()
-
-
-class Newcomer:
-    """A new device that waits, in a folder of its own."""
-
-    def __init__(self, house: Household, home: str = "laptop", port: int | None = None) -> None:
-        self.screen = Screen()
-        self.folder = house.folder / home
-        address = Address("127.0.0.1", port or house.port)
-        self.wish = Wish(address=address, name="Alice", data_dir=self.folder)
-        self.joining = asyncio.create_task(join(self.wish, self.screen))
-
-    async def joined(self) -> Joined:
-        async with asyncio.timeout(20):
-            return await self.joining
-
-    async def killed(self) -> None:
-        """End it so that nothing is tidied up."""
-        with patch.object(Account, "discard", Account.aclose):
-            await self.given_up()
-
-    async def given_up(self) -> None:
-        """End it as Ctrl+C does."""
-        self.joining.cancel()
-        await asyncio.wait([self.joining])
-
-
-async def take_in(old: Listening, code: LinkCode, shown_id: int | None = None) -> str:
-    offer = await old.client.find_device(code)
-    assert offer is not None
-    seen = await old.client.highest_id() if shown_id is None else shown_id
-    return await old.client.take_in(offer, code, seen)
-
-
-async def handed(new: Listening) -> HistoryMoved:
-    def is_end(event: HistoryMoved) -> bool:
-        return event.incoming and event.ended
-
-    [moved] = await new.wait(HistoryMoved, is_end)
-    return moved
-
-
-async def talk(house: Household, count: int = 10) -> tuple[Listening, Listening]:
-    alice, bob = await house.join("alice"), await house.join("bob")
-    for number in range(count):
-        await alice.client.send("bob", f"question {number}")
-        await bob.received(number + 1)
-        await bob.client.send("alice", f"answer {number}")
-        await alice.received(number + 1)
-    return alice, bob
-
-
-async def texts(listening: Listening, peer: str) -> list[str]:
-    return [each.text for each in await listening.client.history(peer, limit=100_000)]
-
-
-def complete(*folders: Path) -> bool:
-    for folder in folders:
-        for place in account_directories(folder):
-            report = verify_account(place)
-            assert report.is_complete, report.findings
-    return True
 
 
 async def test_a_new_device_has_the_history_and_both_get_everything(house: Household) -> None:

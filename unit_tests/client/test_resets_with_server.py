@@ -21,8 +21,6 @@ from unit_tests.client.listening import Listening
 from unit_tests.client.machines import add, faults, notices, reset, started, words_of
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from jim.client.account_record import AccountRecord
     from jim.protocol.messages import Link
     from unit_tests.client.household import Household
@@ -209,15 +207,9 @@ async def test_killed_while_the_device_is_renewed_the_account_has_one_key(
 
     with monkeypatch.context() as patch:
         if before:
-            patch.setattr(AccountStore, "begin_again", kill)
+            patch.setattr(AccountStore, "become", kill)
         else:
-            settle = renewal.settle
-            calls = iter((settle, kill))  # the first one is for what was left before
-
-            def settle_or_die(path: Path, store: Path) -> None:
-                next(calls)(path, store)
-
-            patch.setattr(renewal, "settle", settle_or_die)
+            patch.setattr(renewal, "take", kill)
         client = reset(house, "alice", words, "alice")
         with pytest.raises(Killed):
             await client.start()

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from jim.client.courier import Courier
 from jim.client.events import (
     Fatal,
     LinkChanged,
@@ -16,6 +15,7 @@ from jim.client.events import (
     MissingNotice,
     OwnChanged,
 )
+from jim.client.sending import Sending
 from jim.errors import (
     AccountInUse,
     Replaced,
@@ -206,13 +206,13 @@ async def test_what_a_server_has_lost_is_queued_again_once_also_by_a_client_that
             await alice.client.send("bob", "one")
             await alice.wait(OwnChanged, lambda event: event.message.state == "delivered")
         await alice.aclose()
-        original = Courier._requeued
+        original = Sending._requeued
 
-        def requeued_and_looked(courier: Courier, found: list[Any]) -> None:
-            original(courier, found)
-            courier.notice()  # as the next message does, or one of another process
+        def requeued_and_looked(sending: Sending, found: list[Any]) -> None:
+            original(sending, found)
+            sending.notice()  # as the next message does, or one of another process
 
-        monkeypatch.setattr(Courier, "_requeued", requeued_and_looked)
+        monkeypatch.setattr(Sending, "_requeued", requeued_and_looked)
         reissue_epoch(backup / "server.db")
         async with serving(backup) as server:
             relay.target_port = server.port

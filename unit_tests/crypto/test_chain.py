@@ -93,6 +93,12 @@ def test_a_whole_chain_is_followed() -> None:
     assert STATES[4].recovery_key == R2.public
 
 
+def test_who_has_added_a_device() -> None:
+    ids = [device_id(key.public) for key in (PHONE, LAPTOP, TABLET, THIEF)]
+    found = [chain.added_by(CHAIN, "alice", each) for each in (*ids, CHAIN[-1].device)]
+    assert found == ["", ids[0], "", "", ""], "genesis, a device, R, never there, a reset"
+
+
 def test_encryption_keys_are_those_of_the_devices_that_have_some() -> None:
     laptop = device_id(LAPTOP.public)
     keys = EncryptionKeys(IDENTITY_KEY, bytes(range(32)))

@@ -6,7 +6,6 @@ import stat
 import sys
 from typing import TYPE_CHECKING
 
-import nacl.pwhash.argon2id as kdf
 import pytest
 
 from jim.crypto import key_files, passphrase
@@ -17,16 +16,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="modes and owners of POSIX")
+pytestmark = [
+    pytest.mark.usefixtures("cheap_passphrases"),
+    pytest.mark.skipif(sys.platform == "win32", reason="modes and owners of POSIX"),
+]
 
 SEED = bytes(range(32))
 PUBLIC = SigningKey(SEED).public
-
-
-@pytest.fixture(autouse=True)
-def cheap(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(passphrase, "OPERATIONS", kdf.OPSLIMIT_MIN)
-    monkeypatch.setattr(passphrase, "MEMORY_BYTES", kdf.MEMLIMIT_MIN)
 
 
 @pytest.fixture
@@ -178,3 +174,16 @@ def test_what_is_derived_of_a_sealed_key_is_what_it_was_before(path: Path) -> No
     before = key_files.read_key(path).derive("store")
     key_files.protect(path, "correct")
     assert key_files.read_key(path, lambda: "correct").derive("store") == before
+
+
+def test_what_a_killed_writer_has_left_holds_no_open_key(path: Path) -> None:
+    """It died between giving the key its name and taking the temporary one away."""
+    left = path.with_name(f".{path.name}.0123456789abcdef.new")
+    others = [path.with_name(name) for name in (f".{path.name}.new.0123456789abcdef.new", "x.new")]
+    left.hardlink_to(path)
+    for other in others:
+        other.write_bytes(b"of somebody else")
+    key_files.protect(path, "correct")
+    assert not left.exists()
+    assert all(other.exists() for other in others)
+    assert path.stat().st_nlink == 1

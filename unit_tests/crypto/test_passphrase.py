@@ -18,12 +18,6 @@ sncqlxwvgubihewa
 """The seed above, sealed with "correct horse" as it was written first."""
 
 
-@pytest.fixture
-def cheap(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(passphrase, "OPERATIONS", kdf.OPSLIMIT_MIN)
-    monkeypatch.setattr(passphrase, "MEMORY_BYTES", kdf.MEMLIMIT_MIN)
-
-
 def test_what_was_sealed_once_opens_for_ever() -> None:
     key = passphrase.unseal(passphrase.parse(KNOWN), "correct horse")
     assert key is not None
@@ -36,7 +30,7 @@ def test_the_cost_is_libsodiums_moderate_and_stands_in_the_text() -> None:
     assert passphrase.unseal(passphrase.parse(text), "пароли") is None
 
 
-@pytest.mark.usefixtures("cheap")
+@pytest.mark.usefixtures("cheap_passphrases")
 def test_the_text_says_the_cost_and_the_public_key_and_not_the_seed() -> None:
     text = passphrase.seal(KEY, "x")
     sealed = passphrase.parse(text)
@@ -47,26 +41,26 @@ def test_the_text_says_the_cost_and_the_public_key_and_not_the_seed() -> None:
     assert max(map(len, text.splitlines())) < 120
 
 
-@pytest.mark.usefixtures("cheap")
+@pytest.mark.usefixtures("cheap_passphrases")
 def test_the_same_passphrase_never_gives_the_same_text() -> None:
     one, two = (passphrase.parse(passphrase.seal(KEY, "x")) for _ in range(2))
     assert one.salt != two.salt
     assert one.box != two.box
 
 
-@pytest.mark.usefixtures("cheap")
+@pytest.mark.usefixtures("cheap_passphrases")
 @pytest.mark.parametrize("typed", ["", "X", "x ", " x", "xx", "х"])
 def test_another_passphrase_opens_nothing(typed: str) -> None:
     assert passphrase.unseal(passphrase.parse(passphrase.seal(KEY, "x")), typed) is None
 
 
-@pytest.mark.usefixtures("cheap")
+@pytest.mark.usefixtures("cheap_passphrases")
 def test_the_same_letters_are_the_same_however_they_are_composed() -> None:
     sealed = passphrase.parse(passphrase.seal(KEY, "ёж"))
     assert passphrase.unseal(sealed, "е\u0308ж") is not None
 
 
-@pytest.mark.usefixtures("cheap")
+@pytest.mark.usefixtures("cheap_passphrases")
 def test_no_text_is_too_odd_for_a_passphrase() -> None:
     for odd in ("\udcff", "\0", "a" * 10_000, "🔑"):
         assert passphrase.unseal(passphrase.parse(passphrase.seal(KEY, odd)), odd) is not None
@@ -89,7 +83,7 @@ def test_every_altered_character_is_damage_and_no_wrong_passphrase() -> None:
             passphrase.parse(text)
 
 
-@pytest.mark.usefixtures("cheap")
+@pytest.mark.usefixtures("cheap_passphrases")
 def test_a_box_that_holds_another_key_than_it_says_is_not_opened() -> None:
     sealed = passphrase.parse(passphrase.seal(KEY, "x"))
     other = SigningKey(bytes(32)).public

@@ -21,7 +21,7 @@ def test_every_message_has_a_section_with_its_fields_as_on_the_wire() -> None:
     page = pages.commands_page()
     both = (*get_args(m.ClientMessage), *get_args(m.ServerMessage))
     assert page.count("\n### ") == len(both)
-    assert "| `from` | text | yes |" in page
+    assert "| `from` | text, length up to 128 | yes |" in page
     assert "`sender`" not in page
     assert "| `client` | text, length up to 64 |  |" in page
     assert "Possible in: challenged." in page

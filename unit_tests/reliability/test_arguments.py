@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import pkgutil
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -100,10 +99,8 @@ def test_a_result_that_cannot_be_written_is_found_out_before_the_work(
     words: str, tmp_path: Path
 ) -> None:
     name, *rest = words.split()
-    began_s = time.monotonic()
     file = tmp_path / "none" / "result.json"
     assert ends_with(PROGRAMS[f"reliability.{name}"], [*rest, "--json", str(file)]) == 2
-    assert time.monotonic() - began_s < 5
 
 
 def test_looking_whether_a_file_can_be_written_changes_nothing(tmp_path: Path) -> None:

@@ -30,9 +30,9 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         JimError: no such account, another process works with it, or the key cannot be opened.
     """
-    from jim.client.local_accounts import KEY_FILE, LOCK_FILE, NEXT_KEY_FILE
+    from jim.client.local_accounts import KEY_FILE, LOCK_FILE
     from jim.client.lock import FileLock
-    from jim.client.renewal import NEW_KEY
+    from jim.client.renewal import next_path
 
     chosen = account(options)
     place = account_place(chosen.address, chosen.name, options.data_dir)
@@ -42,12 +42,8 @@ def run(options: argparse.Namespace) -> int:
     if not lock.acquire():
         raise AccountInUse
     try:
-        paths = [
-            place / name
-            for name in (KEY_FILE, NEXT_KEY_FILE, KEY_FILE + NEW_KEY)
-            if (place / name).exists()
-        ]
-        return _change(options, paths)
+        key = place / KEY_FILE
+        return _change(options, [path for path in (key, next_path(key)) if path.exists()])
     finally:
         lock.release()
 

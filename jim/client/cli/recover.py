@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 from jim.client import events
+from jim.client.cli import unlocking
 from jim.client.cli.accounts import parse_target, say_how_to_talk
 from jim.client.cli.devices import ask, remove, show
 from jim.client.cli.output import complain, put
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from jim.client import Client
     from jim.client.address import Address
     from jim.client.devices import Device
+    from jim.client.key_opener import KeyOpener
 
 WORDS: Final = 12
 """Recovery words (`jim.crypto.words.COUNT`, which is not loaded before they are there)."""
@@ -50,10 +52,16 @@ def run(options: argparse.Namespace) -> int:
     if not words.strip():
         complain(_("No words: nothing was done."))
         return Exit.USAGE
+    opener = unlocking.opener(options, target.address, options.to)
 
     def make() -> Client:
         return Client.recover(
-            target.address, options.to, words, data_dir=options.data_dir, ca_file=options.ca_file
+            target.address,
+            options.to,
+            words,
+            data_dir=options.data_dir,
+            ca_file=options.ca_file,
+            opener=opener,
         )
 
     others: list[Device] = []
@@ -67,13 +75,15 @@ def run(options: argparse.Namespace) -> int:
 
     status = run_client(make, recover)
     if status == Exit.OK:
-        status = _remove_lost(options, target.address, others)
+        status = _remove_lost(options, target.address, opener, others)
     if status == Exit.OK:
         say_how_to_talk(target.address, options.to)
     return status
 
 
-def _remove_lost(options: argparse.Namespace, address: Address, others: list[Device]) -> int:
+def _remove_lost(
+    options: argparse.Namespace, address: Address, opener: KeyOpener | None, others: list[Device]
+) -> int:
     """List the other devices, and remove those that are named, or of which the user says so."""
     if others:
         put(_("Your other devices:"))
@@ -89,10 +99,16 @@ def _remove_lost(options: argparse.Namespace, address: Address, others: list[Dev
             await remove(client, device)
         return status
 
-    return run_client(
-        lambda: Client(address, options.to, data_dir=options.data_dir, ca_file=options.ca_file),
-        remove_all,
-    )
+    def make() -> Client:
+        return Client(
+            address,
+            options.to,
+            data_dir=options.data_dir,
+            ca_file=options.ca_file,
+            opener=opener,
+        )
+
+    return run_client(make, remove_all)
 
 
 def _chosen(options: argparse.Namespace, others: list[Device]) -> list[Device]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from jim.client.cli import unlocking
 from jim.client.cli.accounts import parse_target, say_how_to_talk
 from jim.client.cli.devices import ask
 from jim.client.cli.output import complain, put
@@ -39,6 +40,7 @@ def run(options: argparse.Namespace) -> int:
     if not words.strip():
         complain(_("No words: nothing was done."))
         return Exit.USAGE
+    opener = unlocking.opener(options, target.address, name)
 
     def make() -> Client:
         return Client.reset(
@@ -48,6 +50,7 @@ def run(options: argparse.Namespace) -> int:
             data_dir=options.data_dir,
             ca_file=options.ca_file,
             language=current_language(),
+            opener=opener,
         )
 
     async def reset(client: Client, stream: AsyncIterator[events.Event]) -> int:

@@ -257,9 +257,10 @@ def resolve_name(typed: str, known: Iterable[str]) -> str:
 def parse_answer(word: str) -> Answer | None:
     """Read an answer in either language and layout, None for anything else.
 
-    As it stands it comes first: `н` is "no", although its key is that of `y`.
+    A single letter counts as it stands: "y" is on the key of "н", which says no.
     """
-    found = (_ANSWERS.get(spelling.casefold()) for spelling in spellings(word))
+    meant = spellings(word) if len(word) > 1 else (word,)
+    found = (_ANSWERS.get(spelling.casefold()) for spelling in meant)
     return next(filter(None, found), None)
 
 

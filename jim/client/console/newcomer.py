@@ -103,7 +103,9 @@ def progress(moved: HistoryMoved) -> str:
 
 
 def at_end(moved: HistoryMoved) -> str:
-    """Say that the history is there."""
+    """Say that the history is there, or why not."""
+    if moved.is_gone:
+        return _("The new device was removed before it had all of your history.")
     if moved.incoming:
         text = ngettext_(
             "The history of your other device is here: {count} message.",

@@ -136,8 +136,8 @@ _ABOUT_ME["rotated"] = N_(
     "come from an earlier version. What was sent to the old device meanwhile is asked for again."
 )
 _ABOUT_ME["history_incomplete"] = N_(
-    "Not all of the history came that your other device has handed over. Take this device out and "
-    "link it again."
+    "Not all of your history came over from your other device. If you have it on a further one, "
+    "take this device out and link it again."
 )
 _ABOUT_ME["verified_changed"] = _ABOUT_ME["keys_changed"]
 

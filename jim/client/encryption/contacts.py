@@ -19,6 +19,18 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Sequence
 
+MAX_LINKS: Final = 1_000
+"""Of somebody else's chain: people add and remove a few devices a year. So many have 450 KiB, half
+of the longest frame that is taken (jim.client.link), and take 0.2 s to verify."""
+
+MAX_DEVICES: Final = 64
+"""Of somebody else's account: as many as one `claim` asks for keys of (the protocol's bound,
+jim.protocol.messages.MAX_CLAIMED). Each is a copy of every message; an honest server allows ten."""
+
+MAX_CACHED: Final = 256
+"""Chains kept in memory: people who are written to in turn. Others are verified again, 0.2 ms a
+link."""
+
 _READ: Final = "SELECT links, trust, plain FROM contacts WHERE name = ?"
 _KEEP: Final = """
     INSERT INTO contacts (name, links, trust, plain) VALUES (?, ?, ?, ?)
@@ -120,31 +132,42 @@ class Contacts:
         if known is None or known[0] != packed:
             links = _decode(packed)
             state = chain.verify_chain(links, name) if links else None
-            known = (packed, Contact(name, links, state))
-            self._cache[name] = known
+            known = self._remember(packed, Contact(name, links, state))
         return msgspec.structs.replace(known[1], trust=trust, plain=plain)
 
-    def learn(self, name: str, shown: Sequence[Link]) -> Learned:
+    def _remember(self, packed: bytes, contact: Contact) -> tuple[bytes, Contact]:
+        self._cache.pop(contact.name, None)
+        if len(self._cache) >= MAX_CACHED:
+            del self._cache[next(iter(self._cache))]
+        self._cache[contact.name] = found = (packed, contact)
+        return found
+
+    def learn(self, name: str, shown: Sequence[Link], *, bounded: bool = False) -> Learned:
         """Pin a chain, or what it has grown by; links that we have already may come again.
 
         Raises:
-            ChainInvalid: it is not valid, or not the one that is pinned (forked, rolled_back).
+            ChainInvalid: it is not valid, or not the one that is pinned (forked, rolled_back); if
+                `bounded`, also for one that is too long, or has too many devices (size).
         """
         before = self.get(name)
         known = before.links if before else []
         links = _joined(known, shown)
-        state = chain.verify_chain(links, name)
-        if known:
-            chain.check_continues(links, known[-1].seq, link_hash(known[-1]))
+        if bounded and len(links) > MAX_LINKS:
+            raise ChainInvalid("the chain is too long", reason="size", seq=MAX_LINKS)
+        state = _verified(before, links, name)
+        if bounded and len(state.devices) > MAX_DEVICES:
+            raise ChainInvalid("the account has too many devices", reason="size", seq=state.seq)
         new = links[len(known) :]
         restarted = bool(known) and any(link.op == RESET for link in new)
         trust = before.trust if before else Trust.FIRST
         if restarted and trust is Trust.VERIFIED:
             trust = Trust.CHANGED
-        had = set(before.state.devices) if before and before.state else set()
         plain = before is not None and before.plain
-        self._sql.execute(_KEEP, (name, msgspec.json.encode(links), trust, plain))
+        packed = msgspec.json.encode(links)
+        self._sql.execute(_KEEP, (name, packed, trust, plain))
+        self._remember(packed, Contact(name, links, state))
         contact = Contact(name, links, state, trust, plain)
+        had = set(before.state.devices) if before and before.state else set()
         added = [device for device in state.devices if device not in had]
         removed = [device for device in had if device not in state.devices]
         was = before.state.revoked if before and before.state else frozenset()
@@ -163,6 +186,22 @@ class Contacts:
     def allow_plain(self, name: str, *, allowed: bool) -> None:
         """Keep whether texts may come and go that are not sealed."""
         self._sql.execute(_ALLOW, (name, allowed))
+
+
+def _verified(before: Contact | None, links: list[Link], name: str) -> ChainState:
+    """Verify a chain that has to continue what is known; of that nothing is verified again.
+
+    Raises:
+        ChainInvalid: it is not valid, or not the one that is pinned.
+    """
+    if before is None or before.state is None:
+        return chain.verify_chain(links, name)
+    known = before.links
+    if links[: len(known)] == known:
+        return chain.extend_all(before.state, links[len(known) :])
+    state = chain.verify_chain(links, name)
+    chain.check_continues(links, known[-1].seq, link_hash(known[-1]))
+    return state
 
 
 def _joined(known: list[Link], shown: Sequence[Link]) -> list[Link]:

@@ -29,7 +29,14 @@ SINCE: Final = "since"
 SAS: Final = "sas"
 """A step of comparing emoji (`jim.crypto.sas`)."""
 
+UNREADABLE: Final = (msgspec.MsgspecError, RecursionError)
+"""What a decoder raises for a body that makes no sense: one of unknown fields that are nested a
+thousand deep meets Python's own limit. Whoever lets that through lets any stranger end this client,
+and again at each start, for the frame waits in the mailbox."""
+
 Number = Annotated[int, Meta(ge=0, le=2**53 - 1)]
+ContentId = Annotated[str, Meta(min_length=1, max_length=64)]
+"""Four times what ours have; none at all is what plain texts have."""
 
 
 class Party(Struct, frozen=True, array_like=True):
@@ -68,7 +75,7 @@ class Content(Struct, frozen=True, kw_only=True, omit_defaults=True, rename={"se
     """
 
     v: int = VERSION
-    id: str
+    id: ContentId
     time: Number
     sender: Party
     to: Party
@@ -117,7 +124,7 @@ def read_content(plaintext: bytes) -> Content:
     packed = plaintext.rstrip(b"\0")
     try:
         content = _decoder.decode(packed[:-1])
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    except (*UNREADABLE, UnicodeDecodeError):
         raise CannotDecrypt("the content cannot be read", reason="content") from None
     if packed[-1:] != b"\x80" or content.v != VERSION:
         raise CannotDecrypt("the content cannot be read", reason="content")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import msgspec
 from msgspec import Meta, Struct
 
-from jim.client.encryption.content import Number
+from jim.client.encryption.content import UNREADABLE, Number
 from jim.protocol.messages import Link
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Past(Struct, frozen=True, array_like=True):
 
     Attributes:
         peer: the other side of the conversation.
-        place: of an own message whose sequence nobody knows (`seq` 0), where it stands.
+        place: of a message whose sequence nobody knows (`seq` 0), where it stands.
         unread: nobody has seen it yet.
     """
 
@@ -104,7 +104,7 @@ def read_part(body: str) -> tuple[Part, list[str]] | None:
     line, _, texts = body.partition("\n")
     try:
         part = _part.decode(line)
-    except msgspec.MsgspecError:
+    except UNREADABLE:
         return None
     found, place = [], 0
     for past in part.messages:
@@ -122,7 +122,7 @@ def read_contacts(body: str) -> list[Pinned]:
     """Read what `write_contacts` wrote; nothing if it is nothing of the kind."""
     try:
         return msgspec.json.decode(body, type=list[Pinned])
-    except msgspec.MsgspecError:
+    except UNREADABLE:
         return []
 
 
@@ -135,5 +135,5 @@ def read_end(body: str) -> End | None:
     """Read what `write_end` wrote, None if it is nothing of the kind."""
     try:
         return msgspec.json.decode(body, type=End)
-    except msgspec.MsgspecError:
+    except UNREADABLE:
         return None

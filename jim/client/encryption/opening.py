@@ -82,12 +82,15 @@ class Opening:
     ) -> Opened | Refused | Lacking:
         """Open a sealed delivery; `fresh` are the accounts whose chains were just looked at.
 
-        If `Lacking` comes, nothing has changed. Otherwise the ratchet has moved, and whatever is
-        written must be committed with it.
+        Only for what is new has the ratchet moved, and whatever is written must be committed with
+        it. For anything else nothing has changed. A first message that was made with a fallback key
+        opens again: the session that it would begin anew has keys that may have been stolen since,
+        and the other side left it long ago, so nothing may ever be sealed with it. And what comes
+        in a wrong envelope can still be opened when it comes in the right one.
         """
         self._sql.execute("SAVEPOINT opening")
         opened = self._open(delivery, ciphertext, fresh)
-        if isinstance(opened, Lacking):
+        if not isinstance(opened, Opened) or not opened.is_new:
             self._sql.execute("ROLLBACK TO opening")
         self._sql.execute("RELEASE opening")
         return opened

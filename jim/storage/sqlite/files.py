@@ -11,15 +11,13 @@ import sqlite3
 import sys
 from typing import TYPE_CHECKING, Final
 
+from jim.common.files import FILE_MODE, make_directory, sync_directory
 from jim.errors import StoreCorrupt, StoreError, StoreUnwritable
 from jim.storage.sqlite import journal, schema
 from jim.storage.sqlite.failures import located, translated
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-DIRECTORY_MODE: Final = 0o700
-FILE_MODE: Final = 0o600
 
 OLDEST_SQLITE: Final = (3, 37, 0)
 """STRICT tables (3.37, of 2021); RETURNING is older."""
@@ -61,7 +59,7 @@ def prepare(path: Path) -> None:
         StoreUnwritable: either cannot be made.
     """
     try:
-        _make_directory(path.parent)
+        make_directory(path.parent)
         fresh = not path.exists()
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, FILE_MODE)
         try:
@@ -70,31 +68,12 @@ def prepare(path: Path) -> None:
         finally:
             os.close(descriptor)
         if fresh:
-            _sync_directory(path.parent)
+            sync_directory(path.parent)
     except OSError as error:
         raise StoreUnwritable(
             f"{path}: cannot write: {error.strerror}; check the owner or choose another directory",
             path=str(path),
         ) from error
-
-
-def _make_directory(path: Path) -> None:
-    if path.is_dir():
-        return
-    _make_directory(path.parent)
-    path.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
-    path.chmod(DIRECTORY_MODE)
-
-
-def _sync_directory(path: Path) -> None:
-    """Make the new name durable; Windows has no such call and needs none."""
-    if sys.platform == "win32":
-        return
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def open_writer(path: Path) -> sqlite3.Connection:

@@ -70,13 +70,6 @@ def load_seeds(target: str) -> list[bytes]:
     return [base64.b64decode(line) for line in lines]
 
 
-def save_seeds(path: Path, seeds: Sequence[bytes]) -> None:
-    """Write a seed corpus, shortest input first."""
-    ordered = sorted(set(seeds), key=lambda seed: (len(seed), seed))
-    lines = "".join(f"{base64.b64encode(seed).decode()}\n" for seed in ordered if seed)
-    path.write_text(lines, encoding="ascii")
-
-
 def has_atheris() -> bool:
     """Tell whether atheris can be imported here."""
     return importlib.util.find_spec("atheris") is not None

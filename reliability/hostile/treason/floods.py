@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from msgspec import UNSET
 from msgspec.structs import replace
 
+from jim.client.events import PresenceChanged
 from jim.protocol import messages as m
 from reliability.hostile.treason.attack import Attack, demand
 from reliability.hostile.treason.scene import present_ms
@@ -75,6 +76,51 @@ class KeysFlood(Pushes):
         """Say that there are none."""
         del alice, number
         return m.KeysLeft(one_time_keys=0, time=present_ms())
+
+
+class CrowdFlood(Pushes):
+    """People without end are said to come and go, and alice to have got everything, for ever."""
+
+    asks = m.Receipts
+
+    def push(self, alice: Witness, number: int) -> Any:
+        """Say one or the other."""
+        name, time = alice.client.name, present_ms()
+        if number % 3 == 0:
+            return m.Delivered(name=name, seq=number, time=time)
+        somebody = f"crowd{number}" if number % 3 == 1 else name
+        return m.PresenceChange(name=somebody, online=number % 2 == 0, time=time)
+
+    async def play(self) -> None:
+        """Demand that bob's front end hears of a part of it only."""
+        await super().play()
+        bob = self.scene.witnesses[1]
+        told = len(bob.of(PresenceChanged))
+        demand(0 < told <= FLOOD // 4, f"told {told} times who came or went")
+
+
+class LongNames(Attack):
+    """Frames of somebody with a name of half a megabyte, whose chain is not shown."""
+
+    async def play(self) -> None:
+        """Demand that bob hangs up at the first one: he would hold thousands of them."""
+        alice, bob = await self.two()
+        session = await self.scene.session(bob)
+        frame = m.Delivery(
+            position=0,
+            seq=1,
+            sender="s" * 500_000,
+            device="0123456789abcdef",
+            n=1,
+            to=bob.client.name,
+            time=present_ms(),
+            ciphertext="1mAAAA",
+        )
+        session.push(frame)
+        await bob.until(lambda: "ConnectFailed protocol" in bob.errors, "the end of patience")
+        self.scene.traitor.mailboxes[session.device].forget()
+        await alice.send(bob, "meanwhile")
+        await bob.reads("meanwhile")
 
 
 class TooOften(Attack):
@@ -233,6 +279,8 @@ class HeldFlood(Attack):
 ATTACKS: Final[dict[str, type[Attack]]] = {
     "endless pushes of `devices`": DevicesFlood,
     "endless pushes of `keys_left`": KeysFlood,
+    "endless pushes of `presence` and `delivered`": CrowdFlood,
+    "names of half a megabyte": LongNames,
     "`too_often` for ever": TooOften,
     "a message and all its repetitions are dropped": RepeatsDropped,
     "everything between devices is damaged": BetweenDevicesDamaged,

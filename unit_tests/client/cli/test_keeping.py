@@ -79,6 +79,35 @@ def test_a_sealed_key_is_asked_for_and_scripts_name_a_file(here: World, tmp_path
     assert alone(here, "alice", "passphrase", "change").wait() == 2
 
 
+def words_in(program: Program) -> str:
+    return next(line for line in program.errors if len(line.split()) == 12 and line.islower())
+
+
+@pytest.mark.parametrize("command", ["recover", "reset"])
+def test_the_words_bring_back_a_device_whose_key_is_sealed(
+    here: World, tmp_path: Path, command: str
+) -> None:
+    sesame, address = secret(tmp_path, "sesame"), f"127.0.0.1:{here.port}"
+    alice = here.client("alice")
+    assert alice.finish("3") == 0
+    words = words_in(alice)
+    assert here.jim("laptop", "recover", "alice", address).finish(words) == 0
+    set_ = alone(here, "laptop", "passphrase", "set", "--new-passphrase-file", sesame, JIM_NAME="")
+    assert set_.wait() == 0, set_.errors
+    flags = (command, "alice", address, *(("--yes",) if command == "reset" else ()))
+    if command == "recover":
+        listed = here.jim("alice", "devices", "--json")
+        assert listed.wait() == 0
+        other = next(each["id"] for each in map(json.loads, listed.lines) if not each["this"])
+        assert here.jim("alice", "devices", "remove", other, "--yes").wait() == 0
+        assert alone(here, "laptop", "listen", JIM_PASSPHRASE_FILE=sesame, JIM_NAME="").wait() == 4
+    locked = alone(here, "laptop", *flags)
+    assert locked.finish(words) == 4
+    opened = alone(here, "laptop", *flags, JIM_PASSPHRASE_FILE=sesame)
+    assert opened.finish(words) == 0, opened.errors
+    assert "sealed" in "".join(here.jim("laptop", "doctor", JIM_NAME="").expect("Key of this"))
+
+
 def test_a_file_with_a_passphrase_that_others_can_read_is_refused(
     here: World, tmp_path: Path
 ) -> None:

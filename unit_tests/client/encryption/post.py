@@ -109,6 +109,31 @@ class Post:
             links.make_revoke(state, device.device, signer.key, self.now_ms)
         )
 
+    def replace(self, old: Device, *, crash: bool = False) -> Device:
+        """Let a device put a new one in its place, in the same store, as `rotation` does.
+
+        With `crash` it dies once after the new one is in the chain.
+        """
+        new = Device.__new__(Device)
+        new.post, new.name, new.news = self, old.name, old.news
+        new.key = SigningKey.generate()
+        new.device, new.path = device_id(new.key.public), old.path
+        new.vault = new_vault(new.key, new.device)
+        state = verify_chain(self.chains[old.name], old.name)
+        added = links.make_add(state, new.key, old.key, self.now_ms, new.vault.keys)
+        self.chains[old.name].append(added)
+        if crash:
+            old.reopen()
+        self.revoke(old, new)
+        new.store, new.connection = old.store, old.connection
+        record = AccountRecord(name=old.name, device=new.device, stage=Stage.REGISTERED)
+        settled = sync.Settled([], [], old.store.standing().confirmed_n)
+        key, now_ms = pickle_key(new.key), self.now_ms
+        new.change(lambda store: store.become(record, new.vault, key, now_ms, settled))
+        self._admit(new)
+        new.offer_keys()
+        return new
+
     def _admit(self, device: Device) -> None:
         self.devices[device.device] = device
         self.shelves[device.device] = Shelf(device.vault.fallback)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from jim.client import mailbox
 from jim.client.account_record import AccountRecord, Stage
 from jim.client.device_store import DEVICE_NAME
 from jim.client.encryption.vault import new_vault, pickle_key
@@ -135,6 +136,17 @@ def test_who_takes_a_device_out_is_not_told_so_and_the_others_are(post: Post) ->
     assert len(first.store.devices()) == len(second.store.devices()) == 2
 
 
+def test_a_device_in_the_place_of_another_one_is_called_like_that(post: Post) -> None:
+    first, second = two(post)
+    rename(first, second, "in the kitchen", 5_000_000)
+    settle([first, second])
+    anew = post.replace(second)
+    first.learn("alice")
+    assert introduce(anew, "what the machine is called")
+    settle([first, anew])
+    assert named(first)[anew.device] == named(anew)[anew.device] == "in the kitchen"
+
+
 def renewed(post: Post, old: Device) -> Device:
     """Put a new device in the place of an old one, in the same store."""
     new = Device.__new__(Device)
@@ -145,7 +157,7 @@ def renewed(post: Post, old: Device) -> Device:
     new.path, new.store, new.connection = old.path, old.store, old.connection
     record = AccountRecord(name=old.name, device=new.device, stage=Stage.REGISTERED)
     key = pickle_key(new.key)
-    new.change(lambda store: store.begin_again(record, new.vault, key, post.now_ms))
+    new.change(lambda store: store.become(record, new.vault, key, post.now_ms))
     state = verify_chain(post.chains[old.name], old.name)
     post.chains[old.name].append(
         links.make_add(state, new.key, post.recovery[old.name], post.now_ms + 1, new.vault.keys)
@@ -190,3 +202,34 @@ def test_a_new_device_in_the_place_of_an_old_one_loses_and_doubles_nothing(post:
     report = Report()
     verify_store(new.path, report)
     assert [each for each in report.findings if each.is_fault] == []
+
+
+def test_a_device_that_came_and_went_while_nobody_looked_is_told_of(post: Post) -> None:
+    """It had what waited for the account: whoever adds one by the words could leave no trace."""
+    alice, bob = post.join("alice"), post.join("bob")
+    alice.send("bob", "hi")
+    bob.receive()
+    bob.send("alice", "hi")
+    alice.receive()
+    thief = post.join("bob")
+    post.revoke(thief, thief)
+    for device in (alice, bob):
+        device.learn("bob")
+        assert device.codes() == [DEVICE_ADDED, DEVICE_REMOVED]
+        device.learn("bob")
+        assert device.codes() == [DEVICE_ADDED, DEVICE_REMOVED]
+    alice.send("bob", "and on")
+    bob.receive()
+    assert bob.texts()[-1] == "and on"
+
+
+def test_who_adds_and_removes_without_end_is_told_of_so_often(
+    post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mailbox, "MAX_DEVICES", 3)
+    alice, bob = post.join("alice"), post.join("bob")
+    alice.send("bob", "hi")
+    for _ in range(5):
+        post.revoke(post.join("bob"), bob)
+    alice.learn("bob")
+    assert alice.codes() == [DEVICE_ADDED] * 3 + [DEVICE_REMOVED] * 3

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from jim.client import handing, sync, taking
+from jim.client import handing, notice_store, sync, taking
 from jim.client.encryption import history
 from jim.client.encryption.contacts import Trust
 from jim.client.encryption.history import End, Past
@@ -191,6 +191,9 @@ def test_nothing_is_handed_to_a_device_that_is_not_in_the_chain(post: Post) -> N
     alice.send_all()
     post.revoke(laptop, alice)
     alice.learn("alice")
+    ended = hand_on(alice)
+    assert ended is not None
+    assert (ended.ended, ended.is_gone) == (True, True)
     assert hand_on(alice) is None
     assert rows_of(alice, "handovers") == []
 
@@ -226,7 +229,9 @@ def test_parts_that_never_come_are_told_of_after_a_while(
     laptop = linked(post, alice)
     monkeypatch.setattr(taking.TakingStore, "_take_part", lambda *_: [])
     news = hand_over(alice, laptop)
-    assert [each.code for each in news if isinstance(each, MissingNotice)] == [taking.INCOMPLETE]
+    assert [each.code for each in news if isinstance(each, MissingNotice)] == [
+        notice_store.INCOMPLETE
+    ]
     assert rows_of(alice, "handovers") == []
 
 

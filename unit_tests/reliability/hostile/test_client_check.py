@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from jim.client.courier import Courier
 from jim.client.link import Link
+from jim.client.receiving import Receiving
 from jim.protocol import messages as m
 from reliability.hostile import client_check, liar, program_check
 from reliability.hostile.liar import Script
@@ -54,10 +54,10 @@ async def test_an_error_that_nobody_foresaw_is_noticed(
 async def test_a_client_that_trips_over_a_push_is_noticed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def trip(_self: Courier, _message: object, _kept: object) -> None:
+    def trip(_self: Receiving, _message: object, _kept: object) -> None:
         raise KeyError("planted")
 
-    monkeypatch.setattr(Courier, "_consider", trip)
+    monkeypatch.setattr(Receiving, "consider", trip)
     section = await client_check.check_library(tmp_path)
     assert any("KeyError" in text for text in section.violations)
 

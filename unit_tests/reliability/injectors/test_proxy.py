@@ -100,16 +100,15 @@ async def test_delays_and_keeps_the_order(parts: Parts) -> None:
     proxy, _ = parts
     link = await connected(proxy)
     await answers(link)
-    proxy.up.delay_s = proxy.down.delay_s = 0.1
+    proxy.up.delay_s = proxy.down.delay_s = 0.3
     loop = asyncio.get_running_loop()
     began_s = loop.time()
     link[1].write(b"first ")
-    await asyncio.sleep(0.02)
+    await until(lambda: proxy.up.tally.delayed_bytes >= 6)
     proxy.up.delay_s = 0.0  # what comes later must not overtake
     link[1].write(b"second")
     assert await asyncio.wait_for(link[0].readexactly(12), 5) == b"first second"
-    assert loop.time() - began_s >= 0.2
-    assert proxy.up.tally.delayed_bytes >= 6
+    assert loop.time() - began_s >= 0.6
     await hung_up(link)
 
 
@@ -232,7 +231,7 @@ async def test_throttles(parts: Parts) -> None:
     loop = asyncio.get_running_loop()
     began_s = loop.time()
     assert await answers(link, b"x" * 2000) == b"x" * 2000
-    assert 0.45 <= loop.time() - began_s < 3
+    assert loop.time() - began_s >= 0.45
     assert proxy.up.tally.throttled_bytes == 2000
     await hung_up(link)
 

@@ -47,7 +47,7 @@ def test_the_program_says_how_much_it_has_proved(capsys: pytest.CaptureFixture[s
     assert main(["--runs", "12", "--seed", "7"]) == 0
     out = capsys.readouterr().out
     assert "12/12 runs" in out
-    assert "violations in 0 of 12 runs (95 %: < 2.50e-01)" in out
+    assert "runs with violations: 0 of 12: below 0.22 with 95 % confidence" in out
 
 
 def test_the_program_fails_where_something_is_violated(capsys: pytest.CaptureFixture[str]) -> None:
