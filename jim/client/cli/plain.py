@@ -14,6 +14,7 @@ from jim.client.console import trust_view, view
 from jim.client.console.commands import Answer
 from jim.client.console.explain import Exit
 from jim.client.console.lines import as_text
+from jim.errors import OwnAccount
 from jim.i18n import _
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def run(options: argparse.Namespace) -> int:
     """Say what it means and ask, or do what the command line says.
 
     Raises:
-        JimError: the account cannot be opened.
+        JimError: the account cannot be opened, or is the one that was named.
     """
     return run_client(
         client_maker(options, share=True),
@@ -36,6 +37,8 @@ def run(options: argparse.Namespace) -> int:
 
 async def _run(client: Client, options: argparse.Namespace) -> int:
     info = await client.contact(options.to)
+    if info.name == client.name:
+        raise OwnAccount
     wanted = options.state
     if wanted is None:
         for each in trust_view.plain_meaning(info, screen()):

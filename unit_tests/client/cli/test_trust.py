@@ -62,6 +62,7 @@ def test_a_number_is_compared_in_scripts(here: World) -> None:
         assert reserved.errors[-1].startswith(f"jim: {nobody}: ")
         assert "Choose another" not in reserved.errors[-1]
     assert here.jim("alice", "trust", "alice").wait() == 1
+    assert here.jim("alice", "plain", "Alice").wait() == 1
     assert here.jim("alice", "trust", "bob", "--accept").wait() == 0
 
 
