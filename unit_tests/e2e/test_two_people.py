@@ -184,7 +184,9 @@ def test_two_people_with_two_devices_each(  # noqa: PLR0915 - a story from its b
     lost = laptop.finds(re.compile(r"^([a-z2-7]{16})  (?!.*this device)", re.MULTILINE))
     laptop.types(f"/rename {lost} lost phone")
     laptop.shows('"lost phone"')
-    laptop.types(f"/remove {lost} yes")
+    laptop.types("/remove lost")
+    laptop.shows("Remove it? yes or no")
+    laptop.types("y")
     phone.shows("This device was removed from its account")
     assert phone.terminal.wait() != 0
     desk.types("@alice видит ли это потерянный телефон?")

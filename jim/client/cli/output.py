@@ -2,27 +2,46 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from jim.client.console import notices
-from jim.client.console.text import safe_line
+from jim.client.console.text import safe_line, wrap
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import TextIO
 
     from jim.client.events import Message, MissingNotice
+
+NARROW_CELLS: Final = 64
+"""Below that a terminal breaks a word in nearly every line; in a wider one a line stays whole, so
+that a path or a command in it can be copied."""
 
 SCHEMA: Final = 1
 """Version of the JSON lines; grows when a field changes its meaning or goes, not for a new one."""
 
 
 def complain(text: str) -> None:
-    """Write one line of our own to standard error, under the program's name."""
-    sys.stderr.write(f"jim: {text}\n")
+    """Write one line of our own to standard error, under the program's name.
+
+    On a narrow terminal it is broken between words.
+    """
+    line, width = f"jim: {text}", columns(sys.stderr)
+    rows = wrap(line, width) if 0 < width < NARROW_CELLS else [line]
+    sys.stderr.write("".join(f"{row}\n" for row in rows))
     sys.stderr.flush()
+
+
+def columns(stream: TextIO) -> int:
+    """Give the width of the terminal that a stream goes to, 0 where it goes elsewhere."""
+    try:
+        return os.get_terminal_size(stream.fileno()).columns
+    except (OSError, ValueError, AttributeError):
+        return 0
 
 
 def put(text: str) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from jim.client import events
 from jim.client.cli.accounts import client_maker
 from jim.client.cli.asking import ask, ask_yes_or_no
-from jim.client.cli.output import complain, json_line, put
+from jim.client.cli.output import columns, complain, json_line, put
 from jim.client.cli.work import LOOK, about, run_client
 from jim.client.console import trust_view
 from jim.client.console.commands import Answer
@@ -27,8 +27,13 @@ if TYPE_CHECKING:
     from jim.client.console.lines import Line
 
 CONNECTING = events.LinkState.CONNECTING
-SCREEN = Look(width=78)
-"""Digits in rows, as at the prompt; the terminal breaks what is longer."""
+WIDE_CELLS = 78
+"""Digits in rows, as at the prompt, and short lines; also where there is no terminal."""
+
+
+def screen() -> Look:
+    """Give what standard output can show."""
+    return Look(width=min(WIDE_CELLS, columns(sys.stdout) or WIDE_CELLS))
 
 
 def run(options: argparse.Namespace) -> int:
@@ -70,14 +75,14 @@ async def _run(client: Client, stream: Events, options: argparse.Namespace) -> i
     if options.number is not None:
         same = "".join(options.number.split()) == number.replace(" ", "")
         return await _verify(client, info.name, number) if same else _differs(info.name)
-    _show(trust_view.heading(info, SCREEN))
-    _show(trust_view.number(info.name, number, info, SCREEN))
+    _show(trust_view.heading(info, screen()))
+    _show(trust_view.number(info.name, number, info, screen()))
     match await ask_yes_or_no(_("Is it the same? (yes, no) ")):
         case Answer.YES:
             return await _verify(client, info.name, number)
         case Answer.NO:
             return _differs(info.name)
-    _show(trust_view.unchanged(SCREEN) if sys.stdin.isatty() else [])
+    _show(trust_view.unchanged(screen()) if sys.stdin.isatty() else [])
     return Exit.OK
 
 
@@ -90,9 +95,9 @@ async def _connected(stream: Events) -> None:
 
 async def _verify(client: Client, name: str, number: str) -> int:
     if await client.mark_verified(name, number):
-        _show(trust_view.verified(name, SCREEN))
+        _show(trust_view.verified(name, screen()))
         return Exit.OK
-    _show(trust_view.number_changed(name, SCREEN))
+    _show(trust_view.number_changed(name, screen()))
     return Exit.FAILURE
 
 
@@ -105,17 +110,17 @@ def _differs(name: str) -> int:
 async def _accept(client: Client, options: argparse.Namespace) -> int:
     info = await client.contact(options.to)
     if not info.changed:
-        _show(trust_view.nothing_changed(info, SCREEN))
+        _show(trust_view.nothing_changed(info, screen()))
         return Exit.OK
-    _show(trust_view.changed(info.name, SCREEN))
+    _show(trust_view.changed(info.name, screen()))
     if (
         not options.yes
         and await ask_yes_or_no(_("Go on with the new keys? (yes, no) ")) is not Answer.YES
     ):
-        _show(trust_view.unchanged(SCREEN))
+        _show(trust_view.unchanged(screen()))
         return Exit.FAILURE
     await client.accept_changed(options.to)
-    _show(trust_view.accepted(info.name, SCREEN))
+    _show(trust_view.accepted(info.name, screen()))
     return Exit.OK
 
 
@@ -124,15 +129,15 @@ async def _forget(client: Client, options: argparse.Namespace) -> int:
     number = await client.known_number(options.to)
     info = await client.contact(options.to)
     if number is None:
-        _show(trust_view.nothing_known(info.name, SCREEN))
+        _show(trust_view.nothing_known(info.name, screen()))
         return Exit.OK
-    _show(trust_view.forgetting(info, number, SCREEN))
+    _show(trust_view.forgetting(info, number, screen()))
     question = _("To drop them all the same, type the name ({name}): ")
     if not options.yes and not _is(info.name, await ask(question.format(name=info.name))):
-        _show(trust_view.unchanged(SCREEN))
+        _show(trust_view.unchanged(screen()))
         return Exit.FAILURE
     await client.forget_keys(options.to)
-    _show(trust_view.forgotten(info.name, SCREEN))
+    _show(trust_view.forgotten(info.name, screen()))
     return Exit.OK
 
 

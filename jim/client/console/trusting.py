@@ -12,7 +12,7 @@ from jim.client.console.keyboard import spellings
 from jim.client.console.lines import Style
 from jim.client.console.questions import Kind, Question
 from jim.client.console.text import safe_name
-from jim.errors import ConnectFailed
+from jim.errors import ConnectFailed, OwnAccount
 from jim.i18n import _
 
 if TYPE_CHECKING:
@@ -130,6 +130,8 @@ class Trusting:
     ) -> list[Line]:
         self._questions.close(Kind.PLAIN, name)
         if answer is None:
+            if name.casefold() == client.name:
+                raise OwnAccount
             info = await client.contact(name)
             if info.plain:
                 return trust_view.plain_meaning(info, look)

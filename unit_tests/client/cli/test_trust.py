@@ -26,10 +26,10 @@ def here(tmp_path: Path) -> Iterator[World]:
         yield running
 
 
-def terminal(here: World, *arguments: str) -> Terminal:
+def terminal(here: World, *arguments: str, columns: int = 80) -> Terminal:
     env = environment(here.home("alice"), TERM="xterm", JIM_NAME="alice")
     env["JIM_SERVER"] = f"127.0.0.1:{here.port}"
-    return Terminal([sys.executable, "-m", "jim.client", *arguments], env)
+    return Terminal([sys.executable, "-m", "jim.client", *arguments], env, columns)
 
 
 def record(program: Program) -> dict[str, object]:
@@ -62,6 +62,7 @@ def test_a_number_is_compared_in_scripts(here: World) -> None:
         assert reserved.errors[-1].startswith(f"jim: {nobody}: ")
         assert "Choose another" not in reserved.errors[-1]
     assert here.jim("alice", "trust", "alice").wait() == 1
+    assert here.jim("alice", "plain", "Alice").wait() == 1
     assert here.jim("alice", "trust", "bob", "--accept").wait() == 0
 
 
@@ -130,6 +131,21 @@ def test_questions_at_a_terminal(here: World) -> None:
     allowed.expect("are allowed")
     assert allowed.wait() == 0
     assert record(here.jim("alice", "trust", "bob", "--json"))["plain"] is True
+
+
+def test_a_narrow_terminal_breaks_no_word(here: World) -> None:
+    assert here.client("alice").finish("3") == 0
+    meaning = "can read an unencrypted message, change it, or write one in the name of bob."
+    nobody = (
+        "jim: no/name: A name has letters and digits and, inside, the signs - _ . and no others."
+    )
+    for command, text in ((("plain", "bob"), meaning), (("trust", "no/name"), nobody)):
+        shown = terminal(here, *command, columns=40)
+        if command[0] == "plain":
+            shown.expect("Allow it?")
+            shown.line("")
+        shown.wait()
+        assert text in " ".join(shown.everything.split())
 
 
 def test_emoji_at_two_prompts(here: World) -> None:

@@ -94,8 +94,9 @@ async def test_nobody_and_oneself() -> None:
         await asking.type("/verify nobody")
     with pytest.raises(OwnAccount):
         await asking.type("/verify alice")
-    with pytest.raises(OwnAccount):
-        await asking.type("/verify alice emoji")
+    for typed in ("/verify alice emoji", "/plain Alice"):
+        with pytest.raises(OwnAccount):
+            await asking.type(typed)
 
 
 async def test_emoji_are_asked_for_and_answered() -> None:
