@@ -231,7 +231,7 @@ class Account:
         await self.writer.start()
         record = await self.writer.read(lambda store: store.record())
         is_out = record is not None and await self.writer.read(lambda store: store.is_revoked())
-        if linking and record is not None and record.stage not in _UNFINISHED and not is_out:
+        if linking and record is not None and not (is_out or _is_unfinished(record)):
             raise AccountExists(f"{self._directory}: this device is in the account already")
         if self.is_owner and _must_begin(
             record, recovering=recovering, resetting=resetting, linking=linking
@@ -479,9 +479,16 @@ def _now_ms() -> int:
     return int(time.time() * 1000)
 
 
-_UNFINISHED: Final = frozenset({Stage.LINKING, Stage.REGISTERING})
-"""What can become a device to be linked. A registration that never came to its end is what somebody
-leaves behind who has tried the name on a new machine first; one that did is the account itself."""
+def _is_unfinished(record: AccountRecord) -> bool:
+    """Tell whether a device can still become one to be linked.
+
+    A registration that never came to its end is what somebody leaves behind who has tried the name
+    on a new machine first; one that did is the account itself. So is a recovery of which a link has
+    been made: it may have been sent.
+    """
+    if record.stage is Stage.ENROLLING:
+        return record.link is None
+    return record.stage in {Stage.LINKING, Stage.REGISTERING}
 
 
 def _must_begin(
@@ -493,6 +500,8 @@ def _must_begin(
     """
     if record is None:
         return True
-    if linking or resetting:
+    if linking:
+        return record.stage is not Stage.LINKING and _is_unfinished(record)
+    if resetting:
         return record.stage is Stage.REGISTERING
-    return recovering and record.stage in _UNFINISHED
+    return recovering and record.stage in {Stage.LINKING, Stage.REGISTERING}
