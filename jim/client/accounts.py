@@ -49,6 +49,8 @@ class Account:
         self.name = name
         self.writer: Writer[AccountStore]
         self.record: AccountRecord
+        self.must_renew = False
+        """Whether who brings the account back by its words needs another device than this."""
         self._directory = directory
         self._language = language
         self.is_new = False
@@ -125,9 +127,8 @@ class Account:
     ) -> None:
         """Open the store and find out how far the account has come, or begin it.
 
-        Who recovers an account gets a new device where the one here is out of it; who resets it
-        gets one in any case, unless that has begun already. With `linking` it begins as a device
-        that another one of the account has to take in.
+        With `linking` it begins as a device that another one of the account has to take in. With
+        `recovering` a device that is here already stays what it is (`must_renew`).
 
         Raises:
             AccountExists: (with `linking`) this machine has a device of the account that is not
@@ -145,7 +146,7 @@ class Account:
         await self.writer.start()
         record = await self.writer.read(lambda store: store.record())
         is_out = record is not None and await self.writer.read(lambda store: store.is_revoked())
-        if linking and record is not None and record.stage not in _UNFINISHED and not is_out:
+        if linking and record is not None and not (is_out or _is_unfinished(record)):
             raise AccountExists(f"{self._directory}: this device is in the account already")
         if self.is_owner and _must_begin(
             record, recovering=recovering, resetting=resetting, linking=linking
@@ -154,39 +155,40 @@ class Account:
                 self._begin, recovering=recovering, resetting=resetting, linking=linking
             )
             record = await self.writer.write(lambda store: store.begin(begun, vault, _now_ms()))
-        elif self.is_owner and record is not None and recovering:
-            record = await self._renewed(record, resetting=resetting)
         elif self.is_owner and record is not None and linking and is_out:
             record = await self.wait_anew()
         if record is None:
             raise AccountInUse(f"{self._directory}: another client is just making it")
         self.record = record
+        self.must_renew = recovering and self._must_renew(is_out=is_out, resetting=resetting)
         if self.is_owner and record.device != device_id(self.key.public):
             detail = f"{self._directory / KEY_FILE}: this is not the key of this account"
             raise KeyFileError(detail, reason="mismatch")
 
-    async def _renewed(self, record: AccountRecord, *, resetting: bool) -> AccountRecord:
-        """Put a new device in the place of the one here if that cannot be one any more.
+    def _must_renew(self, *, is_out: bool, resetting: bool) -> bool:
+        """Tell whether who brings the account back by its words needs another device than this.
 
         Words that nobody has seen are those of a reset that has begun, or is done: never may they
         get lost, for the account may know no others any more.
         """
         if resetting:
-            stays = record.words is not None
-        else:
-            is_out = await self.writer.read(lambda store: store.is_revoked())
-            stays = record.stage is not Stage.REGISTERED or not is_out
-        if stays:
-            return record
+            return self.record.words is None
+        return self.record.stage is Stage.REGISTERED and is_out
+
+    async def renew(self, *, resetting: bool) -> None:
+        """Put a new device in the place of the one here, which the words will bring in.
+
+        Not before the server has taken these words for right: the old device is gone with it.
+        """
         # What shows that a reset has been done is its device: no chain has that one before.
         key, vault = await self.next_device(anew=resetting)
         begun = msgspec.structs.replace(
             self._enrolling(device_id(key.public), resetting=resetting),
-            chain_seq=record.chain_seq,
-            chain_head=record.chain_head,
+            chain_seq=self.record.chain_seq,
+            chain_head=self.record.chain_head,
         )
         await self._become(begun, key, vault)
-        return begun
+        self.must_renew = False
 
     async def wait_anew(self) -> AccountRecord:
         """Be another device that waits to be linked: the one here was taken out of the account."""
@@ -403,9 +405,16 @@ def _now_ms() -> int:
     return int(time.time() * 1000)
 
 
-_UNFINISHED: Final = frozenset({Stage.LINKING, Stage.REGISTERING})
-"""What can become a device to be linked. A registration that never came to its end is what somebody
-leaves behind who has tried the name on a new machine first; one that did is the account itself."""
+def _is_unfinished(record: AccountRecord) -> bool:
+    """Tell whether a device can still become one to be linked.
+
+    A registration that never came to its end is what somebody leaves behind who has tried the name
+    on a new machine first; one that did is the account itself. So is a recovery of which a link has
+    been made: it may have been sent.
+    """
+    if record.stage is Stage.ENROLLING:
+        return record.link is None
+    return record.stage in {Stage.LINKING, Stage.REGISTERING}
 
 
 def _must_begin(
@@ -417,6 +426,8 @@ def _must_begin(
     """
     if record is None:
         return True
-    if linking or resetting:
+    if linking:
+        return record.stage is not Stage.LINKING and _is_unfinished(record)
+    if resetting:
         return record.stage is Stage.REGISTERING
-    return recovering and record.stage in _UNFINISHED
+    return recovering and record.stage in {Stage.LINKING, Stage.REGISTERING}

@@ -87,6 +87,7 @@ FAILS: Final[dict[Lie, frozenset[str]]] = {
     Lie.FALSE_KEY: frozenset({KEYS_INVALID}),
     # Told a few times of the same text: nobody tries for ever with what is of no use.
     Lie.WITHHELD: frozenset({KEYS_INVALID, DevicesChanged.code, NO_OWN_KEYS}),
+    Lie.FORKED: frozenset({DevicesChanged.code}),
     Lie.FALSE_CHANGE: frozenset({DevicesChanged.code}),
 }
 """The codes with which a text may fail because of a lie; its author sees that."""

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jim.client import linking
+from jim.client import Address, Client, linking
 from jim.client.events import Fatal
 from jim.crypto import link_code
 from jim.crypto.chain import verify_chain
 from jim.crypto.keys import device_id
-from jim.errors import ConnectFailed, Revoked
-from unit_tests.client.machines import add, words_of
+from jim.errors import AuthFailed, ConnectFailed, Revoked
+from unit_tests.client.machines import add, started, words_of
 from unit_tests.client.newcomers import Newcomer, complete, handed, take_in, talk, texts
 
 if TYPE_CHECKING:
@@ -121,6 +121,26 @@ async def test_a_device_that_was_added_unheard_and_removed_can_be_linked_again(
     again = Newcomer(house)
     await take_in(alice, await again.screen.code())
     await again.joined()
+    laptop = await house.join("alice", "laptop")
+    await handed(laptop)
+    assert await texts(laptop, "bob") == await texts(alice, "bob")
+
+
+async def test_who_has_tried_wrong_words_first_can_still_be_linked(house: Household) -> None:
+    alice, bob = await talk(house, 1)
+    vain = Client.recover(
+        Address("127.0.0.1", house.port),
+        "alice",
+        await words_of(bob),
+        data_dir=house.folder / "laptop",
+    )
+    listening = await started(house, vain)
+    (fatal,) = await listening.wait(Fatal)
+    assert isinstance(fatal.error, AuthFailed)
+    await listening.aclose()
+    new = Newcomer(house)
+    await take_in(alice, await new.screen.code())
+    await new.joined()
     laptop = await house.join("alice", "laptop")
     await handed(laptop)
     assert await texts(laptop, "bob") == await texts(alice, "bob")
