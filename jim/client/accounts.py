@@ -1,15 +1,15 @@
-# long module: an account from its first key to its last, given up or not
+# long module: an account from its first key to its last, and the row that says whose it is
 """An account of this machine, opened by exactly one process, and the store that belongs to it."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from jim.client import local_accounts, private_files, renewal
+from jim.client import local_accounts, renewal
 from jim.client.account_record import AccountRecord, Stage, read_account, write_account
 from jim.client.device_store import DeviceStore
 from jim.client.encryption.vault import NewVault, Vault, new_vault, pickle_key
@@ -49,6 +49,8 @@ class Account:
         self.name = name
         self.writer: Writer[AccountStore]
         self.record: AccountRecord
+        self.must_renew = False
+        """Whether who brings the account back by its words needs another device than this."""
         self._directory = directory
         self._language = language
         self.is_new = False
@@ -82,17 +84,9 @@ class Account:
         with store_errors(self._directory):
             key_files.make_directory(self._directory)
             if self._lock.acquire():
-                self._sweep()
                 self._key = self._load_key(may_create=not store.exists())
             elif not share or not store.exists():
                 raise AccountInUse(f"{self._directory}: another client already works with it")
-
-    def _sweep(self) -> None:
-        """Remove what is left of those who were killed while they wrote keys; the lock is ours."""
-        private_files.sweep(self._directory)
-        path = self._directory / KEY_FILE
-        for each in (path, renewal.next_path(path)):
-            key_files.sweep(each)
 
     def take_over(self) -> bool:
         """Become the owner if the other process is gone; tell whether we are. Blocks.
@@ -108,7 +102,13 @@ class Account:
         return True
 
     async def refresh(self) -> None:
-        """Read the record again, which another process may have changed, and open the vault."""
+        """Read the record again, which another process may have changed, and open the vault.
+
+        One that died may have made another device of the store, and not got to moving its key.
+
+        Raises:
+            KeyFileError: the key is not the one of this account.
+        """
         if self._key is not None:
             key = pickle_key(self._key)
             await self.writer.read(lambda store: store.unlock(key))
@@ -127,12 +127,12 @@ class Account:
     ) -> None:
         """Open the store and find out how far the account has come, or begin it.
 
-        Who recovers an account gets a new device where the one here is out of it; who resets it
-        gets one in any case, unless that has begun already. With `linking` it begins as a device
-        that another one of the account has to take in.
+        With `linking` it begins as a device that another one of the account has to take in. With
+        `recovering` a device that is here already stays what it is (`must_renew`).
 
         Raises:
-            AccountExists: (with `linking`) the account is on this machine already.
+            AccountExists: (with `linking`) this machine has a device of the account that is not
+                known to have been taken out.
             StoreError: the store cannot be used.
             KeyFileError: the key is not the one of this account.
         """
@@ -145,7 +145,8 @@ class Account:
         )
         await self.writer.start()
         record = await self.writer.read(lambda store: store.record())
-        if linking and record is not None and record.stage not in _UNFINISHED:
+        is_out = record is not None and await self.writer.read(lambda store: store.is_revoked())
+        if linking and record is not None and not (is_out or _is_unfinished(record)):
             raise AccountExists(f"{self._directory}: this device is in the account already")
         if self.is_owner and _must_begin(
             record, recovering=recovering, resetting=resetting, linking=linking
@@ -154,37 +155,47 @@ class Account:
                 self._begin, recovering=recovering, resetting=resetting, linking=linking
             )
             record = await self.writer.write(lambda store: store.begin(begun, vault, _now_ms()))
-        elif self.is_owner and record is not None and recovering:
-            record = await self._renewed(record, resetting=resetting)
+        elif self.is_owner and record is not None and linking and is_out:
+            record = await self.wait_anew()
         if record is None:
             raise AccountInUse(f"{self._directory}: another client is just making it")
         self.record = record
+        self.must_renew = recovering and self._must_renew(is_out=is_out, resetting=resetting)
         if self.is_owner and record.device != device_id(self.key.public):
             detail = f"{self._directory / KEY_FILE}: this is not the key of this account"
             raise KeyFileError(detail, reason="mismatch")
 
-    async def _renewed(self, record: AccountRecord, *, resetting: bool) -> AccountRecord:
-        """Put a new device in the place of the one here if that cannot be one any more.
+    def _must_renew(self, *, is_out: bool, resetting: bool) -> bool:
+        """Tell whether who brings the account back by its words needs another device than this.
 
         Words that nobody has seen are those of a reset that has begun, or is done: never may they
         get lost, for the account may know no others any more.
         """
         if resetting:
-            stays = record.words is not None
-        else:
-            is_out = await self.writer.read(lambda store: store.is_revoked())
-            stays = record.stage is not Stage.REGISTERED or not is_out
-        if stays:
-            return record
+            return self.record.words is None
+        return self.record.stage is Stage.REGISTERED and is_out
+
+    async def renew(self, *, resetting: bool) -> None:
+        """Put a new device in the place of the one here, which the words will bring in.
+
+        Not before the server has taken these words for right: the old device is gone with it.
+        """
         # What shows that a reset has been done is its device: no chain has that one before.
         key, vault = await self.next_device(anew=resetting)
         begun = msgspec.structs.replace(
             self._enrolling(device_id(key.public), resetting=resetting),
-            chain_seq=record.chain_seq,
-            chain_head=record.chain_head,
+            chain_seq=self.record.chain_seq,
+            chain_head=self.record.chain_head,
         )
         await self._become(begun, key, vault)
-        return begun
+        self.must_renew = False
+
+    async def wait_anew(self) -> AccountRecord:
+        """Be another device that waits to be linked: the one here was taken out of the account."""
+        key, vault = await self.next_device(anew=True)
+        waiting = AccountRecord(name=self.name, device=device_id(key.public), stage=Stage.LINKING)
+        await self._become(waiting, key, vault)
+        return waiting
 
     def _enrolling(self, device: str, *, resetting: bool) -> AccountRecord:
         """Give the record of a device that the twelve words are going to bring into the account."""
@@ -223,11 +234,7 @@ class Account:
             KeyFileError: the new key cannot be written or read.
             StoreError: an earlier one cannot be removed.
         """
-        path = renewal.next_path(self._directory / KEY_FILE)
-        if anew:
-            with store_errors(path):
-                path.unlink(missing_ok=True)
-        key = await asyncio.to_thread(self._opener.read_or_make, path)
+        key = await asyncio.to_thread(self._next_key, anew=anew)
         device = device_id(key.public)
         noted = await self.writer.read(lambda store: store.rotation())
         if noted is not None and noted.device == device and noted.vault is not None:
@@ -237,6 +244,13 @@ class Account:
             changed = Rotation(why=noted.why, device=device, vault=vault)
             await self.writer.write(lambda store: store.keep_rotation(changed))
         return key, vault
+
+    def _next_key(self, *, anew: bool) -> SigningKey:
+        path = renewal.next_path(self._directory / KEY_FILE)
+        if anew:
+            with store_errors(path):
+                path.unlink(missing_ok=True)
+        return self._opener.read_or_make(path)
 
     async def note_rotation(self, last_n: int, last_mark: str) -> None:
         """Keep what the server had of the old device, before that is taken out."""
@@ -391,9 +405,16 @@ def _now_ms() -> int:
     return int(time.time() * 1000)
 
 
-_UNFINISHED: Final = frozenset({Stage.LINKING, Stage.REGISTERING})
-"""What can become a device to be linked. A registration that never came to its end is what somebody
-leaves behind who has tried the name on a new machine first; one that did is the account itself."""
+def _is_unfinished(record: AccountRecord) -> bool:
+    """Tell whether a device can still become one to be linked.
+
+    A registration that never came to its end is what somebody leaves behind who has tried the name
+    on a new machine first; one that did is the account itself. So is a recovery of which a link has
+    been made: it may have been sent.
+    """
+    if record.stage is Stage.ENROLLING:
+        return record.link is None
+    return record.stage in {Stage.LINKING, Stage.REGISTERING}
 
 
 def _must_begin(
@@ -405,6 +426,8 @@ def _must_begin(
     """
     if record is None:
         return True
-    if linking or resetting:
+    if linking:
+        return record.stage is not Stage.LINKING and _is_unfinished(record)
+    if resetting:
         return record.stage is Stage.REGISTERING
-    return recovering and record.stage in _UNFINISHED
+    return recovering and record.stage in {Stage.LINKING, Stage.REGISTERING}

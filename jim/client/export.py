@@ -20,6 +20,7 @@ from msgspec import Struct
 
 from jim.client.account_record import read_account
 from jim.client.backup import read_only
+from jim.client.encryption.content import UNREADABLE
 from jim.client.store_rows import message_of
 from jim.client.translate import store_errors
 from jim.crypto import transcript
@@ -210,7 +211,7 @@ def _read_line(source: IO[bytes]) -> bytes:
 def _decoded(line: bytes, kind: type[ReadT]) -> ReadT:
     try:
         return msgspec.json.decode(line, type=kind)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (*UNREADABLE, UnicodeDecodeError):
         raise _invalid("format", "its first or last line is not that of an export") from None
 
 

@@ -19,6 +19,7 @@ from jim.client.events import HistoryMoved, MessageState
 from jim.client.store import Draft
 from jim.client.store_rows import message_of
 from jim.client.taking import TakingStore
+from jim.crypto import chain
 
 if TYPE_CHECKING:
     import sqlite3
@@ -261,10 +262,27 @@ class HandingStore(TakingStore):
         """
         if content.kind != history.HISTORY_WANTED or frame.sender != self._name:
             return super()._between_devices(frame, content, now_ms)
+        if not self._may_have(frame.device):
+            return []
         known = self._sql.execute("SELECT 1 FROM handovers WHERE device = ?", (frame.device,))
         if known.fetchone() is None:
             self.begin_handing(frame.device, self.standing().highest_id)
         return [HistoryMoved(frame.device, incoming=False, done=0, total=0)]
+
+    def _may_have(self, device: str) -> bool:
+        """Tell whether a device may ask this one for the past.
+
+        That is so if this one has let it in, whose user was asked; or if the one that did is out
+        now, and was itself let in by devices alone. What the recovery words have added gets nothing
+        of the past by asking for it, nor does whom that has let in.
+        """
+        own = self._contacts.get(self._name)
+        if own is None or own.state is None:
+            return False
+        giver = chain.added_by(own.links, device)
+        if self._was(giver):
+            return True
+        return giver not in own.state.devices and chain.is_let_in(own.links, device)
 
 
 def _piece(contact: Contact, first: int, room: int, *, may_be_empty: bool) -> Pinned | None:

@@ -29,7 +29,7 @@ from jim.crypto.chain import NO_HEAD
 from jim.crypto.invites import Invite
 from jim.crypto.keys import fingerprint
 from jim.decorators import log_calls
-from jim.errors import ChainInvalid, ConnectFailed, JimError, KeyFileError, LinkExpired
+from jim.errors import ChainInvalid, ConnectFailed, JimError, KeyFileError, LinkExpired, Revoked
 
 if TYPE_CHECKING:
     from jim.client.connector import Contact
@@ -83,6 +83,7 @@ async def join(wish: Wish, waiting: Waiting) -> Joined:
         AccountInUse: another process works with it.
         ChainInvalid: somebody who does not know the code goes on trying to add the device, or what
             it was added to is not the account of who knows it.
+        Revoked: it was added and taken out again while it waited; the next run begins anew.
         JimError: a key, the store or the server is of no use.
     """
     joining = _Joining(wish, waiting)
@@ -108,6 +109,7 @@ class _Joining:
         self._secret = link_code.new_secret()
         self._account: Account | None = None
         self._refused = 0
+        self._shown = False
 
     async def run(self) -> Joined:
         # Before the first connection, if it can be: a mistake is told at once.
@@ -116,22 +118,39 @@ class _Joining:
         while True:
             try:
                 return await self._once()
+            except Revoked as error:
+                await self._begin_anew(error)
             except LinkExpired:
                 self._secret = link_code.new_secret()
                 self._waiting.expired()
             except ChainInvalid as error:
-                self._refused += 1
-                if error.fields.get("reason") != "approval" or self._refused > MAX_REFUSED:
-                    raise
-                # Somebody has typed a code that was good before, or guesses: this one is used up.
-                self._secret = link_code.new_secret()
-                self._waiting.refused()
+                self._note_refused(error)
             except JimError as error:
-                if error.final or not _may_pass(error):
-                    raise
-                delay_s = self._backoff.next_s(error)
-                self._waiting.lost(error, delay_s)
-                await asyncio.sleep(delay_s)
+                await self._pause(error)
+
+    async def _pause(self, error: JimError) -> None:
+        """Wait before the next connection, if another one may be better.
+
+        Raises:
+            JimError: it will not.
+        """
+        if error.final or not _may_pass(error):
+            raise error
+        delay_s = self._backoff.next_s(error)
+        self._waiting.lost(error, delay_s)
+        await asyncio.sleep(delay_s)
+
+    def _note_refused(self, error: ChainInvalid) -> None:
+        """Make a new code after somebody has typed one that was good before, or guesses.
+
+        Raises:
+            ChainInvalid: it is something else, or goes on.
+        """
+        self._refused += 1
+        if error.fields.get("reason") != "approval" or self._refused > MAX_REFUSED:
+            raise error
+        self._secret = link_code.new_secret()
+        self._waiting.refused()
 
     async def _once(self) -> Joined:
         """Wait on one connection."""
@@ -146,6 +165,22 @@ class _Joining:
             return await self._offer(contact, account)
         finally:
             await contact.link.aclose()
+
+    def _show(self, code: LinkCode, expires_s: int) -> None:
+        self._shown = True
+        self._waiting.show(code, expires_s)
+
+    async def _begin_anew(self, error: Revoked) -> None:
+        """Wait as another device: the one that waited was added unheard, and taken out again.
+
+        Raises:
+            Revoked: that happened in this run, so it is told; another run goes on.
+        """
+        self._secret = link_code.new_secret()
+        if self._account is not None:
+            await self._account.wait_anew()
+        if self._shown:
+            raise error
 
     async def _open(self, server_id: bytes) -> Account:
         if self._account is None:
@@ -170,7 +205,7 @@ class _Joining:
             fallback=fallback,
             record=account.record,
             secret=self._secret,
-            show=self._waiting.show,
+            show=self._show,
             save=account.save,
         )
         joined = await linking.join(contact.link, contact.greeting, who)

@@ -164,7 +164,8 @@ class Keeper:
             raise
         except TimeoutError as error:
             raise ConnectFailed(f"{self._address}: no answer", reason="timeout") from error
-        if before.stage is not Stage.REGISTERED:
+        is_new = before.device != account.record.device
+        if before.stage is not Stage.REGISTERED or is_new:
             self._feed.publish(registered(account))
         elif account.record.chain_seq != before.chain_seq and await _is_news(account):
             self._feed.publish(DevicesChanged(account.record.chain_seq))
@@ -182,6 +183,13 @@ class Keeper:
         finally:
             courier.lost()
 
+    async def _renew(self, account: Account, courier: Courier) -> Credentials:
+        """Make another device of this machine; gives what it logs in with."""
+        await courier.calm()
+        await account.renew(resetting=self._resetting)
+        await courier.load()
+        return await self._credentials(account, courier)
+
     async def _credentials(self, account: Account, courier: Courier) -> Credentials:
         keys, fallback = await account.public_keys()
         return Credentials(
@@ -194,6 +202,7 @@ class Keeper:
             keys=keys,
             fallback=fallback,
             save=account.save,
+            renew=(lambda: self._renew(account, courier)) if account.must_renew else None,
         )
 
 

@@ -23,7 +23,7 @@ from jim.crypto.chain import FIRST_SEQ, NO_HEAD, ChainState
 from jim.crypto.device_keys import verify_key
 from jim.crypto.keys import EncryptionKeys, SigningKey, device_id, verify
 from jim.crypto.link_code import LinkCode
-from jim.errors import AuthFailed, ChainInvalid, OfferGone
+from jim.errors import AuthFailed, ChainInvalid, OfferGone, Revoked
 from jim.protocol import messages as m
 from jim.protocol.messages import ADD
 
@@ -118,6 +118,7 @@ async def join(link: Connected, greeting: Greeting, who: Newcomer) -> Joined:
         LinkExpired: nobody did in time.
         ChainInvalid: somebody who does not know the code wants to add the device, or the account
             that it was added to is not the one of who knows it.
+        Revoked: the device was added, and taken out again.
         JimError: the server's refusal, or the end of the connection.
     """
     code, record = who.code(greeting.server_id), who.record
@@ -189,6 +190,7 @@ async def _joined(who: Newcomer, record: AccountRecord, shown: list[m.Link]) -> 
     """Verify the chain that this device is in now, and pin it.
 
     Raises:
+        Revoked: the device was taken out again meanwhile.
         ChainInvalid: with `reason` approval (nobody who knows the code has said which chain it is),
             member (the device is not in it, or not with its keys), or as `chain.verify_chain`.
     """
@@ -197,6 +199,8 @@ async def _joined(who: Newcomer, record: AccountRecord, shown: list[m.Link]) -> 
         raise ChainInvalid("nobody who knows the code has added this device", reason="approval")
     chain.check_continues(shown, record.chain_seq, record.chain_head)
     device = device_id(who.login_key)
+    if device in state.revoked:
+        raise Revoked
     if state.devices.get(device) != who.login_key or state.keys.get(device) != who.keys:
         raise ChainInvalid("the account's chain does not have this device", reason="member")
     record = msgspec.structs.replace(

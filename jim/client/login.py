@@ -24,8 +24,11 @@ from jim.errors import (
     AuthFailed,
     ChainInvalid,
     ConnectFailed,
+    JimError,
     ServerIdentityChanged,
     ServerIdentityInvalid,
+    UnsupportedVersion,
+    WireError,
 )
 from jim.protocol import messages as m
 
@@ -64,6 +67,8 @@ class Credentials(Struct, frozen=True, kw_only=True):
         fallback: the key that others may begin a session with from the first moment.
         save: keeps a changed record durably.
         resetting: the account is to begin anew, with the words of the record.
+        renew: makes another device of this machine, once the words have turned out to be right;
+            gives what that one logs in with.
     """
 
     key: SigningKey
@@ -75,6 +80,7 @@ class Credentials(Struct, frozen=True, kw_only=True):
     fallback: m.PublicKey | None
     save: Callable[[AccountRecord], Awaitable[None]]
     resetting: bool = False
+    renew: Callable[[], Awaitable[Credentials]] | None = None
 
 
 class Introduced(Protocol):
@@ -90,11 +96,15 @@ async def greet(link: Introduced, pinned: bytes | None) -> Greeting:
     Raises:
         ServerIdentityChanged: it is not the one that we know.
         ServerIdentityInvalid: it has no proof, or somebody sits in between.
-        JimError: the server's refusal, or the end of the connection.
+        UnsupportedVersion: at a first contact, the server says so.
+        JimError: the server's refusal, or the end of the connection; it may be tried again.
     """
     cnonce = handshake.new_nonce()
     spki = link.peer_spki()
-    challenge = await link.ask(m.Hello(id=_ID, v=m.VERSION, cnonce=cnonce, client=CLIENT))
+    try:
+        challenge = await link.ask(m.Hello(id=_ID, v=m.VERSION, cnonce=cnonce, client=CLIENT))
+    except WireError as error:
+        raise _unproven(error, pinned) from None
     if not isinstance(challenge, m.Challenge):
         raise protocol_error("the server does not introduce itself")
     try:
@@ -116,6 +126,19 @@ async def greet(link: Introduced, pinned: bytes | None) -> Greeting:
         raise ServerIdentityInvalid("the server's terms cannot be read", reason="terms") from None
 
 
+def _unproven(error: WireError, pinned: bytes | None) -> JimError:
+    """Give what a refusal counts for as long as nobody has proven to be the server.
+
+    Whoever can answer one connection in its place could otherwise end the client for good, and have
+    it note that its device was removed.
+    """
+    is_version = isinstance(error, UnsupportedVersion)
+    if not error.final or (is_version and pinned is None):
+        return error
+    detail = f"refused by somebody who has not proven to be the server: {error.code}"
+    return ConnectFailed(detail, reason="version" if is_version else "unproven")
+
+
 async def log_in(link: Link, greeting: Greeting, who: Credentials) -> m.Welcome:
     """Log in, register or recover, whatever the account needs; its record is then up to date.
 
@@ -126,9 +149,8 @@ async def log_in(link: Link, greeting: Greeting, who: Credentials) -> m.Welcome:
     record = who.record
     if record.stage is Stage.REGISTERING and record.link is not None:
         welcome = await _register(link, greeting.exchange, who, record.link)
-    elif record.stage is Stage.ENROLLING and who.recovery is not None:
-        welcome, added = await _recover(link, greeting.exchange, who, who.recovery)
-        record = msgspec.structs.replace(record, link=added)
+    elif who.recovery is not None and (who.renew or record.stage is Stage.ENROLLING):
+        welcome, record = await _recover(link, greeting.exchange, who, who.recovery)
     else:
         welcome = await _authenticate(link, greeting.exchange, who)
     seq, head = await _verified(link, record, welcome)
@@ -169,7 +191,8 @@ async def _register(link: Link, exchange: Exchange, who: Credentials, genesis: m
 
 async def _recover(
     link: Link, exchange: Exchange, who: Credentials, recovery: SigningKey
-) -> tuple[m.Welcome, m.Link]:
+) -> tuple[m.Welcome, AccountRecord]:
+    """Enroll this device, or one in its place; gives its record, with the link that was sent."""
     name = who.record.name
     sig = handshake.prove_recover(recovery, exchange, name=name)
     try:
@@ -181,38 +204,53 @@ async def _recover(
         # An earlier try may have begun the account anew: these words are worth nothing then. A
         # challenge serves one attempt.
         again = await greet(link, exchange.server_id)
-        return await _authenticate(link, again.exchange, who), begun
+        return await _authenticate(link, again.exchange, who), who.record
     if not isinstance(answer, m.Chain):
         raise protocol_error("the server does not show the device chain")
-    added = await _added_link(who, recovery, answer.links)
+    state = _recovered(who.record, recovery, answer.links)
+    if who.renew is not None:
+        who = await who.renew()
+    added = await _added_link(who, recovery, state, answer.links[-1].time)
     proof = handshake.prove_enroll(who.key, exchange, name=name, link=added)
     fallback = UNSET if who.fallback is None else who.fallback
     enroll = m.Enroll(id=_ID, name=name, link=added, sig=proof, fallback=fallback)
-    return _welcome(await link.ask(enroll), who.record), added
+    record = msgspec.structs.replace(who.record, link=added)
+    return _welcome(await link.ask(enroll), record), record
 
 
-async def _added_link(who: Credentials, recovery: SigningKey, shown: list[m.Link]) -> m.Link:
-    """Make the link that adds this device or begins anew with it, or give that of an earlier try.
-
-    It is durable before it is sent. A link for a reset never is without its words.
+def _recovered(record: AccountRecord, recovery: SigningKey, shown: list[m.Link]) -> ChainState:
+    """Verify the chain that is to be continued by the words.
 
     Raises:
-        ConnectFailed: it did; the next try is an ordinary login.
-        ChainInvalid: the chain is not valid, or not that of these words.
+        ChainInvalid: it is not valid, or not that of these words.
     """
-    record = who.record
     state = chain.verify_chain(shown, record.name)
     if record.chain_head != NO_HEAD:
         chain.check_continues(shown, record.chain_seq, record.chain_head)
     if state.recovery_key != recovery.public:
         raise ChainInvalid("the chain belongs to other recovery words", reason="recovery")
+    return state
+
+
+async def _added_link(
+    who: Credentials, recovery: SigningKey, state: ChainState, last_ms: int
+) -> m.Link:
+    """Make the link that adds this device or begins anew with it, or give that of an earlier try.
+
+    It is durable before it is sent. A link for a reset never is without its words. `last_ms` is the
+    time of the link that it follows.
+
+    Raises:
+        ConnectFailed: an earlier try has enrolled the device; the next one is an ordinary login.
+    """
+    record = who.record
     if record.device in state.devices:
         await who.save(_pinned(record, state.seq, state.head))
         raise ConnectFailed("an earlier try has enrolled this device: it logs in now")
     made = record.link
     if made is not None and made.prev == state.head:
         return made
-    time_ms = max(int(time.time() * 1000), shown[-1].time + 1)
+    time_ms = max(int(time.time() * 1000), last_ms + 1)
     # A reset that may have been sent goes on: it may arrive yet, and only its words count then.
     if who.resetting or (made is not None and made.op == m.RESET):
         added = _reset_link(who, state, recovery, time_ms)

@@ -25,6 +25,7 @@ from jim.client.notice_store import (
     NoticeStore,
 )
 from jim.client.store import MAX_ASKED, RESENT, Again, Draft
+from jim.crypto.chain import has_replaced
 from jim.errors import ChainInvalid
 from jim.protocol.messages import Delivery, Link, Notice
 
@@ -106,14 +107,24 @@ class MailboxStore(NoticeStore):
             if isinstance(frame, Notice):
                 kept.news += self._note_of_server(frame, now_ms)
             elif frame.ciphertext is UNSET:
-                text = "" if frame.message is UNSET else frame.message
-                kept.news += self._insert(frame, text, plain=True)
+                kept.news += self._keep_plain(frame, now_ms)
             elif not self._keep_sealed(frame, frame.ciphertext, now_ms, fresh, kept):
                 break
             kept.position = frame.position
         if kept.position:
             self._sql.execute("UPDATE account SET position = ?", (kept.position,))
         return kept
+
+    def _keep_plain(self, frame: Delivery, now_ms: int) -> list[News]:
+        """Keep a text that is not sealed; a server can invent people without end who wrote one."""
+        peer = _peer_of(frame, self._name)
+        if not self._is_familiar(peer):
+            contact = self._contacts.get(peer)
+            if not ((contact is not None and contact.plain) or self._may_alarm(now_ms)):
+                self._sql.execute(sql.PASSED, (frame.position, 0))
+                return []
+        text = "" if frame.message is UNSET else frame.message
+        return [*self._insert(frame, text, plain=True)]
 
     def _keep_sealed(
         self, frame: Delivery, ciphertext: str, now_ms: int, fresh: frozenset[str], kept: Kept
@@ -231,12 +242,20 @@ class MailboxStore(NoticeStore):
 
         Its author alone says so: where something else stands, or far behind everything, no message
         can have been lost, and what is new must not pass for old, nor stay the last one for good.
+        It is the same message if another device of its author has sealed it again, which has taken
+        the place of the one that had sent it.
         """
-        if not frame.seq and self._may_stand(_peer_of(frame, self._name), content.seq):
-            frame = msgspec.structs.replace(
-                frame, seq=content.seq, n=content.n or frame.n, time=content.time
-            )
+        if not frame.seq:
+            n = content.n or frame.n
+            if self._has_been_in(frame.sender, content.origin):
+                frame = msgspec.structs.replace(frame, device=content.origin, n=n)
+            if self._may_stand(_peer_of(frame, self._name), content.seq):
+                frame = msgspec.structs.replace(frame, seq=content.seq, n=n, time=content.time)
         return self._insert(frame, content.body, content_id=content.id)
+
+    def _has_been_in(self, name: str, device: str) -> bool:
+        contact = self._contacts.get(name)
+        return contact is not None and any(link.device == device for link in contact.links)
 
     def _may_stand(self, peer: str, seq: int) -> bool:
         """Tell whether a message of the conversation that is not here can have this sequence."""
@@ -306,8 +325,10 @@ class MailboxStore(NoticeStore):
             since = msgspec.json.decode(body, type=Since)
         except UNREADABLE:
             return
-        # Only a device of the same account can have been replaced by this one.
-        if contact is None or not any(link.device == since.device for link in contact.links):
+        if contact is None or contact.state is None:
+            return
+        # Whoever has got hold of the recovery words could otherwise ask everybody for the past.
+        if not has_replaced(contact.links, contact.state, since.device, frame.device):
             return
         missing = msgspec.json.encode(since.missing).decode()
         room = self._room_for(contact)

@@ -67,6 +67,9 @@ ALARMS_MS: Final = 3_600_000
 what it says itself. An honest one says a few in a year, and who has been told 64 knows that
 something is wrong. They are counted since the program began."""
 
+MAX_FAMILIAR: Final = 1_000
+"""Names that are remembered so that a message costs no look at others: a crowd."""
+
 MAX_CODE: Final = 64
 """Signs of a code that the server may give: three times its longest. All are kept for good."""
 
@@ -77,6 +80,8 @@ class NoticeStore(MessageStore):
     def _be(self, name: str, device: str, key: bytes | None) -> None:
         super()._be(name, device, key)
         self._alarms: deque[int] = deque(maxlen=ALARMS)
+        self._familiar: set[str] = set()
+        """Some of those with whom there are messages; nobody stops being one of them."""
 
     def _may_alarm(self, now_ms: int) -> bool:
         """Tell whether one more notice may be kept of what a server can invent, and count it."""
@@ -88,7 +93,14 @@ class NoticeStore(MessageStore):
 
     def _is_familiar(self, peer: str) -> bool:
         """Tell whether there are messages with somebody."""
-        return self._sql.execute(sql.FAMILIAR, (peer,)).fetchone() is not None
+        if peer in self._familiar:
+            return True
+        found = self._sql.execute(sql.FAMILIAR, (peer,)).fetchone() is not None
+        if found:
+            if len(self._familiar) >= MAX_FAMILIAR:
+                self._familiar.clear()
+            self._familiar.add(peer)
+        return found
 
     def note(self, code: str, time_ms: int, *, position: int = 0, peer: str = "") -> MissingNotice:
         """Keep something that the user has to know, behind everything that is here."""

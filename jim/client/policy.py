@@ -41,6 +41,11 @@ CROWD_DELAY_S: Final = 8.0
 """Upper bound of the wait when the server is there, and only too many clients come at once: 15,000
 of them spread over it make 1,900 attempts a second, which cost little where they are refused."""
 
+MAX_ASKED_S: Final = 600.0
+"""Longest wait that a server can ask for: as long as its own penalties (`Limits.penalty_max_s`). It
+asks before it has proven who it is: whoever answers one connection in its place must not silence
+the client for longer than they are there."""
+
 CROWDED: Final = frozenset({"turned_away", "closed"})
 """Why a connection may fail although the server is there (`reason` of `ConnectFailed`)."""
 
@@ -63,14 +68,14 @@ class Backoff:
         self._failures = min(self._failures, most)
 
     def next_s(self, error: JimError | None) -> float:
-        """Give the next wait; never shorter than what the server asked for."""
+        """Give the next wait; never shorter than what the server asked for, within reason."""
         if error is not None and error.fields.get("reason") in CROWDED:
             self.met_server()
         bound = min(MAX_DELAY_S, FIRST_DELAY_S * 2 ** min(self._failures, 16))
         self._failures += 1
         asked = error.fields.get("retry_after_ms", 0) if error else 0
         asked_s = asked / 1000 if isinstance(asked, int) else 0.0
-        return asked_s + self._chance.uniform(0.0, bound)
+        return min(max(0.0, asked_s), MAX_ASKED_S) + self._chance.uniform(0.0, bound)
 
 
 def modes_to_try(

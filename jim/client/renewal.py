@@ -20,6 +20,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Final
 
+from jim.client import private_files
 from jim.client.account_record import read_account
 from jim.client.schema import open_database
 from jim.crypto import key_files
@@ -40,12 +41,18 @@ def next_path(path: Path) -> Path:
 def settle(path: Path, store: Path) -> None:
     """Put a new key in its place if the store belongs to it already. Blocks.
 
+    What is left of those who were killed while they wrote keys is removed: the account's lock must
+    be held.
+
     Raises:
         KeyFileError: it cannot be read.
         StoreError: the store cannot be.
         OSError: it cannot be moved.
     """
     new = next_path(path)
+    private_files.sweep(path.parent)
+    for each in (path, new):
+        key_files.sweep(each)
     if new.exists() and device_id(key_files.public_key(new)[0]) == _device_of(store):
         take(path)
 

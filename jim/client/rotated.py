@@ -106,8 +106,10 @@ class RotatingStore(MailboxStore):
         did not send goes out from the new device, under its own numbers. What was on its way to the
         old one is asked for. `links` is our chain, if it is at hand; `key` opens the vault.
         """
+        if links:  # before anybody is asked: an older copy may know none of our other devices
+            self._contacts.learn(self._name, links)
         decided = self._settle(settled or self._unsettled())
-        again, asked = self._take_resent(), self._asked_since()
+        again, asked = self._take_resent(), self._asked_since(record.device)
         self._leave_device()
         write_account(self._sql, record)
         self._sql.execute("UPDATE account SET confirmed_n = 0, revoked = 0")
@@ -120,8 +122,6 @@ class RotatingStore(MailboxStore):
         )
         self._be(record.name, record.device, key)
         self._renumber()
-        if links:
-            self._contacts.learn(self._name, links)
         for message, device in again:
             self._queue_again(message, device, now_ms, was=0)
         for draft in asked:
@@ -161,16 +161,21 @@ class RotatingStore(MailboxStore):
                 found.append((message, device))
         return found
 
-    def _asked_since(self) -> list[Draft]:
-        """Ask every device that has sealed for the old one for what never came there."""
-        peers = self._sql.execute(
-            "SELECT name, device, received FROM peers WHERE received > 0"
-        ).fetchall()
+    def _asked_since(self, new: str) -> list[Draft]:
+        """Ask every device that may have sealed for the old one for what never came there.
+
+        One of which nothing has come may have begun after an older copy of this store was made.
+        """
         drafts: list[Draft] = []
-        for name, device, received in peers:
-            missing = self._peers.missing(name, device)[:MAX_ASKED]
-            body = msgspec.json.encode(Since(self._device, received, missing)).decode()
-            drafts.append(Draft(name, body, 0, None, SINCE, device))
+        for (name,) in self._sql.execute("SELECT name FROM contacts ORDER BY name").fetchall():
+            contact = self._contacts.get(name)
+            for device in contact.state.keys if contact and contact.state else ():
+                if device in {self._device, new}:
+                    continue
+                missing = self._peers.missing(name, device)[:MAX_ASKED]
+                since = Since(self._device, self._peers.received(name, device), missing)
+                body = msgspec.json.encode(since).decode()
+                drafts.append(Draft(name, body, 0, None, SINCE, device))
         return drafts
 
     def _leave_device(self) -> None:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from jim.client.courier import Courier
     from jim.client.link import Link
     from jim.crypto.chain import ChainState
+    from jim.crypto.keys import EncryptionKeys
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +62,8 @@ async def rotate(link: Link, account: Account, courier: Courier, welcome: m.Welc
         JimError: the server's refusal, or the end of the connection; it goes on with the next one.
     """
     key, vault = await account.next_device()
+    if _is_spent(device_id(key.public), vault.keys, (await _chain(link, account))[1]):
+        key, vault = await account.next_device(anew=True)
     old = account.record.device
 
     def adding(state: ChainState) -> m.Extend | None:
@@ -86,17 +89,32 @@ async def _extend(
 ) -> list[m.Link]:
     """Append a link unless it is there already, whoever else does so meanwhile; give the chain."""
     for _ in range(TRIES):
-        answer = await link.ask(m.ChainRequest(id=_ID))
-        if not isinstance(answer, m.Chain):
-            raise protocol_error("the server does not show the device chain")
-        state = chain.verify_chain(answer.links, account.name)
-        chain.check_continues(answer.links, account.record.chain_seq, account.record.chain_head)
+        shown, state = await _chain(link, account)
         if (wanted := make(state)) is None:
-            return answer.links
+            return shown
         with contextlib.suppress(ChainMoved):
             await link.ask(wanted)
-            return [*answer.links, wanted.link]
+            return [*shown, wanted.link]
     raise ChainMoved
+
+
+async def _chain(link: Link, account: Account) -> tuple[list[m.Link], ChainState]:
+    """Ask for the account's chain, and verify it against what we know."""
+    answer = await link.ask(m.ChainRequest(id=_ID))
+    if not isinstance(answer, m.Chain):
+        raise protocol_error("the server does not show the device chain")
+    state = chain.verify_chain(answer.links, account.name)
+    chain.check_continues(answer.links, account.record.chain_seq, account.record.chain_head)
+    return answer.links, state
+
+
+def _is_spent(device: str, keys: EncryptionKeys, state: ChainState) -> bool:
+    """Tell whether a new device can be one no more: somebody took it out, or it has other keys.
+
+    Somebody may take it for a stranger's while it waits, and a store may be put back once more
+    behind the point at which it became known what the device encrypts with.
+    """
+    return device in state.revoked or (device in state.devices and state.keys.get(device) != keys)
 
 
 async def finish(account: Account, courier: Courier, shown: Sequence[m.Link] = ()) -> bool:

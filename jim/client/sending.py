@@ -208,7 +208,7 @@ class Sending:
         going: list[m.ClientMessage] = []
         for effect in effects:
             if isinstance(effect, sync.Transmit):
-                going.append(_msg(effect))
+                going.append(wire_message(effect))
             elif isinstance(effect, sync.Disconnect):
                 give_up(self._link, effect)
             elif isinstance(effect, sync.Seal):
@@ -261,7 +261,8 @@ def give_up(link: Link | None, effect: sync.Disconnect) -> None:
         link.give_up(protocol_error(effect.reason))
 
 
-def _msg(effect: sync.Transmit) -> m.Msg:
+def wire_message(effect: sync.Transmit) -> m.Msg:
+    """Give what goes to the server for a message."""
     payload = effect.payload
     return m.Msg(
         id=effect.request_id,

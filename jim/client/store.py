@@ -241,6 +241,7 @@ class MessageStore:
             was=again.was,
             seq=original.seq,
             n=original.n,
+            origin="" if original.device == self._device else original.device,
         )
 
     def use_keys(self, name: str, devices: Sequence[str], keys: Mapping[str, PublicKey]) -> bool:

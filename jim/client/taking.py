@@ -3,9 +3,9 @@
 That there is something to wait for is known as soon as this device is in the chain: whoever has
 signed its link hands the history over. If one of the two goes on as another device, or is taken
 out, this one asks for everything again: it is found here by its identity and is there once.
-Only a device that is in our own chain can hand anything over. What it has verified counts as
-verified here too, but every chain is verified anew, and one that contradicts what the server has
-shown here is refused.
+Only the device that is waited for can hand anything over. What it has verified counts as verified
+here too, but every chain is verified anew, and one that contradicts what the server has shown here
+is refused.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from jim.errors import NameInvalid
 from jim.protocol.messages import RESET, Delivery
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from jim.client.encryption.contacts import Contact
     from jim.client.encryption.content import Content
@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 MAX_TRIES: Final = 2
 """So often is everything asked for again if parts are missing; a server that drops parts does so
 again and again."""
+
+_HANDED: Final = frozenset({history.CONTACTS, history.HISTORY, history.HISTORY_END})
+"""Kinds of contents that hand something over."""
 
 _KEEP_PAST: Final = """
     INSERT INTO messages
@@ -66,8 +69,8 @@ class TakingStore(MailboxStore):
         if name != self._name or me is None or self._device not in present:
             return news
         if self._device not in before:
-            self._expect(chain.added_by(me.links, name, self._device))
-        return news + self._ask_others(present, now_ms)
+            self._expect(chain.added_by(me.links, self._device))
+        return news + self._ask_others(me, now_ms)
 
     def _own_devices(self, me: Contact | None) -> list[str]:
         """Give the devices of our account that something can be sealed for, the oldest first."""
@@ -80,22 +83,33 @@ class TakingStore(MailboxStore):
         noted = self._sql.execute("INSERT OR IGNORE INTO handed (device) VALUES (?)", (device,))
         return noted.rowcount > 0
 
-    def _ask_others(self, present: Iterable[str], now_ms: int) -> list[News]:
-        """Ask another device for what one cannot hand over any more; where there is none, tell it.
-
-        The latest one: if that which is out was replaced, it is the one in its place.
-        """
-        others = [device for device in present if device != self._device]
+    def _ask_others(self, me: Contact, now_ms: int) -> list[News]:
+        """Ask another device for what one cannot hand over any more; say so if there is none."""
+        present = self._own_devices(me)
         news: list[News] = []
-        for (device,) in self._sql.execute("SELECT device FROM handed").fetchall():
-            if device in others:
+        for (gone,) in self._sql.execute("SELECT device FROM handed").fetchall():
+            if gone in present and gone != self._device:
                 continue
-            self._sql.execute("DELETE FROM handed WHERE device = ?", (device,))
-            if not others:
+            self._sql.execute("DELETE FROM handed WHERE device = ?", (gone,))
+            other = self._other_for(gone, me)
+            if not other:
                 news.append(self.note(INCOMPLETE, now_ms))
-            elif self._expect(others[-1]):
-                self._tell_device(history.HISTORY_WANTED, self._name, others[-1], now_ms)
+            elif self._expect(other):
+                self._tell_device(history.HISTORY_WANTED, self._name, other, now_ms)
         return news
+
+    def _other_for(self, gone: str, me: Contact) -> str:
+        """Give who hands over what a device cannot any more: the one in its place, or the latest.
+
+        One that the words have added, and whom that one has let in, could be anybody's.
+        """
+        if me.state is None:
+            return ""
+        state, links = me.state, me.links
+        others = [device for device in state.keys if device != self._device]
+        successors = [each for each in others if chain.has_replaced(links, state, gone, each)]
+        fitting = successors or [each for each in others if chain.is_let_in(links, each)]
+        return fitting[-1] if fitting else ""
 
     def _replaced(self, now_ms: int) -> None:
         """Ask anew for everything: what was on its way is for the device that this was before."""
@@ -111,6 +125,8 @@ class TakingStore(MailboxStore):
         kind, device = content.kind, frame.device
         if frame.sender != self._name:
             return super()._between_devices(frame, content, now_ms)
+        if kind in _HANDED and not self._may_hand(device):
+            return []
         if kind == history.CONTACTS:
             pinned = history.read_contacts(content.body)
             return [new for each in pinned for new in self._take_contact(each, now_ms)]
@@ -119,6 +135,15 @@ class TakingStore(MailboxStore):
         if kind == history.HISTORY_END:
             return self._take_end(frame, content.body, now_ms)
         return super()._between_devices(frame, content, now_ms)
+
+    def _may_hand(self, device: str) -> bool:
+        """Tell whether the history is expected from a device.
+
+        Any other one, of somebody who has found the recovery words for example, could make up what
+        others have written, and whom the user has verified or allowed to write plain.
+        """
+        row = self._sql.execute("SELECT 1 FROM handed WHERE device = ?", (device,)).fetchone()
+        return row is not None
 
     def _take_part(self, device: str, body: str) -> list[News]:
         read = history.read_part(body)

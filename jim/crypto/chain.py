@@ -88,18 +88,28 @@ def verify_update(links: Sequence[Link], name: str, pinned: ChainState) -> Chain
     return state
 
 
-def added_by(links: Sequence[Link], name: str, device: str) -> str:
-    """Give the device that has signed the add of another one; "" if none has, or R has done so.
+def added_by(links: Sequence[Link], device: str) -> str:
+    """Give the device that has signed the add of another one of a verified chain.
 
-    Raises:
-        ChainInvalid: as `verify_chain`, up to the link in question.
+    It is "" if the recovery key has, or the account began with it, or there is no such device.
     """
-    place = next((i for i, link in enumerate(links) if (link.op, link.device) == (ADD, device)), 0)
-    if not place:
+    began = {link.device: link for link in links if link.op != REVOKE}
+    link = began.pop(device, None)
+    if link is None or link.op != ADD:
         return ""
-    devices, link = verify_chain(links[:place], name).devices, links[place]
     message = transcript.link_signature(link)
-    return next((each for each, key in devices.items() if _has_signed(key, link, message)), "")
+    others = began.items()
+    return next((each for each, by in others if _has_signed(by.login_key, link, message)), "")
+
+
+def is_let_in(links: Sequence[Link], device: str) -> bool:
+    """Tell whether devices alone have let a device of a verified chain in, since the first one.
+
+    Whoever has the recovery words can add a device; nobody who had one was asked then.
+    """
+    while device and device != links[0].device:
+        device = added_by(links, device)
+    return bool(device)
 
 
 def check_continues(links: Sequence[Link], seq: int, head: bytes) -> None:
@@ -142,6 +152,16 @@ def extend(state: ChainState, link: Link) -> ChainState:
         raise _invalid("op", link.seq, f"{link.op!r} is no operation at this place")
     _check_keys(link)
     return rule(state, link)
+
+
+def has_replaced(links: Sequence[Link], state: ChainState, former: str, device: str) -> bool:
+    """Tell whether a device of a verified chain has taken the place of a former one by its consent.
+
+    That is so if the former one has signed the link that adds the other, and is out by now; who
+    adds a device with the recovery key, or begins anew, can say that of no device.
+    """
+    is_out = former in state.revoked and device in state.devices
+    return is_out and added_by(links, device) == former
 
 
 def extend_by_recovery(state: ChainState, link: Link) -> ChainState:

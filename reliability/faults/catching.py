@@ -21,6 +21,10 @@ Run = Callable[[int, Path, Launch], Result]
 CUTS: Final = 8
 """Power cuts at most: a store that does not flush loses something in the first or second."""
 
+FLUSHES: Final = 2
+"""That fail at most: the first one of a log may be none of a commit, and the second is one of the
+middle of the traffic."""
+
 TRIES: Final = 3
 """Seeds at most. What is broken before the first ✓ of a run cannot break the promise, and the first
 cut comes after 20 ms of traffic on occasion."""
@@ -88,7 +92,7 @@ def _cut(seed: int, directory: Path, launch: Launch) -> Result:
 
 
 def _fail_flush(seed: int, directory: Path, launch: Launch) -> Result:
-    return disk_errors.run_fsync_eio(1, seed, directory, lambda _: None, launch)
+    return disk_errors.run_fsync_eio(FLUSHES, seed, directory, lambda _: None, launch)
 
 
 def _kill_front_ends(seed: int, directory: Path, launch: Launch) -> Result:

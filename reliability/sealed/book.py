@@ -88,6 +88,8 @@ class Book:
         self._numbers: dict[bytes, tuple[str, int]] = {}
         self._sealed: dict[tuple[str, str, int], str] = {}
         self._accepted: dict[tuple[str, int], set[str]] = {}
+        self._replaced: set[str] = set()
+        """Devices in whose place others are, which send again what they had sent."""
         self._untrusted: set[str] = set()
         """Devices whose store went back to an older copy."""
 
@@ -131,6 +133,18 @@ class Book:
         self.allowed |= ALARMS
         self.reasons.add(UNKNOWN_OUTCOME)
 
+    def replaced(self, machine: Machine) -> None:
+        """Note that a machine goes on as another device: what waits there goes out from it."""
+        self.trace.append(f"{machine} takes the place of {machine.former[-1]}")
+        self._replaced.add(machine.former[-1])
+        # What the old one had sent is on its way to people who may hear of this first.
+        self.allowed.add(opening.UNKNOWN_DEVICE)
+        waits = machine.disk.rows(
+            "SELECT text FROM messages WHERE outgoing AND state = 'queued' AND kind = 'text'"
+        )
+        for (text,) in waits:
+            self.texts[text].device = machine.device
+
     def written(self, machine: Machine, to: str, text: str) -> None:
         """Note a text that is durable at its author's."""
         self.texts[text] = Text(machine.name, machine.device, to)
@@ -158,7 +172,7 @@ class Book:
             text = self.texts.get(message.text)
             if text is not None:
                 text.is_stored = True
-                text.wanted = self._accepted.get((machine.device, message.n), set())
+                text.wanted = self._accepted.get((message.device, message.n), set())
                 self.counts["stored"] += 1
 
     def shown(self, machine: Machine, message: Message) -> None:
@@ -168,7 +182,7 @@ class Book:
         contacts = machine.disk.store._contacts  # noqa: SLF001 - what it knows is not told
         contact = contacts.get(message.sender)
         devices = contact.state.devices if contact and contact.state else {}
-        if not message.plain and message.device not in devices:
+        if not message.plain and message.device not in {*devices, *self._replaced}:
             self.broken("intruder", f"{machine.device} took {message.text} of {message.device}")
 
     def noticed(self, machine: Machine, notice: MissingNotice) -> None:
@@ -236,7 +250,8 @@ class Book:
             for machine in machines
             for text, state, seq, code in machine.disk.rows(
                 "SELECT text, state, seq, error_code FROM messages"
-                " WHERE outgoing AND device = ? AND kind = 'text'",
+                " WHERE outgoing AND kind = 'text'"
+                " AND (device = ? OR device IN (SELECT device FROM former))",
                 machine.device,
             )
         }
@@ -248,17 +263,21 @@ class Book:
         noticed = {peer for peer, code in notices if code in ALARMS}
         for text, written in self.texts.items():
             state, seq, code = places.get(text, ("", 0, ""))
-            if text in has and machine.device != written.device:
+            if text in has and written.device not in {machine.device, *machine.former}:
                 if state == MessageState.FAILED and code != UNKNOWN_OUTCOME:
                     self.broken("denied", f"{machine.device} has {text}, which failed: {code}")
                 if seq and has[text] != seq and written.device not in self._untrusted:
                     self.broken(
                         "displaced", f"{text} is {has[text]} at {machine.device}, not {seq}"
                     )
-            if text in has or not written.is_stored or machine.device not in written.wanted:
+            devices = {machine.device, *machine.former} & written.wanted
+            if text in has or not written.is_stored or not devices:
                 continue
+            if machine.device not in devices and written.device not in machine.asked:
+                continue  # the older copy knew of no such device, so it could ask nobody
             peer = written.to if written.author == machine.name else written.author
-            if not self._may_lack(machine, written, told=peer in noticed):
+            told = peer in noticed or machine.device not in devices  # that it was replaced
+            if not self._may_lack(machine, written, told=told):
                 self.broken("lost", f"{machine.device} has not got {text}")
 
     def _may_lack(self, machine: Machine, text: Text, *, told: bool) -> bool:

@@ -10,14 +10,14 @@ from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from msgspec import UNSET
-
-from jim.client import sync
+from jim.client import rotation, sync
 from jim.client.errands import Errands
 from jim.client.events import BEHIND, RESTORED, Message, MissingNotice
+from jim.client.sending import wire_message
 from jim.client.store import Draft
-from jim.errors import ConnectFailed, WireError
+from jim.errors import ConnectFailed, JimError, WireError
 from jim.protocol import messages as m
+from reliability.sealed.papers import Papers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Sequence
@@ -42,24 +42,30 @@ class Client:
     def __init__(self, machine: Machine, server: Server) -> None:
         """Take up what is on the disk."""
         self.machine, self.server = machine, server
-        self.name, self.device = machine.name, machine.device
+        self.name = machine.name
         self.is_online = False
-        self.has_gone_back = False
-        """The server knows more of this device than its store does."""
-        store = machine.disk.store
-        standing, found = store.standing(), store.queued_after(0)
-        self._noticed = standing.highest_id
-        self._outbox = sync.Outbox(standing.confirmed_n, [row for row, _ in found], WINDOW)
-        self._inbox = sync.Inbox(standing.epoch, standing.position)
         self._errands = Errands(self, self._tell)  # type: ignore[arg-type]
+        self._papers = Papers(machine, self)
         self._up: deque[sync.Transmit] = deque()
         self._down: deque[tuple[int, m.Stored | WireError]] = deque()
         self._pushed: deque[Push] = deque()
         self._effects: deque[sync.OutboxEffect] = deque()
+        run(self.load())
+
+    @property
+    def device(self) -> str:
+        """The device that this machine is now."""
+        return self.machine.device
+
+    async def load(self) -> None:
+        """Take up what is on the disk; the device may be another one than before."""
+        store = self.machine.disk.store
+        standing, found = store.standing(), store.queued_after(0)
+        self._noticed = standing.highest_id
+        self._outbox = sync.Outbox(standing.confirmed_n, [row for row, _ in found], WINDOW)
+        self._inbox = sync.Inbox(standing.epoch, standing.position)
         self._next = standing.position
         """The last position that came over the present connection."""
-        self._acking = 0
-        self._sealing_waits = False
 
     # --- what the errands see of account, writer and link -----------------------------------------
 
@@ -94,9 +100,12 @@ class Client:
         return answer
 
     def _committed(self, result: object) -> None:
-        """Show what an errand has brought; most have nothing to show."""
-        if isinstance(result, list):
-            self._see([new for new in result if isinstance(new, (Message, MissingNotice))])
+        """Show what an errand has brought, or note what was decided; most have nothing to show."""
+        if not isinstance(result, list):
+            return
+        self._see([new for new in result if isinstance(new, MissingNotice)])
+        decided = [each for each in result if isinstance(each, Message) and each.is_stored]
+        self.server.book.confirmed(self.machine, decided)
 
     def _tell(self, news: Sequence[News]) -> None:
         """Take what the errands tell; the disk has told it already."""
@@ -132,13 +141,16 @@ class Client:
     # --- the connection ---------------------------------------------------------------------------
 
     def connect(self) -> bool:
-        """Log in and do what the courier does then; False if nobody lets us in."""
+        """Log in and do what keeper and courier do then; False if nobody lets us in."""
         welcome = self.server.log_in(self)
         if welcome is None:
-            return False
+            return bool(run(rotation.finish(self._papers, self)))  # type: ignore[arg-type]
         self.is_online, self._errands.link = True, self  # type: ignore[assignment]
+        if self._is_replaced(welcome):
+            self.lose()
+            return True
         self._meet(welcome)
-        if self.has_gone_back or not self.is_online:
+        if not self.is_online:
             return True
         if self.machine.disk.store.chain_seq(self.name) < welcome.chain_seq:
             run(self._errands.look_at_all([self.name]))
@@ -147,17 +159,20 @@ class Client:
         self._notice()
         return True
 
+    def _is_replaced(self, welcome: m.Welcome) -> bool:
+        """Replace a device whose store has gone back, and tell whether this connection ends."""
+        try:
+            if not run(rotation.is_due(self._papers, self, welcome)):  # type: ignore[arg-type]
+                return False
+            run(rotation.rotate(self, self._papers, self, welcome))  # type: ignore[arg-type]
+        except JimError as error:
+            self.server.book.trace.append(f"{self.machine} is not replaced yet: {error}")
+        return True
+
     def _meet(self, welcome: m.Welcome) -> None:
-        """Find out where both stand; one that has gone back does nothing more."""
+        """Go on where both stand."""
         inbox = self._inbox.welcomed(welcome.epoch, welcome.position, welcome.acked, BEHIND)
-        mark = welcome.last_mark if isinstance(welcome.last_mark, str) else ""
-        outbox = self._outbox.welcomed(welcome.last_n, mark)
-        known = any(isinstance(effect, sync.Missing) for effect in inbox)
-        self.has_gone_back = known or any(isinstance(e, sync.Restart) for e in outbox)
-        if self.has_gone_back:
-            code = BEHIND if known else RESTORED
-            self.machine.disk.change(lambda store: store.note(code, welcome.time))
-            return
+        outbox = self._outbox.welcomed(welcome.last_n, _mark(welcome))
         for effect in inbox:
             if isinstance(effect, sync.MoveCursor):
                 self.machine.disk.change(partial(_move_cursor, effect))
@@ -166,6 +181,30 @@ class Client:
                 self.server.ack(self.device, effect.after)
                 self._inbox.answered()
         self._carry_out(outbox)
+
+    # --- what rotation sees of courier and link ---------------------------------------------------
+
+    async def ask(self, question: Any) -> m.ServerMessage:
+        """Ask the server, as `request`."""
+        return await self.request(question)
+
+    async def calm(self) -> None:
+        """Wait until nothing is on its way to the store: it never is between two steps."""
+
+    async def strayed(self, welcome: m.Welcome) -> str:
+        """Tell by which code another life of this store has been at work, empty if none has."""
+        if self._outbox.is_foreign(welcome.last_n, _mark(welcome)):
+            return RESTORED
+        return BEHIND if self._inbox.cursor < welcome.acked else ""
+
+    def settle(self, last_n: int, last_mark: str) -> sync.Settled:
+        """Decide about the messages of a device that sends no more."""
+        return sync.settle(self._outbox, last_n, last_mark)
+
+    def decided(self, messages: Iterable[Message]) -> None:
+        """Take what was decided; the disk has told it already."""
+
+    # --- what a connection begins with ------------------------------------------------------------
 
     def _ask_receipts(self) -> None:
         names = self.machine.disk.store.undelivered()
@@ -219,7 +258,7 @@ class Client:
         if not self._up:
             return False
         effect = self._up.popleft()
-        answer = self.server.take(self.device, _msg(effect))
+        answer = self.server.take(self.device, wire_message(effect))
         self._down.append((effect.request_id, answer))
         return True
 
@@ -342,22 +381,13 @@ def run(errand: Coroutine[Any, Any, Any]) -> Any:
     raise RuntimeError("an errand has waited for something")
 
 
+def _mark(welcome: m.Welcome) -> str:
+    return welcome.last_mark if isinstance(welcome.last_mark, str) else ""
+
+
 def _move_cursor(effect: sync.MoveCursor, store: AccountStore) -> None:
     store.move_cursor(effect.epoch, effect.position)
 
 
 def _keep(frames: Sequence[Frame], now_ms: int, fresh: frozenset[str], store: AccountStore) -> Kept:
     return store.keep(frames, now_ms, fresh)
-
-
-def _msg(effect: sync.Transmit) -> m.Msg:
-    payload = effect.payload
-    return m.Msg(
-        id=effect.request_id,
-        n=effect.n,
-        to=effect.to,
-        message=UNSET if payload.ciphertexts is not None else payload.text,
-        ciphertexts=UNSET if payload.ciphertexts is None else payload.ciphertexts,
-        only=payload.only,
-        mark=effect.mark or UNSET,
-    )

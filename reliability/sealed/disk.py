@@ -44,10 +44,9 @@ class Disk:
 
     def __init__(self, key: SigningKey, store_id: str) -> None:
         """Make an empty store under an id that is chosen, so that runs are alike."""
-        self._key = pickle_key(key)
         self._load(_empty())
         self.connection.execute("UPDATE store SET id = ?", (store_id,))
-        self.store = self._opened()
+        self.store = AccountStore(self.connection, pickle_key(key))
         self.commits = 0
         """Of all processes together."""
         self.dies_at: tuple[int, Moment] | None = None
@@ -57,14 +56,11 @@ class Disk:
         self.connection = sqlite3.connect(":memory:", isolation_level=None)
         self.connection.deserialize(database)
 
-    def _opened(self) -> AccountStore:
-        return AccountStore(self.connection, self._key)
-
-    def reopen(self) -> None:
-        """Begin a new process: nothing is left but what was committed."""
+    def reopen(self, key: SigningKey) -> None:
+        """Begin a new process with a key: nothing is left but what was committed."""
         if self.connection.in_transaction:
             self.connection.execute("ROLLBACK")
-        self.store = self._opened()
+        self.store = AccountStore(self.connection, pickle_key(key))
         self.dies_at = None
 
     def copy(self) -> bytes:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from jim.client.encryption import opening
+from jim.client.encryption.sealing import NO_OWN_KEYS
 from jim.client.encryption.vault import new_vault
 from jim.client.errands import KEYS_INVALID
 from jim.client.notice_store import CHAIN_INVALID
@@ -82,6 +83,16 @@ BRINGS: Final[dict[Lie, frozenset[str]]] = {
 """The alarms that a lie may raise."""
 
 
+FAILS: Final[dict[Lie, frozenset[str]]] = {
+    Lie.FALSE_KEY: frozenset({KEYS_INVALID}),
+    # Told a few times of the same text: nobody tries for ever with what is of no use.
+    Lie.WITHHELD: frozenset({KEYS_INVALID, DevicesChanged.code, NO_OWN_KEYS}),
+    Lie.FORKED: frozenset({DevicesChanged.code}),
+    Lie.FALSE_CHANGE: frozenset({DevicesChanged.code}),
+}
+"""The codes with which a text may fail because of a lie; its author sees that."""
+
+
 def lies_of(shuffle: int) -> list[Lie]:
     """Give which lies are told in the run of a schedule."""
     return random.Random(shuffle).sample(list(Lie), 1 + shuffle % 2)
@@ -127,8 +138,7 @@ class Liar(Server):
         self.book.counts[f"lie: {kind.value}"] += 1
         self.book.counts["lies"] += 1
         self.book.allowed |= BRINGS[kind]
-        if kind is Lie.FALSE_KEY:
-            self.book.reasons.add(KEYS_INVALID)
+        self.book.reasons |= FAILS.get(kind, frozenset())
 
     # --- deliveries -------------------------------------------------------------------------------
 

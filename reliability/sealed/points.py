@@ -121,6 +121,22 @@ def _grown(world: World) -> Machine:
     return ann
 
 
+def _gone_back(world: World) -> Machine:
+    """Let a store be put back behind texts of both sides, and something wait in it."""
+    ann, bob = _talking(world)
+    copy = ann.disk.copy()
+    _send_two(world, ann)
+    _work(world, bob)
+    world.write_text(bob, "ann")
+    _work(world, bob)
+    _work(world, ann)
+    ann.saved = copy
+    world.put_back(ann)
+    world.write_text(bob, "ann")
+    _work(world, bob)
+    return ann
+
+
 def _without_keys(world: World) -> Machine:
     """Stand before the first keys that a device gives the server."""
     return next(machine for machine in world.machines if machine.name == "ann")
@@ -134,6 +150,7 @@ FLOWS: Final = (
     Flow("notice what cannot be opened", _spoilt, _work),
     Flow("seal again", _asked, _work),
     Flow("seal for changed devices", _grown, _work),
+    Flow("be replaced by a new device", _gone_back, _work),
 )
 """The rules of persistence of docs/adr/0017, each with the commits that it is about."""
 

@@ -12,7 +12,15 @@ import msgspec
 from msgspec import UNSET, Struct, field
 
 from jim.crypto.chain import verify_chain
-from jim.errors import DevicesChanged, MailboxFull, NumberGap, RecipientUnknown, WireError
+from jim.crypto.transcript import link_hash
+from jim.errors import (
+    ChainMoved,
+    DevicesChanged,
+    MailboxFull,
+    NumberGap,
+    RecipientUnknown,
+    WireError,
+)
 from jim.protocol import messages as m
 from jim.protocol.codec import encode
 
@@ -131,7 +139,7 @@ class Server:
     # --- questions --------------------------------------------------------------------------------
 
     def answer(
-        self, device: str, question: m.ChainRequest | m.Claim | m.Keys | m.Receipts
+        self, device: str, question: m.ChainRequest | m.Claim | m.Keys | m.Receipts | m.Extend
     ) -> m.ServerMessage:
         """Answer a question of a client.
 
@@ -145,6 +153,8 @@ class Server:
             return self._claimed(device, question)
         if isinstance(question, m.Keys):
             return self._take_keys(device, question)
+        if isinstance(question, m.Extend):
+            return self._extend(device, question)
         return self._receipts(device, question)
 
     def _chain(self, device: str, question: m.ChainRequest) -> m.Chain:
@@ -158,6 +168,25 @@ class Server:
     def shown_links(self, _device: str, name: str, after: int) -> list[m.Link]:
         """Give the links of a chain behind a number as a device gets to see them."""
         return [link for link in self.chains[name] if link.seq > after]
+
+    def _extend(self, device: str, question: m.Extend) -> m.Extended:
+        """Take a further link of a device's own chain, if it is the next one and right."""
+        name, link = self.desks[device].name, question.link
+        known = self.chains[name]
+        if link not in known:
+            if link.seq != len(known):
+                raise ChainMoved(expected=len(known))
+            verify_chain([*known, link], name)
+            if isinstance(question.fallback, m.PublicKey):
+                self.open_desk(name, link.device, question.fallback)
+            self.add_link(name, link)
+        return m.Extended(
+            id="",
+            response=200,
+            time=self.now_ms,
+            chain_seq=link.seq,
+            chain_head=link_hash(link),
+        )
 
     def _claimed(self, device: str, question: m.Claim) -> m.Claimed:
         keys = {}

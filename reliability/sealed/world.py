@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from contextlib import asynccontextmanager, contextmanager
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from unittest import mock
 
-from jim.client import errands
+from jim.client import errands, rotation
 from jim.client.encryption import contacts, vault
 from jim.client.mailbox import REPAIR_MS
 from jim.crypto import chain, links
@@ -82,6 +83,11 @@ def _verified(links_: Sequence[Link], name: str) -> ChainState:
     return _remembered(tuple(links_), name)
 
 
+async def _at_once(work: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+    """Do what a thread would do: there is no loop here that it could hold up."""
+    return work(*arguments, **options)
+
+
 @asynccontextmanager
 async def _whenever(_: float) -> AsyncIterator[None]:
     """Bound no wait: there is no loop here, and no time passes by itself."""
@@ -136,10 +142,12 @@ class World:
 
     @contextmanager
     def limits(self) -> Iterator[None]:
-        """Let the client's code go by the clock and the limits of this world."""
+        """Let the client's code go by the clock and the limits of this world, and write no log."""
         with (
+            mock.patch.object(rotation, "logger"),
             mock.patch.object(errands, "now_ms", self._now_ms),
             mock.patch.object(errands, "in_time", _whenever),
+            mock.patch.object(asyncio, "to_thread", _at_once),
             mock.patch.object(vault, "ONE_TIME_KEYS", ONE_TIME_KEYS),
             mock.patch.object(chain, "verify_chain", _verified),
             mock.patch.object(contacts, "link_hash", _hashed),
@@ -166,7 +174,7 @@ class World:
 
     def add_device(self, name: str, *, anew: bool = False) -> Machine:
         """Register an account, add a device to it, or begin it `anew` with this device alone."""
-        machine = Machine(self.server, name, self._chance.randbytes(32))
+        machine = Machine(self.server, name, self._chance)
         now_ms, keys = self.server.now_ms, machine.vault.keys
         known = self.server.chains.get(name)
         if known is None:
@@ -182,6 +190,7 @@ class World:
             link = links.make_add(state, machine.key, self._recovery[name], now_ms, keys)
         self.server.open_desk(name, machine.device, machine.vault.fallback)
         self.server.add_link(name, link)
+        machine.joined(link)
         self.machines.append(machine)
         return machine
 
@@ -193,8 +202,8 @@ class World:
         self._out(machine)
         self.server.add_link(machine.name, link)
 
-    def _out(self, machine: Machine) -> None:
-        machine.is_out = True
+    def _out(self, machine: Machine, *, anew: bool = False) -> None:
+        machine.is_out = anew or not machine.is_becoming
         # What it had sent is on its way to people who may hear of this first.
         self.book.allowed.add("unknown_device")
 
@@ -207,7 +216,7 @@ class World:
 
     def let(self, machine: Machine, act: Callable[[Client], object]) -> bool:
         """Let a process do something, and begin a new one if it dies of it."""
-        lost = machine.network.lost
+        lost, former = machine.network.lost, len(machine.former)
         try:
             moved = bool(act(machine.client))
         except Died:
@@ -215,10 +224,7 @@ class World:
             machine.start()
             moved = True
         self.book.counts[LOSS] += machine.network.lost - lost
-        if machine.client.has_gone_back and not machine.is_out:
-            self.book.counts[REPLACED] += 1
-            self.take_out(machine)
-            self.add_device(machine.name)
+        self.book.counts[REPLACED] += len(machine.former) - former
         return moved
 
     # --- steps ------------------------------------------------------------------------------------
@@ -294,7 +300,7 @@ class World:
         self.book.counts[RESET] += 1
         for machine in self._here():
             if machine.name == name:
-                self._out(machine)
+                self._out(machine, anew=True)
         self.add_device(name, anew=True)
 
     def _save(self, number: int) -> None:
@@ -302,7 +308,7 @@ class World:
         if machine.saved is None:
             machine.saved = machine.disk.copy()
 
-    def _put_back(self, machine: Machine) -> bool:
+    def put_back(self, machine: Machine) -> bool:
         """Put the copy of a store in place; False if there is none, or it is what is there."""
         saved, machine.saved = machine.saved, None
         if saved is None or saved == machine.disk.copy():
@@ -319,12 +325,12 @@ class World:
 
     def _restore(self, number: int) -> None:
         machine = self._saved(number)
-        if self._put_back(machine):
+        if self.put_back(machine):
             self.book.counts[RESTORED] += 1
 
     def _clone(self, number: int) -> None:
         machine = self._saved(number)
-        if self._put_back(machine):
+        if self.put_back(machine):
             self.book.counts[CLONED] += 1
             standing = machine.disk.store.standing()
             self.server.forget(machine.device, standing.confirmed_n, standing.position)

@@ -3,10 +3,14 @@ from __future__ import annotations
 import stat
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from jim.client.account_record import Stage
 from jim.client.accounts import Account
+from jim.client.encryption.vault import pickle_key
+from jim.client.local_accounts import KEY_FILE
+from jim.client.rotated import Rotation
 from jim.crypto import chain, words
 from jim.crypto.keys import SigningKey, device_id
 from jim.errors import AccountInUse, KeyFileError
@@ -76,6 +80,26 @@ async def test_an_account_has_one_owner(tmp_path: Path) -> None:
     assert guest.take_over()
     assert guest.is_owner
     await guest.aclose()
+
+
+async def test_who_takes_over_goes_on_where_the_owner_died(tmp_path: Path) -> None:
+    """It died between giving the store to its next device and giving that one's key its name."""
+    place = tmp_path / "alice"
+    owner = await opened(place)
+    waiting = await opened(place, share=True)
+    await owner.writer.write(lambda store: store.keep_rotation(Rotation(why="restored")))
+    key, vault = await owner.next_device()
+    record = msgspec.structs.replace(owner.record, device=device_id(key.public))
+    opens = pickle_key(key)
+    await owner.writer.write(lambda store: store.become(record, vault, opens, 1))
+    await owner.aclose()
+    assert waiting.take_over()
+    await waiting.refresh()
+    assert waiting.record.device == device_id(waiting.key.public) == device_id(key.public)
+    keys, _ = await waiting.public_keys()
+    assert keys.ed, "its vault is open"
+    assert sorted(path.name for path in place.glob("device.key*")) == [KEY_FILE]
+    await waiting.aclose()
 
 
 async def test_a_lost_or_foreign_key_is_not_replaced_in_silence(tmp_path: Path) -> None:

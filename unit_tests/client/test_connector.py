@@ -20,12 +20,17 @@ from jim.crypto import certificate as certificates
 from jim.crypto import tls
 from jim.crypto.keys import SigningKey, fingerprint
 from jim.errors import (
+    AuthFailed,
     ConnectFailed,
     JimError,
+    NameTaken,
+    Replaced,
+    Revoked,
     ServerIdentityChanged,
     ServerIdentityInvalid,
     TlsError,
     UnsupportedVersion,
+    WireError,
 )
 from jim.protocol import messages as m
 from jim.protocol.replies import error_reply
@@ -317,6 +322,31 @@ async def test_a_server_that_says_nothing(
         server.greets = False
         error = await failing(server.port, tmp_path)
     assert error.fields["reason"] == "timeout"
+
+
+@pytest.mark.parametrize(
+    "refusal", [Revoked(), AuthFailed(), Replaced(), NameTaken(), UnsupportedVersion()]
+)
+async def test_a_refusal_without_a_proof_ends_nothing_for_good(
+    own: tls.ServerTls, tmp_path: Path, refusal: WireError
+) -> None:
+    """Whoever answers once in the place of a server that is known can be anybody."""
+
+    async def talk(stream: Stream) -> None:
+        (hello,) = await stream.receive()
+        assert isinstance(hello, m.Hello)
+        stream.send(error_reply(refusal, 0, hello.id))
+
+    async with FakeServer(own, script=talk) as server:
+        address = Address("127.0.0.1", server.port)
+        KnownServers(tmp_path / "data").remember(address, "pin", server.identity.public)
+        server.greets = False
+        with pytest.raises(ConnectFailed) as raised:
+            await connector(tmp_path, server.port).connect()
+    error = raised.value
+    is_version = isinstance(refusal, UnsupportedVersion)
+    assert error.fields["reason"] == ("version" if is_version else "unproven")
+    assert not error.final
 
 
 async def test_a_server_of_another_version(own: tls.ServerTls, tmp_path: Path) -> None:

@@ -101,6 +101,7 @@ async def test_a_device_that_is_removed_is_out_at_once_and_keeps_its_history(
 async def test_what_happened_while_a_device_was_away_is_said_once(house: Household) -> None:
     first = await house.join("alice")
     words = await words_of(first)
+    await named(first, this="laptop")  # it knows its own chain now: the rest of it is news
     await first.aclose()
     second = await add(house, "alice", words, "second")
     back = await house.start("alice")
@@ -115,7 +116,8 @@ async def test_what_happened_while_a_device_was_away_is_said_once(house: Househo
     await second.client.revoke(this.id)
     again = await house.start("alice")
     await again.wait(MissingNotice, count=3)
-    assert [code for code, _ in notices(again)] == [
+    # What its name came from is out by now: that may be told fourth.
+    assert [code for code, _ in notices(again)][:3] == [
         "device_added",
         "device_added",
         "device_removed",
@@ -178,21 +180,6 @@ async def test_shown_out_before_the_answer_it_is_out_all_the_same(
         await second.client.revoke(next(each.id for each in devices if not each.is_this))
     this = next(each.id for each in devices if each.is_this)
     assert (await second.client.revoke(this)).is_this
-
-
-async def test_a_device_that_came_and_went_meanwhile_is_told_of(house: Household) -> None:
-    first = await house.join("alice")
-    words = await words_of(first)
-    await named(first, this="laptop")
-    await first.aclose()
-    second = await add(house, "alice", words, "second")
-    this = next(each for each in await second.client.devices() if each.is_this)
-    await second.client.revoke(this.id)
-    await second.wait(Fatal)
-    back = await house.join("alice")
-    await back.wait(MissingNotice, count=2)
-    # What its name came from is out by now: that may be told third.
-    assert notices(back)[:2] == [("device_added", "alice"), ("device_removed", "alice")]
 
 
 async def test_removing_waits_for_nothing_without_a_connection(

@@ -112,3 +112,7 @@ async def test_somebody_else_cannot_sign_for_the_account(house: Household) -> No
     assert reason_of(b"".join([shorter, *rest])) == "chain"
     newer = json.dumps({**fields, "format": "jim-export-2"}).encode() + b"\n"
     assert reason_of(b"".join([newer, *rest])) == "format"
+
+
+def test_a_line_without_a_bottom_is_no_export() -> None:
+    assert reason_of(b'{"unknown":' + b"[" * 3_000 + b"]" * 3_000 + b"}\n") == "format"

@@ -7,7 +7,14 @@ import pytest
 
 from jim.client.address import Address
 from jim.client.known_servers import KnownServer, Mode
-from jim.client.policy import CROWD_DELAY_S, FIRST_DELAY_S, MAX_DELAY_S, Backoff, modes_to_try
+from jim.client.policy import (
+    CROWD_DELAY_S,
+    FIRST_DELAY_S,
+    MAX_ASKED_S,
+    MAX_DELAY_S,
+    Backoff,
+    modes_to_try,
+)
 from jim.errors import (
     WIRE_ERRORS,
     AuthFailed,
@@ -77,6 +84,9 @@ def test_a_crowd_at_the_door_makes_no_wait_as_long_as_a_server_that_is_gone(reas
 def test_what_the_server_asks_for_is_waited_at_least() -> None:
     backoff = Backoff(random.Random(1))
     assert backoff.next_s(Penalised(retry_after_ms=90_000)) >= 90
+    assert backoff.next_s(Penalised(retry_after_ms=2**53 - 1)) <= MAX_ASKED_S + MAX_DELAY_S
+    assert backoff.next_s(Penalised(retry_after_ms=-(2**53))) >= 0
+    backoff.succeeded()
     assert backoff.next_s(ConnectFailed("x", retry_after_ms="soon")) <= 2 * FIRST_DELAY_S
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
 
 from jim.client import linking
 from jim.client.accounts import Account
-from jim.client.events import Fatal, HistoryMoved, Registered
+from jim.client.events import ROTATED, Fatal, HistoryMoved, MissingNotice, OwnChanged, Registered
 from jim.client.rotated import Rotation
 from jim.crypto import link_code
 from jim.crypto.chain import verify_chain
@@ -101,6 +102,29 @@ async def test_a_rotation_that_was_cut_off_leaves_no_device_behind_when_the_old_
     assert [each.is_this for each in await back.client.devices(fresh=True)].count(True) == 1
 
 
+async def test_a_new_device_that_somebody_takes_out_half_way_is_not_the_end(
+    house: Household, server: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An owner who sees a device that they do not know removes it, as they should."""
+    alice = await house.join("alice")
+    second = await add(house, "alice", await words_of(alice), "second")
+    old = await device_of(second)
+    await to_be_replaced(second)
+    with monkeypatch.context() as patch:
+        patch.setattr(Account, "note_rotation", dies)
+        killed = await house.start("alice", "second")
+        await killed.wait(Fatal)
+        await killed.aclose()
+    (unknown,) = set((await chain_of(server, "alice")).devices) - {old, await device_of(alice)}
+    await alice.client.revoke(unknown)
+    back = await house.join("alice", "second")
+    state = await chain_of(server, "alice")
+    assert set(state.devices) == {await device_of(alice), await device_of(back)}
+    assert state.revoked == {old, unknown}
+    await alice.client.send("alice", "a note")
+    await back.wait(OwnChanged, lambda event: event.message.text == "a note")
+
+
 async def test_who_takes_over_after_a_death_takes_the_key_that_the_store_belongs_to(
     house: Household, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -149,3 +173,25 @@ async def test_a_history_on_its_way_goes_on_when_one_of_the_two_becomes_another_
     for each in both.values():
         await each.aclose()
     assert complete(house.folder / "alice", new.folder)
+
+
+async def test_those_are_asked_too_of_whom_the_older_copy_has_nothing(
+    house: Household,
+) -> None:
+    bob, alice = await house.join("bob"), await house.join("alice")
+    await alice.client.send("bob", "before")
+    await bob.received(1)
+    words = await words_of(alice)
+    await alice.aclose()
+    shutil.copytree(house.folder / "alice", house.folder / "copy")
+    again = await house.join("alice")
+    await bob.client.send("alice", "the first that ever came")
+    await again.received(1)
+    second = await add(house, "alice", words, "second")
+    await second.client.send("bob", "of a device that the copy does not know")
+    await again.wait(OwnChanged, lambda event: "does not know" in event.message.text)
+    await again.aclose()
+    copy = await house.start("alice", "copy")
+    await copy.wait(MissingNotice, lambda event: event.code == ROTATED)
+    assert [each.text for each in await copy.received(1)] == ["the first that ever came"]
+    await copy.wait(OwnChanged, lambda event: "does not know" in event.message.text)

@@ -12,6 +12,7 @@ from jim.client.accounts import Account, AccountStore
 from jim.client.encryption.contacts import Trust
 from jim.client.events import (
     Fatal,
+    LinkChanged,
     LinkState,
     MissingNotice,
     Registered,
@@ -210,10 +211,9 @@ async def test_killed_while_the_device_is_renewed_the_account_has_one_key(
             patch.setattr(AccountStore, "become", kill)
         else:
             patch.setattr(renewal, "take", kill)
-        client = reset(house, "alice", words, "alice")
-        with pytest.raises(Killed):
-            await client.start()
-        await client.aclose()
+        dying = await started(house, reset(house, "alice", words, "alice"))
+        await dying.wait(Fatal)
+        await dying.aclose()
     keys = list((house.folder / "alice").rglob("device.key*"))
     assert len(keys) == 2
     anew = await started(house, reset(house, "alice", words, "alice"))
@@ -238,3 +238,37 @@ async def test_new_words_that_nobody_has_seen_are_never_replaced(
     assert await words_of(back) == " ".join(told.words or ())
     await back.online()
     assert len(await back.client.devices(fresh=True)) == 1
+
+
+@pytest.mark.parametrize("how", ["wrong words", "no server"])
+async def test_a_reset_that_does_not_come_about_leaves_the_device_what_it_was(
+    house: Household, relay: Relay, how: str
+) -> None:
+    first, bob = await house.join("alice", port=relay.port), await house.join("bob")
+    words, others = await words_of(first), await words_of(bob)
+    await first.aclose()
+    target, relay.target_port = relay.target_port, None if how == "no server" else house.port
+    given = others if how == "wrong words" else words
+    vain = await started(house, reset(house, "alice", given, "alice", relay.port))
+    if how == "wrong words":
+        (fatal,) = await vain.wait(Fatal)
+        assert isinstance(fatal.error, AuthFailed)
+    else:
+        await vain.wait(LinkChanged, lambda event: event.state is LinkState.WAITING)
+    await vain.aclose()
+    relay.target_port = target
+    again = await house.join("alice", port=relay.port)
+    await again.client.send("bob", "still me")
+    assert [m.text for m in await bob.received(1)] == ["still me"]
+    assert len(list((house.folder / "alice").rglob("device.key*"))) == 1
+
+
+async def test_a_lost_connection_does_not_reset_an_account_once_more(
+    house: Household, relay: Relay
+) -> None:
+    words = await words_of(await house.join("alice"))
+    anew = await started(house, reset(house, "alice", words, "new machine", relay.port))
+    await words_of(anew)
+    await anew.online()
+    relay.cut()
+    await anew.online(2)

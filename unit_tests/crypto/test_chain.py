@@ -95,8 +95,14 @@ def test_a_whole_chain_is_followed() -> None:
 
 def test_who_has_added_a_device() -> None:
     ids = [device_id(key.public) for key in (PHONE, LAPTOP, TABLET, THIEF)]
-    found = [chain.added_by(CHAIN, "alice", each) for each in (*ids, CHAIN[-1].device)]
+    found = [chain.added_by(CHAIN, each) for each in (*ids, CHAIN[-1].device)]
     assert found == ["", ids[0], "", "", ""], "genesis, a device, R, never there, a reset"
+
+
+def test_who_is_there_without_the_words() -> None:
+    ids = [device_id(key.public) for key in (PHONE, LAPTOP, TABLET, THIEF)]
+    found = [chain.is_let_in(CHAIN, each) for each in (*ids, CHAIN[-1].device, "")]
+    assert found == [True, True, False, False, False, False]
 
 
 def test_encryption_keys_are_those_of_the_devices_that_have_some() -> None:

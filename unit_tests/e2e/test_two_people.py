@@ -120,7 +120,7 @@ def boris(here: World) -> Iterator[Person]:
 def link(old: Window, new: Window, yes: str) -> None:
     """Take the new device in by the code that it shows; both show the same digits then."""
     old.types(f"/link {new.finds(CODE)}")
-    old.shows("127.0.0.1", 2)
+    old.shows(f"/link {yes}")
     old.types(yes)
     assert old.finds(DIGITS) == new.finds(DIGITS)
     assert new.terminal.wait() == 0
@@ -171,9 +171,9 @@ def test_two_people_with_two_devices_each(  # noqa: PLR0915 - a story from its b
     laptop.types("/verify борис emoji")
     desk.shows("alice предлагает сравнить эмодзи")
     desk.types("/verify alice эмодзи")
-    laptop.shows("Emoji of you and борис")
-    desk.shows("Эмодзи для вас и alice")
-    laptop.types("/verify борис yes")
+    laptop.shows("Does борис see the same ones, in this order?")
+    desk.shows("Видит ли alice те же самые, в том же порядке?")
+    laptop.types("/verify борис yes")  # a bare one so soon would not be believed
     desk.types("/verify alice да")
     laptop.shows("борис is verified.")
     desk.shows("Ключи alice сверены.")

@@ -187,6 +187,11 @@ _CONNECT_REASONS: Final = {
         "The server hangs up at once. It may be crowded or starting; or it is no JIM server."
     ),
     "protocol": N_("What answers there does not speak JIM. Check address and port."),
+    "unproven": N_(
+        "What answers there refuses the connection, and does not prove that it is the server. "
+        "Somebody may be in between; it is tried again."
+    ),
+    "version": N_("Server and client have no common version. Update the older one."),
 }
 """Why there is no connection, by the `reason` of the error."""
 

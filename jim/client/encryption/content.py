@@ -72,6 +72,7 @@ class Content(Struct, frozen=True, kw_only=True, omit_defaults=True, rename={"se
         was: the count that it had before, when it is sealed again.
         seq: its place in the conversation, when it is sealed again.
         n: its number then.
+        origin: the device that has sent it, when another one has taken its place since.
     """
 
     v: int = VERSION
@@ -89,6 +90,7 @@ class Content(Struct, frozen=True, kw_only=True, omit_defaults=True, rename={"se
     was: Number = 0
     seq: Number = 0
     n: Number = 0
+    origin: str = ""
 
 
 class Since(Struct, frozen=True):

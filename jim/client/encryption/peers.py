@@ -114,6 +114,11 @@ class Peers:
         self._sql.execute(_RECEIVE, (name, device, count))
         return True, max(0, len(gap) - unopened)
 
+    def received(self, name: str, device: str) -> int:
+        """Give the highest count that has come from a device, 0 for none."""
+        row = self._sql.execute(_RECEIVED, (name, device)).fetchone()
+        return 0 if row is None else int(row[0])
+
     def note_unopened(self, name: str, device: str) -> None:
         """Note that something came which could not be opened: it has a count that nobody knows."""
         self._sql.execute(_BEGIN, (name, device))

@@ -59,6 +59,7 @@ class Outgoing(Struct, frozen=True, kw_only=True):
     was: int = 0
     seq: int = 0
     n: int = 0
+    origin: str = ""
 
 
 class Unsealable(Struct, frozen=True):
@@ -159,6 +160,7 @@ class Sealing:
                 was=message.was,
                 seq=message.seq,
                 n=message.n,
+                origin=message.origin,
             )
             ciphertexts[device] = self._vault.seal(name, device, write_content(content))
         return Payload(ciphertexts, only=bool(message.only_for))

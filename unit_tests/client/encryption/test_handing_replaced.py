@@ -160,3 +160,22 @@ def test_the_new_device_was_taken_out_before_anything_came(post: Post) -> None:
     assert ended is not None
     assert ended.is_gone
     assert not rows_of(alice, "handovers")
+
+
+def test_what_a_device_has_sent_stays_the_same_when_another_one_in_its_place_sends_it_again(
+    post: Post,
+) -> None:
+    alice, bob = people(post)
+    alice.send("bob", "once")
+    bob.receive()
+    anew = post.replace(alice)
+    laptop = linked(post, bob)
+    anew.learn("bob")  # nobody has told it that this was delivered
+    anew.send_all()
+    laptop.receive()
+    assert texts(laptop, "alice") == ["once"]
+    hand_over(bob, laptop)
+    assert texts(laptop, "alice") == ["once"]
+    (row,) = (row for row in rows_of(laptop, "messages") if row["kind"] == "text")
+    assert row["device"] == alice.device
+    assert is_complete(laptop)
