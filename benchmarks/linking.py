@@ -29,7 +29,7 @@ from jim.protocol.messages import Delivery
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from jim.client.accounts import AccountStore
+    from jim.client.account_store import AccountStore
     from jim.client.events import Event, FirstContact
     from jim.client.feed import Subscription
     from jim.crypto.link_code import LinkCode

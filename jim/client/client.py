@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from jim.client.accounts import AccountStore
+    from jim.client.account_store import AccountStore
     from jim.client.address import Address
     from jim.client.devices import Device
     from jim.client.key_opener import KeyOpener

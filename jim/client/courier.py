@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from jim.client import sync
-    from jim.client.accounts import Account, AccountStore
+    from jim.client.account_store import AccountStore
+    from jim.client.accounts import Account
     from jim.client.events import Message
     from jim.client.feed import Feed
     from jim.client.link import Link

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from jim.client.accounts import Account, AccountStore
+    from jim.client.account_store import AccountStore
+    from jim.client.accounts import Account
 
 ResultT = TypeVar("ResultT")
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from jim.client.accounts import AccountStore
+    from jim.client.account_store import AccountStore
     from jim.client.events import Message
     from jim.client.link import Link
 

@@ -24,7 +24,8 @@ from jim.protocol.replies import raised
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from jim.client.accounts import Account, AccountStore
+    from jim.client.account_store import AccountStore
+    from jim.client.accounts import Account
     from jim.client.errands import Errands
     from jim.client.feed import Feed
     from jim.client.jobs import Jobs

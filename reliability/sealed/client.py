@@ -22,7 +22,7 @@ from reliability.sealed.papers import Papers
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Sequence
 
-    from jim.client.accounts import AccountStore
+    from jim.client.account_store import AccountStore
     from jim.client.mailbox import Frame, Kept, News
     from reliability.sealed.machine import Machine
     from reliability.sealed.server import Server

@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from jim.client.accounts import AccountStore
+from jim.client.account_store import AccountStore
 from jim.client.encryption.vault import pickle_key
 from jim.client.schema import migrate
 

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from jim.client.account_record import AccountRecord, Stage
-from jim.client.accounts import AccountStore
+from jim.client.account_store import AccountStore
 from jim.client.encryption.vault import new_vault
 from jim.client.schema import open_database
 from jim.client.store import Draft

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from jim.client.accounts import Account, AccountStore
+    from jim.client.account_store import AccountStore
+    from jim.client.accounts import Account
     from jim.client.link import Link
     from jim.client.mailbox import Frame, Kept, News
 

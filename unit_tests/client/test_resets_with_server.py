@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jim.client import Address, Client, renewal
-from jim.client.accounts import Account, AccountStore
+from jim.client.account_store import AccountStore
+from jim.client.accounts import Account
 from jim.client.encryption.contacts import Trust
 from jim.client.events import (
     Fatal,

@@ -108,8 +108,8 @@ def talks(here: World, home: str, text: str) -> None:
 
 
 RECOVERING = [
-    ("jim.client.accounts:AccountStore.begin", "before"),
-    ("jim.client.accounts:AccountStore.begin", "after"),
+    ("jim.client.account_store:AccountStore.begin", "before"),
+    ("jim.client.account_store:AccountStore.begin", "after"),
     ("jim.client.login:_recover", "before"),
     ("jim.client.login:_added_link", "after"),
     ("jim.client.login:_recover", "after"),
@@ -129,10 +129,10 @@ def test_recovering_an_empty_machine(here: World, step: str, when: str) -> None:
 
 REPLACING = [
     ("recover", "jim.client.key_opener:KeyOpener.read_or_make", "after"),
-    ("recover", "jim.client.accounts:AccountStore.become", "after"),
+    ("recover", "jim.client.account_store:AccountStore.become", "after"),
     ("recover", "jim.client.renewal:take", "before"),
     ("recover", "jim.client.login:_recover", "after"),
-    ("reset", "jim.client.accounts:AccountStore.become", "after"),
+    ("reset", "jim.client.account_store:AccountStore.become", "after"),
     ("reset", "jim.client.renewal:take", "before"),
     ("reset", "jim.client.renewal:take", "after"),
     ("reset", "jim.client.login:_recover", "after"),

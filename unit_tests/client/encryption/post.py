@@ -13,7 +13,7 @@ from msgspec import UNSET
 
 from jim.client import sync
 from jim.client.account_record import AccountRecord, Stage
-from jim.client.accounts import AccountStore
+from jim.client.account_store import AccountStore
 from jim.client.encryption.vault import new_vault, pickle_key
 from jim.client.events import Message, MissingNotice
 from jim.client.schema import open_database
