@@ -107,24 +107,14 @@ class MailboxStore(NoticeStore):
             if isinstance(frame, Notice):
                 kept.news += self._note_of_server(frame, now_ms)
             elif frame.ciphertext is UNSET:
-                kept.news += self._keep_plain(frame, now_ms)
+                text = "" if frame.message is UNSET else frame.message
+                kept.news += self._insert(frame, text, plain=True)
             elif not self._keep_sealed(frame, frame.ciphertext, now_ms, fresh, kept):
                 break
             kept.position = frame.position
         if kept.position:
             self._sql.execute("UPDATE account SET position = ?", (kept.position,))
         return kept
-
-    def _keep_plain(self, frame: Delivery, now_ms: int) -> list[News]:
-        """Keep a text that is not sealed; a server can invent people without end who wrote one."""
-        peer = _peer_of(frame, self._name)
-        if not self._is_familiar(peer):
-            contact = self._contacts.get(peer)
-            if not ((contact is not None and contact.plain) or self._may_alarm(now_ms)):
-                self._sql.execute(sql.PASSED, (frame.position, 0))
-                return []
-        text = "" if frame.message is UNSET else frame.message
-        return [*self._insert(frame, text, plain=True)]
 
     def _keep_sealed(
         self, frame: Delivery, ciphertext: str, now_ms: int, fresh: frozenset[str], kept: Kept
