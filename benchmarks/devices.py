@@ -187,13 +187,13 @@ class Talk:
 
 
 def chain_of(devices: list[Device], *, with_keys: bool = True) -> list[Link]:
-    """Make the chain of an account: its recovery key adds every further device."""
+    """Make the chain of an account: its first device adds every further one."""
     recovery, first = SigningKey.generate(), devices[0]
     keys = first.vault.keys if with_keys else NO_KEYS
     chain = [links.make_genesis(first.name, first.key, recovery.public, TIME_MS, keys)]
     for device in devices[1:]:
         state = verify_chain(chain, first.name)
-        chain.append(links.make_add(state, device.key, recovery, TIME_MS, device.vault.keys))
+        chain.append(links.make_add(state, device.key, first.key, TIME_MS, device.vault.keys))
     return chain
 
 
