@@ -247,6 +247,13 @@ def _picture(code: LinkCode) -> list[str]:
 # --- the history ----------------------------------------------------------------------------------
 
 
+def _put_text(text: str) -> None:
+    """Write to standard output, broken at words where somebody looks."""
+    look = Look(width=shutil.get_terminal_size().columns if sys.stdout.isatty() else 0)
+    for row in view.paragraph(text, look):
+        put(as_text(row))
+
+
 async def _take_history(
     client: Client, stream: AsyncIterator[events.Event], timeout_s: float | None
 ) -> int:
@@ -261,7 +268,7 @@ async def _take_history(
                 silence.reschedule(asyncio.get_running_loop().time() + silent_s)
                 if event.ended:
                     telling.clear()
-                    put(newcomer.at_end(event))
+                    _put_text(newcomer.at_end(event))
                     await client.flush(INTRODUCED_S, everything=True)
                     return Exit.OK
                 telling.write(newcomer.progress(event))

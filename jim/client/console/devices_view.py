@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from jim.client.console.commands import Answer, yes_or_no
 from jim.client.console.keyboard import spellings
 from jim.client.console.lines import Line, Style, line
-from jim.client.console.text import safe_line, safe_name
+from jim.client.console.text import safe_line, safe_name, wrap
 from jim.client.console.view import LATEST_MS, NAME_CELLS, date, paragraph
 from jim.i18n import _
 
@@ -23,7 +23,13 @@ def listed(devices: Sequence[Device], look: Look) -> list[Line]:
     if not devices:
         text = _("The list of your devices comes with the first connection to the server.")
         return paragraph(text, look, Style.DIM)
-    return [line(described(each)) for each in devices]
+    return [row for each in devices for row in _rows(each, look)]
+
+
+def _rows(device: Device, look: Look) -> list[Line]:
+    """Describe a device in a line, or in some on a narrow screen, all but the first indented."""
+    text = described(device)
+    return [line(row) for row in wrap(text, look.width, 2)] if look.width else [line(text)]
 
 
 def described(device: Device) -> str:
@@ -54,7 +60,7 @@ def is_yes(typed: str) -> bool:
 
 def question(device: Device, own_name: str, look: Look) -> list[Line]:
     """Say what is about to be removed, and what has to be typed for that."""
-    lines = [line(described(device))]
+    lines = _rows(device, look)
     if device.is_this:
         text = _(
             "That is the device in front of you. Without it you get and send nothing here any "

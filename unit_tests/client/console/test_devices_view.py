@@ -191,3 +191,13 @@ def test_errors_about_devices_are_explained_in_both_languages(error: Revoked, st
     assert explain(error) != english
     assert error.code not in english
     assert exit_code(error) is status
+
+
+def test_on_a_narrow_screen_a_device_takes_a_few_lines_that_break_at_words() -> None:
+    rows = [as_text(row) for row in devices_view.listed([THIS, PHONE], Look(width=40))]
+    assert max(map(len, rows)) <= 40
+    starts = [row for row in rows if not row.startswith(" ")]
+    assert [row.split()[0] for row in starts] == [THIS.id, PHONE.id]
+    assert '"old phone"' in " ".join(rows)
+    wide = [as_text(row) for row in devices_view.listed([THIS, PHONE], Look(width=100))]
+    assert wide == [devices_view.described(THIS), devices_view.described(PHONE)]
