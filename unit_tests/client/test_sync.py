@@ -298,6 +298,17 @@ def test_what_is_behind_a_refused_message_is_sealed_anew() -> None:
     assert outbox.refused(2, NumberGap(expected=1)) == [sync.Seal([2])]
 
 
+def test_what_is_being_sealed_behind_a_refused_message_is_sealed_anew() -> None:
+    """The store lets go of it with the refusal, whichever of the two comes first there."""
+    outbox = sync.Outbox(0, [sync.Row(1, "bob", ciphered(1), released=True)], window=8)
+    outbox.welcomed(0)
+    assert outbox.queued(rows(2, released=False)[1:]) == [sync.Seal([2])]
+    assert outbox.refused(1, MailboxFull()) == [sync.Refuse(1, "mailbox_full")]
+    assert outbox.sealed({2: ciphered(2)}) == []
+    assert outbox.done() == [sync.Seal([2])]
+    assert texts(outbox.sealed({2: ciphered(2, 2)})) == ["2.2"]
+
+
 def test_a_server_that_refuses_for_ever_is_given_up_until_the_next_welcome() -> None:
     outbox = sync.Outbox(0, rows(1), window=8)
     request, effects = 1, outbox.welcomed(0)

@@ -50,6 +50,7 @@ class Row(Struct):
         mark: what the server gives back of it; another message never has it, in no life.
         stale: the server refused the payload because the devices are others by now.
         sealing: its payload is being made, so that it cannot be taken back.
+        given_up: that payload is let go of in the store, whatever comes of it.
     """
 
     message_id: int
@@ -60,6 +61,7 @@ class Row(Struct):
     mark: str = ""
     stale: bool = False
     sealing: bool = False
+    given_up: bool = False
 
 
 class Transmit(Struct, frozen=True):
@@ -195,15 +197,17 @@ class Outbox:
         """Go on after `Seal`, with what has become durable; `failed` says what never can be sealed.
 
         A message that is in neither stays as it was: it is tried again with the next connection.
+        What was given up meanwhile, because one before it was refused, is asked for once more.
         """
         effects: list[OutboxEffect] = []
         for row in list(islice(self.rows, self._sent + self.window)):  # no other can be meant
-            row.sealing = False
             if row.message_id in payloads:
-                row.payload, row.released, row.stale = payloads[row.message_id], True, False
+                row.payload = None if row.given_up else payloads[row.message_id]
+                row.released, row.stale = True, False
             elif row.message_id in failed:
                 self.rows.remove(row)
                 effects.append(self._block(Refuse(row.message_id, failed[row.message_id])))
+            row.sealing = row.given_up = False
         self._unsealable = not payloads and not failed
         return [*effects, *self.done()]
 
@@ -316,6 +320,7 @@ class Outbox:
         """
         index = next(i for i, row in enumerate(self.rows) if row is flight.row)
         for row in islice(self.rows, index + 1, None):
+            row.given_up = row.sealing
             if row.payload is not None and row.payload.ciphertexts is not None:
                 row.payload, row.stale = None, False
         del self.rows[index]
