@@ -134,6 +134,7 @@ def test_at_a_terminal_there_are_three_tries_and_nothing_is_shown(here: World) -
     setting.expect("The same again:", 2)
     setting.line("open sesame")
     setting.expect("is sealed")
+    assert setting.wait() == 0
     assert b"sesam" not in setting.raw
     for typed, status in ((["no", "nein", "нет"], 4), (["no", "open sesame"], 0)):
         sending = terminal(here, "alice", "send", "bob", "hi")
