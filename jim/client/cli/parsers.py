@@ -178,10 +178,11 @@ def _add_trust(parser: argparse.ArgumentParser) -> None:
         metavar=_("DIGITS"),
         help=_("the 60 digits that they see: verified if they are the same, without a question"),
     )
-    parser.add_argument(
+    one = parser.add_mutually_exclusive_group()
+    one.add_argument(
         "--accept", action="store_true", help=_("go on with changed keys without comparing")
     )
-    parser.add_argument(
+    one.add_argument(
         "--forget",
         action="store_true",
         help=_("drop the keys that are known here: the account really is another one now"),

@@ -44,6 +44,11 @@ def test_the_seeds_command_line(
     assert (options.address, options.port, options.name) == (address, port, name)
 
 
+def test_keys_are_accepted_or_dropped_not_both(capsys: pytest.CaptureFixture[str]) -> None:
+    status, _, error = seen(capsys, "trust", "bob", "--accept", "--forget")
+    assert (status, "not allowed with argument --accept" in error) == (2, True)
+
+
 def test_the_address_in_every_form() -> None:
     assert str(parse_target(None).address) == "localhost:7777"
     assert str(parse_target("10.0.0.1", "8888").address) == "10.0.0.1:8888"
