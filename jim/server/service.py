@@ -70,6 +70,7 @@ class Service:
         )
         self.door = Door(self.node, tls)
         self._loop = loop
+        self._has_drained = False
         self._listener: Listener | None = None
         self._liveness: Liveness | None = None
         self.addresses: list[str] = []
@@ -96,8 +97,12 @@ class Service:
         self.admission.apply(settings.limits)
 
     def fail(self, error: StoreError) -> None:
-        """End at once: nobody is told anything more, because nobody knows what is on disk."""
-        if self.failure is not None:
+        """End at once: nobody is told anything more, because nobody knows what is on disk.
+
+        After the drain it is no failure: what a session was still about meets a store that is being
+        closed, and nobody is there to be answered.
+        """
+        if self.failure is not None or self._has_drained:
             return
         self.failure = error
         log.critical("the store has failed, the server stops: %s", error, exc_info=error.__cause__)
@@ -128,6 +133,7 @@ class Service:
             log.info("the store has failed: closing without a goodbye")
         for connection in list(self.node.connections):
             connection.abort()
+        self._has_drained = True
 
     def _stop_accepting(self) -> None:
         if self._listener is not None:

@@ -153,3 +153,20 @@ async def test_a_reload_leaves_what_needs_a_restart_as_it_is(tmp_path: Path) -> 
         config.write_text("window = 7\n")
         reloader.reload()
         assert server.service.settings is after
+
+
+async def test_what_comes_too_late_for_the_store_is_no_failure_of_it(tmp_path: Path) -> None:
+    """A session may have been in the middle of a request when its client was said goodbye to."""
+    async with serving(tmp_path, QUICK) as server:
+        await server.service.drain()
+        server.service.fail(StoreError("the store is closed"))
+        assert server.service.failure is None
+
+
+async def test_a_store_that_fails_before_the_drain_is_a_failure_whatever_follows(
+    tmp_path: Path,
+) -> None:
+    async with serving(tmp_path, QUICK) as server:
+        server.service.fail(StoreError("no flush"))
+        await server.service.drain()
+        assert server.service.failure is not None
