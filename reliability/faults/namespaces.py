@@ -31,8 +31,8 @@ LOSS_S: Final = (1.5, 3.0)
 """Long enough for TCP's repetitions after 0.2, 0.4 and 0.8 s (RFC 6298; Linux begins at 0.2)."""
 
 LOSS_HEALED_S: Final = 20.0
-"""In place of `HEALED_S`. After 3 s of loss TCP waits up to 3.2 s before it repeats, and may have to
-for each of several holes: 11.8 s were seen once, in steps of 3 s, on one connection."""
+"""In place of `HEALED_S`. After 3 s of loss TCP waits up to 3.2 s before it repeats, perhaps for
+each of several holes anew: 11.8 s were seen once, in steps of 3 s, on one connection."""
 
 DOWN_S: Final = (0.5, 2.5)
 """As long as somebody needs to put the plug in again; TCP then waits up to as long again."""
