@@ -19,7 +19,8 @@ from jim.client.rotated import Rotation
 from jim.client.schema import open_database
 from jim.client.translate import store_errors
 from jim.client.writer import Writer
-from jim.crypto import key_files, links, words
+from jim.common.files import make_directory
+from jim.crypto import links, words
 from jim.crypto.keys import EncryptionKeys, SigningKey, device_id
 from jim.errors import AccountExists, AccountInUse, KeyFileError
 
@@ -78,7 +79,7 @@ class Account:
         store = self._directory / STORE_FILE
         self.is_new = not store.exists() and not (self._directory / KEY_FILE).exists()
         with store_errors(self._directory):
-            key_files.make_directory(self._directory)
+            make_directory(self._directory)
             if self._lock.acquire():
                 self._key = self._load_key(may_create=not store.exists())
             elif not share or not store.exists():
@@ -98,13 +99,7 @@ class Account:
         return True
 
     async def refresh(self) -> None:
-        """Read the record again, which another process may have changed, and open the vault.
-
-        One that died may have made another device of the store, and not got to moving its key.
-
-        Raises:
-            KeyFileError: the key is not the one of this account.
-        """
+        """Read the record again, which another process may have changed, and open the vault."""
         if self._key is not None:
             key = pickle_key(self._key)
             await self.writer.read(lambda store: store.unlock(key))

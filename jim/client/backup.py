@@ -24,10 +24,11 @@ from jim.client.archive import Member, Packing
 from jim.client.known_servers import FILE_NAME as KNOWN_SERVERS
 from jim.client.known_servers import KnownServer
 from jim.client.local_accounts import KEY_FILE, STORE_FILE
-from jim.client.private_files import appearing, file_errors, new_private, workplace
+from jim.client.private_files import file_errors, workplace
 from jim.client.rotated import read_rotation
 from jim.client.schema import BUSY_S
 from jim.client.translate import store_errors
+from jim.common.files import appearing, new_private
 from jim.crypto import key_files
 from jim.crypto.chain import verify_chain
 from jim.crypto.keys import SigningKey, device_id, fingerprint, format_pin

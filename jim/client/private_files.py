@@ -9,14 +9,12 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from jim.client.lock import FileLock
-from jim.common.files import appearing, make_directory, new_private
+from jim.common.files import make_directory
 from jim.errors import BackupInvalid
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-__all__ = ["appearing", "file_errors", "new_private", "sweep", "workplace"]
 
 PREFIX: Final = ".jim-"
 LOCK_FILE: Final = "lock"

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Final
 from jim.client import private_files
 from jim.client.account_record import read_account
 from jim.client.schema import open_database
+from jim.common.files import move_into_place, sync_directory
 from jim.crypto import key_files
 from jim.crypto.keys import device_id
 
@@ -63,8 +64,8 @@ def take(path: Path) -> None:
     Raises:
         OSError: it cannot be moved.
     """
-    key_files.move_into_place(next_path(path), path, replace=True)
-    key_files.sync_directory(path.parent)
+    move_into_place(next_path(path), path, replace=True)
+    sync_directory(path.parent)
 
 
 def _device_of(store: Path) -> str:

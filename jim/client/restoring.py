@@ -26,13 +26,13 @@ from jim.client.backup import FORMAT, MANIFEST, MEMBERS, Manifest, read_only
 from jim.client.known_servers import KnownServer, KnownServers
 from jim.client.local_accounts import KEY_FILE, LOCK_FILE, STORE_FILE, account_directory
 from jim.client.lock import FileLock
-from jim.client.private_files import file_errors, new_private, sweep, workplace
+from jim.client.private_files import file_errors, sweep, workplace
 from jim.client.rotated import Rotation, write_rotation
 from jim.client.schema import open_database
 from jim.client.translate import store_errors
 from jim.client.verify import Kind, Report
 from jim.client.verify_store import verify_account
-from jim.common.files import DIRECTORY_MODE, make_directory, sync_directory
+from jim.common.files import DIRECTORY_MODE, make_directory, new_private, sync_directory
 from jim.core.names import normalise
 from jim.crypto import key_files
 from jim.crypto.keys import SigningKey, device_id, fingerprint

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from jim.common.exits import INTERRUPTED_STATUS
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterator
+    from collections.abc import Callable, Coroutine, Iterator
 
 ResultT = TypeVar("ResultT")
 
@@ -46,3 +46,18 @@ def run_loop(main: Coroutine[Any, Any, ResultT]) -> ResultT:
     with contextlib.suppress(ValueError):
         signal.signal(signal.SIGINT, signal.default_int_handler)
     return asyncio.run(main)
+
+
+def on_end(react: Callable[[], object]) -> None:
+    """Call `react` on SIGTERM and SIGHUP (a closed terminal), where the running loop can do that.
+
+    Windows has no SIGHUP, and its loop no such handlers; outside the main thread there are none.
+    """
+    import asyncio  # as above
+
+    loop = asyncio.get_running_loop()
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        with contextlib.suppress(NotImplementedError, ValueError, RuntimeError):
+            if number is not None:
+                loop.add_signal_handler(number, react)

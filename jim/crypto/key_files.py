@@ -37,26 +37,6 @@ if TYPE_CHECKING:
     Ask = Callable[[], str]
     """Gives the passphrase; may wait for a person."""
 
-__all__ = [
-    "FORMAT",
-    "MAX_FILE_BYTES",
-    "OTHERS",
-    "OTHERS_WRITE",
-    "check_directory",
-    "check_private",
-    "load_or_create",
-    "make_directory",
-    "move_into_place",
-    "protect",
-    "public_key",
-    "read_key",
-    "read_private",
-    "sync_directory",
-    "unprotect",
-    "write_key",
-    "write_private",
-]
-
 OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 """Bits that let group or others touch a file; ssh refuses a private key that has any of them."""
 

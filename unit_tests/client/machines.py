@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING
 from jim.client import Address, Client
 from jim.client.events import MissingNotice, Registered
 from jim.client.verify_store import verify_data_directory
+from jim.crypto.chain import verify_chain
 from unit_tests.client.listening import Listening
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from jim.client.devices import Device
+    from jim.crypto.chain import ChainState
     from unit_tests.client.household import Household
+    from unit_tests.support.serving import Serving
 
 
 async def words_of(listening: Listening) -> str:
@@ -41,6 +44,16 @@ async def add(house: Household, name: str, words: str, home: str, port: int = 0)
 def reset(house: Household, name: str, words: str, home: str, port: int = 0) -> Client:
     address = Address("127.0.0.1", port or house.port)
     return Client.reset(address, name, words, data_dir=house.folder / home, language="ru")
+
+
+async def device_of(listening: Listening) -> str:
+    return (await listening.client._background.account()).record.device
+
+
+async def chain_of(server: Serving, name: str) -> ChainState:
+    account = await server.store.find_account(name)
+    assert account is not None
+    return verify_chain(account.links, name)
 
 
 async def named(listening: Listening, **wanted: str) -> list[Device]:

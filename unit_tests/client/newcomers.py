@@ -6,7 +6,9 @@ import asyncio
 from typing import TYPE_CHECKING
 from unittest.mock import patch
 
-from jim.client import Address
+import pytest
+
+from jim.client import Address, linking
 from jim.client.accounts import Account
 from jim.client.events import FirstContact, HistoryMoved
 from jim.client.joining import Wish, join
@@ -19,8 +21,17 @@ if TYPE_CHECKING:
     from jim.client.linking import Joined
     from jim.crypto.link_code import LinkCode
     from jim.errors import JimError
+    from jim.protocol.messages import Offer
     from unit_tests.client.household import Household
     from unit_tests.client.listening import Listening
+
+
+class Killed(Exception):
+    """The process ends here."""
+
+
+async def dies(*_: object) -> None:
+    raise Killed
 
 
 class Screen:
@@ -67,6 +78,22 @@ class Newcomer:
     async def joined(self) -> Joined:
         async with asyncio.timeout(20):
             return await self.joining
+
+    async def offered_to(self, old: Listening) -> tuple[LinkCode, Offer]:
+        """Give the code that it shows, and what another device sees of it by that."""
+        code = await self.screen.code()
+        offer = await old.client.find_device(code)
+        assert offer is not None
+        return code, offer
+
+    async def added_unheard(self, old: Listening) -> Offer:
+        """Be taken in, and die before that is heard of."""
+        code, offer = await self.offered_to(old)
+        with patch.object(linking, "_joined", dies):
+            await old.client.take_in(offer, code, 0)
+            with pytest.raises(Killed):
+                await self.joined()
+        return offer
 
     async def killed(self) -> None:
         """End it so that nothing is tidied up."""

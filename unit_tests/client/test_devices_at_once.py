@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jim.client import Address, Client, linking
+from jim.client import Address, Client
 from jim.client.events import Fatal
 from jim.crypto import link_code
 from jim.crypto.chain import verify_chain
@@ -105,18 +105,7 @@ async def test_a_device_that_was_added_unheard_and_removed_can_be_linked_again(
 ) -> None:
     alice, _ = await talk(house, 1)
     new = Newcomer(house)
-    code = await new.screen.code()
-    offer = await alice.client.find_device(code)
-    assert offer is not None
-
-    async def dies(*_: object) -> None:
-        raise RuntimeError("killed")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(linking, "_joined", dies)
-        await alice.client.take_in(offer, code, 0)
-        with pytest.raises(RuntimeError):
-            await new.joined()
+    offer = await new.added_unheard(alice)
     await alice.client.revoke(device_id(offer.login_key))
     again = Newcomer(house)
     await take_in(alice, await again.screen.code())

@@ -118,9 +118,7 @@ async def test_killed_while_it_waits_it_goes_on_with_its_keys_and_a_new_code(
 async def test_who_gives_up_leaves_nothing_behind_on_either_device(house: Household) -> None:
     alice, _ = await talk(house, 1)
     first = Newcomer(house)
-    code = await first.screen.code()
-    offer = await alice.client.find_device(code)
-    assert offer is not None
+    code, offer = await first.offered_to(alice)
     await first.given_up()
     assert not list(first.folder.glob("accounts/*"))
     with pytest.raises(OfferGone):  # the user of the old device has just agreed
@@ -200,18 +198,7 @@ async def test_a_device_that_was_added_unheard_is_told_so_when_it_comes_back(
 ) -> None:
     alice, _ = await talk(house, 1)
     new = Newcomer(house)
-    code = await new.screen.code()
-    offer = await alice.client.find_device(code)
-    assert offer is not None
-
-    async def dies(*_: object) -> Any:
-        raise RuntimeError("killed")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(linking, "_joined", dies)
-        await alice.client.take_in(offer, code, 0)
-        with pytest.raises(RuntimeError):
-            await new.joined()
+    await new.added_unheard(alice)
     again = Newcomer(house)
     await again.joined()
     assert again.screen.codes.empty()
@@ -223,9 +210,7 @@ async def test_a_device_that_was_added_unheard_is_told_so_when_it_comes_back(
 async def test_who_does_not_know_the_code_cannot_draw_it_into_a_chain(house: Household) -> None:
     alice, _ = await talk(house, 0)
     new = Newcomer(house)
-    code = await new.screen.code()
-    offer = await alice.client.find_device(code)
-    assert offer is not None
+    code, offer = await new.offered_to(alice)
     wrong = LinkCode(code.check, new_secret())
     for attempt in range(4):
         with pytest.raises(JimError):

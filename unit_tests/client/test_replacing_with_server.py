@@ -7,17 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jim.client import linking
 from jim.client.accounts import Account
 from jim.client.events import ROTATED, Fatal, HistoryMoved, MissingNotice, OwnChanged, Registered
 from jim.client.rotated import Rotation
 from jim.crypto import link_code
-from jim.crypto.chain import verify_chain
-from unit_tests.client.machines import add, reset, started, words_of
-from unit_tests.client.newcomers import Newcomer, complete, handed, take_in, talk, texts
+from unit_tests.client.machines import add, chain_of, device_of, reset, started, words_of
+from unit_tests.client.newcomers import Newcomer, complete, dies, handed, take_in, talk, texts
 
 if TYPE_CHECKING:
-    from jim.crypto.chain import ChainState
     from unit_tests.client.household import Household
     from unit_tests.client.listening import Listening
     from unit_tests.support.serving import Serving
@@ -26,24 +23,6 @@ if TYPE_CHECKING:
 @pytest.fixture(autouse=True)
 def quick_scrypt(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(link_code, "SCRYPT_N", 2)
-
-
-class Killed(Exception):
-    """The process ends here."""
-
-
-async def dies(*_: object) -> None:
-    raise Killed
-
-
-async def device_of(listening: Listening) -> str:
-    return (await listening.client._background.account()).record.device
-
-
-async def chain_of(server: Serving, name: str) -> ChainState:
-    account = await server.store.find_account(name)
-    assert account is not None
-    return verify_chain(account.links, name)
 
 
 async def to_be_replaced(listening: Listening) -> None:
@@ -59,14 +38,7 @@ async def test_a_reset_where_a_new_device_was_added_unheard_puts_the_others_out(
     alice, _ = await talk(house, 1)
     words = await words_of(alice)
     new = Newcomer(house)
-    code = await new.screen.code()
-    offer = await alice.client.find_device(code)
-    assert offer is not None
-    with monkeypatch.context() as patch:
-        patch.setattr(linking, "_joined", dies)
-        await alice.client.take_in(offer, code, 0)
-        with pytest.raises(Killed):
-            await new.joined()
+    await new.added_unheard(alice)
     anew = await started(house, reset(house, "alice", words, "laptop"))
     (told,) = await anew.wait(Registered, lambda event: event.words is not None)
     await anew.online()

@@ -25,7 +25,6 @@ from jim.client.rotated import Rotation, write_rotation
 from jim.client.schema import open_database
 from jim.client.verify_store import verify_data_directory
 from jim.crypto import key_files, links
-from jim.crypto.chain import verify_chain
 from jim.crypto.keys import NO_KEYS, device_id
 from jim.errors import (
     ChainInvalid,
@@ -37,25 +36,15 @@ from jim.errors import (
     WireError,
 )
 from jim.protocol import messages as m
+from unit_tests.client.machines import chain_of, device_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from jim.crypto.chain import ChainState
     from unit_tests.client.household import Household
     from unit_tests.client.listening import Listening
     from unit_tests.client.relay import Relay
     from unit_tests.support.serving import Serving
-
-
-async def device_of(listening: Listening) -> str:
-    return (await listening.client._background.account()).record.device
-
-
-async def chain_of(server: Serving, name: str) -> ChainState:
-    account = await server.store.find_account(name)
-    assert account is not None
-    return verify_chain(account.links, name)
 
 
 async def rotated(listening: Listening) -> None:

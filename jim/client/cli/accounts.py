@@ -65,8 +65,10 @@ def target_of(options: argparse.Namespace, name: str) -> Target:
     return Target(usual.address) if usual is not None else parse_target(None)
 
 
-def usual_account(options: argparse.Namespace, name: str | None = None) -> KnownAccount | None:
-    """Give the only account of this machine (of that name), None if there is none or are several.
+def usual_account(
+    options: argparse.Namespace, name: str | None = None, address: Address | None = None
+) -> KnownAccount | None:
+    """Give the only account of this machine (of that name, at that server), None if none is.
 
     Raises:
         JimError: the file of known servers cannot be used.
@@ -75,7 +77,7 @@ def usual_account(options: argparse.Namespace, name: str | None = None) -> Known
     from jim.errors import NameInvalid
 
     try:
-        return local_accounts.choose_account(None, name, options.data_dir)
+        return local_accounts.choose_account(address, name, options.data_dir)
     except (AccountMissing, NameInvalid):  # the client says what is wrong with a name
         return None
 

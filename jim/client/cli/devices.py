@@ -164,7 +164,12 @@ def _is_lost(device: Device) -> bool:
     """Ask whether another device is to go."""
     put(devices_view.described(device))
     text = _("It gets and sends nothing any more, for good. Remove it? (yes, no) ")
-    while typed := ask(text):
+    return is_agreed(text)
+
+
+def is_agreed(question: str) -> bool:
+    """Ask until there is a yes or a no; Enter alone is no, and so is what has no terminal."""
+    while typed := ask(question):
         answer = yes_or_no(typed)
         if answer is not None:
             return answer is Answer.YES

@@ -41,7 +41,8 @@ def run(options: argparse.Namespace) -> int:
         if options.file is None:
             _write(sys.stdout.buffer, lines)
         else:
-            from jim.client.private_files import appearing, file_errors
+            from jim.client.private_files import file_errors
+            from jim.common.files import appearing
 
             with file_errors(options.file), appearing(options.file, replace=False) as target:
                 _write(target, lines)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from jim import __version__
 from jim.client.cli import unlocking
-from jim.client.cli.accounts import target_of, usual_account
+from jim.client.cli.accounts import parse_target, target_of, usual_account
 from jim.client.console.explain import Exit
 from jim.client.console.session import Session
 from jim.client.console.text import safe_line
@@ -108,10 +108,10 @@ def _usual_name(options: argparse.Namespace) -> str:
     Raises:
         JimError: the known servers cannot be read, or the address is none.
     """
-    usual = usual_account(options)
-    if usual is None or target_of(options, "").address != usual.address:
-        return ""
-    return usual.name
+    server = options.address or os.environ.get("JIM_SERVER")
+    address = parse_target(server, options.port).address if server else None
+    usual = usual_account(options, address=address)
+    return "" if usual is None else usual.name
 
 
 def _ask_name(usual: str) -> str:

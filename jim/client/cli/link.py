@@ -9,21 +9,20 @@ import asyncio
 import contextlib
 import os
 import shutil
-import signal
 import sys
 import time
 from typing import TYPE_CHECKING, Final
 
 from jim.client import events
 from jim.client.cli.accounts import parse_target, pinned, say_how_to_talk
-from jim.client.cli.output import complain, put
+from jim.client.cli.output import columns, complain, put
 from jim.client.cli.work import run_client
 from jim.client.console import newcomer, view
 from jim.client.console.explain import Exit, explain
 from jim.client.console.lines import as_text
 from jim.client.console.text import safe_line
 from jim.client.console.view import Look
-from jim.common.interrupts import run_loop
+from jim.common.interrupts import on_end, run_loop
 from jim.errors import JimError
 from jim.i18n import _, current_language
 
@@ -96,7 +95,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _width() -> int:
     """Give the width to break lines at, 0 where nobody looks."""
-    return shutil.get_terminal_size().columns if sys.stderr.isatty() else 0
+    return columns(sys.stderr)
 
 
 # --- waiting --------------------------------------------------------------------------------------
@@ -108,10 +107,11 @@ def _join(wish: Wish, timeout_s: float | None) -> Joined | None:
 
     async def work() -> Joined | None:
         screen = _Screen(wish.name)
-        _end_on_signals()
+        joining = asyncio.ensure_future(join(wish, screen))
+        on_end(joining.cancel)
         try:
             async with asyncio.timeout(timeout_s):
-                return await join(wish, screen)
+                return await joining
         except TimeoutError:
             return None
         finally:
@@ -122,15 +122,6 @@ def _join(wish: Wish, timeout_s: float | None) -> Joined | None:
             return run_loop(work())
         except asyncio.CancelledError:
             raise KeyboardInterrupt from None
-
-
-def _end_on_signals() -> None:
-    """Let SIGTERM and SIGHUP (a closed terminal) end the waiting as Ctrl+C does: in good order."""
-    waiting, loop = asyncio.current_task(), asyncio.get_running_loop()
-    for name in ("SIGTERM", "SIGHUP"):
-        with contextlib.suppress(NotImplementedError, ValueError, AttributeError):
-            if waiting is not None:
-                loop.add_signal_handler(getattr(signal, name), waiting.cancel)
 
 
 class _Screen:
@@ -249,8 +240,7 @@ def _picture(code: LinkCode) -> list[str]:
 
 def _put_text(text: str) -> None:
     """Write to standard output, broken at words where somebody looks."""
-    look = Look(width=shutil.get_terminal_size().columns if sys.stdout.isatty() else 0)
-    for row in view.paragraph(text, look):
+    for row in view.paragraph(text, Look(width=columns(sys.stdout))):
         put(as_text(row))
 
 
@@ -278,7 +268,5 @@ async def _take_history(
         "The device is linked. Its history comes as soon as the other device is online: start "
         "jim on both."
     )
-    for line in view.paragraph(text, Look(width=_width())):
-        sys.stderr.write(f"{as_text(line)}\n")
-    sys.stderr.flush()
+    complain(text)
     return Exit.OK

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Final
 from jim.client import events
 from jim.client.cli import unlocking
 from jim.client.cli.accounts import parse_target, say_how_to_talk
-from jim.client.cli.devices import ask, remove, show
+from jim.client.cli.devices import is_agreed, remove, show
 from jim.client.cli.output import complain, put
 from jim.client.cli.work import run_client
-from jim.client.console.commands import Answer, parse_answer
 from jim.client.console.devices_view import called
 from jim.client.console.explain import Exit
 from jim.client.console.text import safe_line
@@ -120,17 +119,9 @@ def _chosen(options: argparse.Namespace, others: list[Device]) -> list[Device]:
 
 
 def _is_lost(device: Device) -> bool:
-    """Ask until there is an answer; Enter alone is no, and so is what has no terminal.
-
-    Any other word that counted as no would leave a thief's device in the account.
-    """
+    """Ask about a device; a mistyped yes that counted as no would leave a thief's one in."""
     template = _("Remove {device}? Only if it is lost or not yours. yes or no: ")
-    question = template.format(device=f"{safe_line(device.id)} {called(device)}")
-    while typed := ask(question):
-        answer = parse_answer(typed)
-        if answer in {Answer.YES, Answer.NO}:
-            return answer is Answer.YES
-    return False
+    return is_agreed(template.format(device=f"{safe_line(device.id)} {called(device)}"))
 
 
 def ask_words() -> str:

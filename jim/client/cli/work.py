@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
 import sys
 from typing import TYPE_CHECKING
 
@@ -17,7 +16,7 @@ from jim.client.console.starting import started
 from jim.client.console.streams import is_thrown_away
 from jim.client.console.text import safe_line
 from jim.client.console.view import Look
-from jim.common.interrupts import run_loop
+from jim.common.interrupts import on_end, run_loop
 from jim.errors import JimError, NameInvalid, RecipientUnknown
 
 if TYPE_CHECKING:
@@ -129,8 +128,5 @@ def _worded(event: events.Event, own_name: str) -> list[Line]:
 async def _signal() -> None:
     """Wait for SIGTERM or SIGHUP; SIGINT is KeyboardInterrupt already."""
     called = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for name in ("SIGTERM", "SIGHUP"):
-        with contextlib.suppress(NotImplementedError, ValueError, AttributeError):
-            loop.add_signal_handler(getattr(signal, name), called.set)
+    on_end(called.set)
     await called.wait()

@@ -255,19 +255,22 @@ def resolve_name(typed: str, known: Iterable[str]) -> str:
 
 
 def parse_answer(word: str) -> Answer | None:
-    """Read an answer in either language and layout, None for anything else.
+    """Read an answer in either language and layout, None for anything else."""
+    return _ANSWERS.get(_answer_in(word))
 
-    A single letter counts as it stands: "y" is on the key of "н", which says no.
+
+def _answer_in(typed: str) -> str:
+    """Find the word of an answer in what was typed, "" for none.
+
+    As it stands it comes first: "н" is no, although its key is that of "y".
     """
-    meant = spellings(word) if len(word) > 1 else (word,)
-    found = (_ANSWERS.get(spelling.casefold()) for spelling in meant)
-    return next(filter(None, found), None)
+    meant = map(str.casefold, spellings(typed))
+    return next((word for word in meant if word in _ANSWERS), "")
 
 
 def yes_or_no(typed: str) -> Answer | None:
     """Read a yes or a no that stands alone, as `parse_answer` does; `on` and `off` are none."""
-    folded = (spelling.casefold() for spelling in spellings(typed.strip()))
-    word = next((each for each in folded if each in _ANSWERS), "")
+    word = _answer_in(typed.strip())
     answer = None if word in _SWITCHES else _ANSWERS.get(word)
     return answer if answer in {Answer.YES, Answer.NO} else None
 

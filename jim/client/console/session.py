@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from jim.client.console import view
 from jim.client.console.explain import Exit
 from jim.client.console.lines import Style
+from jim.common.interrupts import on_end
 from jim.i18n import _, ngettext_
 
 if TYPE_CHECKING:
@@ -78,9 +79,6 @@ def what_stays(console: Console) -> list[Line]:
 
 def on_signals(interrupt: Callable[[], None], end: Callable[[], None]) -> None:
     """Call `interrupt` on SIGINT and `end` on SIGTERM and SIGHUP, where the loop can do that."""
-    loop = asyncio.get_running_loop()
-    for name, react in (("SIGINT", interrupt), ("SIGTERM", end), ("SIGHUP", end)):
-        number = getattr(signal, name, None)
-        with contextlib.suppress(NotImplementedError, ValueError, RuntimeError):
-            if number is not None:
-                loop.add_signal_handler(number, react)
+    with contextlib.suppress(NotImplementedError, ValueError, RuntimeError):
+        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, interrupt)
+    on_end(end)

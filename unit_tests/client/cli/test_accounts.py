@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jim.client.address import Address
+from jim.client.cli import interactive
 from jim.client.cli.accounts import target_of, usual_account
 from jim.client.known_servers import KnownServers
 from jim.client.local_accounts import account_directory
@@ -60,6 +61,6 @@ def test_somebody_is_usual_where_nobody_else_is(data: Path, tmp_path: Path) -> N
     assert usual_account(given(data)) is None
     (account_directory(tmp_path, HOME, "alice") / "store.db").unlink()
     (account_directory(tmp_path, WORK, "alice") / "store.db").unlink()
-    usual = usual_account(given(data))
-    assert usual is not None
-    assert usual.name == "bob"
+    KnownServers(tmp_path).remember(Address("10.0.0.7"), "pin", WORK)
+    for address, name in ((None, "bob"), ("10.0.0.7", "bob"), ("home", ""), ("elsewhere", "")):
+        assert interactive._usual_name(given(data, address)) == name
